@@ -29,7 +29,7 @@ class UKD(Method):
 
     Evidence: structure and losses from a write-up that restates the paper's equations.
 
-    Differs from the paper: heads are averaged, dropout acts on the encoding, means for sums; values.
+    Differs from the paper: both heads averaged, dropout on the encoding, means, values of our own.
     """
 
     name = "UKD"

@@ -120,6 +120,20 @@ def test_every_input_matters(kind: str) -> None:
         assert torch.equal((backbone(changed) != before).any(1), some)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind][0] is REMEMBERING])
+def test_padding_says_nothing_and_learns_nothing(kind: str) -> None:
+    backbone, features = of(kind).eval(), inputs(REMEMBERING)
+    features = replace(features, ids=features.ids.clamp_min(1))
+    table = getattr(backbone, "base", backbone).table
+    padding = PLAIN.categorical[0].size  # where the ids of items start
+    before = backbone(features)
+    (learned,) = torch.autograd.grad(before.square().sum(), table.weight)
+    assert learned.any(1).sum() > 1
+    assert not learned[padding].any()
+    table.weight.data[padding] += 1
+    assert backbone(features).equal(before)
+
+
 @every_kind
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_a_step_takes_nothing_from_the_host(kind: str, device: str) -> None:
