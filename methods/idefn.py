@@ -26,9 +26,9 @@ class IdeFN(Method):
 
     Evidence: plan, dummy of cost 0, loss and :math:`\kappa, \alpha, \gamma` read in the paper.
 
-    Differs from the paper: soft labels, where it takes 1 if most of what an impression owns goes
-    to a conversion; Sinkhorn's iterations at a tuned temperature, where it repeats them around
-    their last plan; conversions of the batch only; values are tuned.
+    Differs from the paper: soft labels, where it takes 1 if one conversion receives more of an
+    impression than the dummy; Sinkhorn's iterations at a tuned temperature, where it repeats them
+    around their last plan; conversions of the batch only; values are tuned.
     """
 
     name = "IdeFN"
