@@ -8,6 +8,7 @@ from pathlib import Path
 
 RAW, READY, MANUAL = Path("data/raw"), Path("data/ready"), Path("data/manual")
 RECBOLE = Path("data/recbole")
+PINS = Path("datasets/pins.json")
 RUNS, RESULTS = Path("results/runs"), Path("results")
 METHODS = Path("docs/methods.md")
 DATASET = "a file name in datasets/, without .py"
@@ -23,7 +24,7 @@ def download(dataset: str) -> None:
 
     options = Params.read().options.get(dataset, {})
     chosen = registry.load("datasets", dataset, Dataset)(**options)
-    fetch(dataset, chosen.sources, RAW / dataset, MANUAL / (chosen.base or dataset))
+    fetch(dataset, chosen.sources, RAW / dataset, MANUAL / (chosen.base or dataset), PINS)
 
 
 def preprocess(dataset: str) -> None:

@@ -1,0 +1,221 @@
+"""Logs of events become clicks: what each of them leaves out, counts, keeps and refuses."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from layouts import otto, rees46, taobao
+from polars.testing import assert_frame_equal
+from raw_logs import Row, layout, load, same
+
+from benchmark.data import event_log
+from benchmark.data.dataset import DataError, Dataset, kept
+from benchmark.data.preprocess import preprocess
+
+NAMES = ("retailrocket", "rees46", "taobao", "yoochoose", "otto", "tmall", "merrec")
+KEY = ["user_id", "item_id", "click_time"]
+
+
+def dropped(table: pl.LazyFrame) -> dict[str, int]:
+    counts = table.collect()["dropped"].drop_nulls().value_counts()
+    return dict(counts.iter_rows())
+
+
+def prepare(name: str, folder: Path, **options: Any) -> None:
+    preprocess(load(name)(**options), name, folder / name, folder / "ready", verified=False)
+
+
+def same_clicks(dataset: Dataset, raw: Path, reader: Callable[[Path], Iterator[Row]]) -> None:
+    """Compare the clicks with a slow reader's, where only their times tell some apart."""
+    slow = pl.DataFrame(list(reader(raw)), infer_schema_length=None)
+    fast = kept(dataset.table(raw)).select(slow.columns).cast(dict(slow.schema)).collect()
+    assert_frame_equal(fast.sort(KEY), slow.sort(KEY))
+
+
+# --- what all of them do
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hash_partitions_change_nothing_but_the_order(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout(name).write(tmp_path)
+    whole = load(name)().table(tmp_path)
+    monkeypatch.setattr(event_log, "PART_BYTES", 1000)
+    cut = load(name)().table(tmp_path)
+    assert kept(cut).collect()[KEY].to_dicts() != kept(whole).collect()[KEY].to_dicts()
+    assert kept(cut).collect().sort(KEY).equals(kept(whole).collect().sort(KEY))
+    assert dropped(cut) == dropped(whole)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_that_is_left_out_is_counted(name: str, tmp_path: Path) -> None:
+    """Every event is a row, repeats one, is the doing of one, or is counted by its rule."""
+    layout(name).write(tmp_path)
+    log = list(_events(name, tmp_path))
+    counts = dropped(load(name)().table(tmp_path))
+    distinct = [event for number, event in enumerate(log) if event not in log[:number]]
+    assert counts["exact duplicate of another event"] == len(log) - len(distinct) > 0
+    buys = sum(event["conversion"] for event in distinct)
+    assert 0 < counts["conversion without a click in the window before it"] < buys
+    assert counts["click whose window the end of the log cuts off"] > 0
+
+
+def _events(name: str, folder: Path) -> Iterator[Row]:
+    log = layout(name).events(next(folder.glob("*train.jsonl")) if name == "otto" else folder)
+    for event in log:
+        if name != "taobao" or taobao.FIRST <= event["time"] < taobao.END:
+            yield event
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_comes_later_changes_no_feature(name: str, tmp_path: Path) -> None:
+    """Cut the log after some click: what was known of the earlier ones stays."""
+    dataset = load(name)()
+    layout(name).write(tmp_path / "raw")
+    events = dataset.events(tmp_path / "raw").collect()  # type: ignore[attr-defined]
+    if dataset.period:  # type: ignore[attr-defined]
+        events = events.filter(pl.col("time").is_between(*dataset.period, "left"))
+    cut = events["time"].sort()[len(events) * 3 // 4]
+    tables = []
+    for log in (events, events.filter(pl.col("time") <= cut)):
+        dataset.events = lambda _, log=log: log.lazy()  # type: ignore[attr-defined]
+        tables.append(kept(dataset.table(tmp_path / "raw")).collect())
+    features = [*dataset.categorical, *dataset.numeric, *dataset.sequences, *dataset.stages[1:]]
+    columns = list(dict.fromkeys([*KEY, *features]))
+    whole, early = (table.select(columns).sort(KEY) for table in tables)
+    assert 20 < len(early) < len(whole)
+    assert whole.join(early.select(KEY), on=KEY, how="semi").equals(early)
+
+
+@pytest.mark.parametrize("option", [{"window_days": 0}, {"history": -1}, {"window_days": "7"}])
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_options_are_refused(name: str, option: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=f"option {next(iter(option))} is .*; it must be "):
+        load(name)(**option)
+
+
+def test_histories_can_be_left_out(tmp_path: Path) -> None:
+    otto.write(tmp_path)
+    dataset = load("otto")(history=0)
+    assert not dataset.sequences
+    assert "recent_item_id" not in dataset.table(tmp_path).collect_schema()
+
+
+# --- one of them
+
+
+def test_months_of_a_shop_are_read_from_as_many_files(tmp_path: Path) -> None:
+    months = ["2019-Oct", "2019-Dec"]
+    rees46.write(tmp_path, ("2019-Oct.csv", "2019-Dec.csv.gz"))
+    dataset = load("rees46")(shop="multi_category", months=months)
+    same(dataset, tmp_path, rees46.read)
+    assert [source.file for source in dataset.sources] == ["2019-Oct.csv.gz", "2019-Dec.csv.gz"]
+    assert len(load("rees46")(shop="cosmetics").sources) == 5
+    with pytest.raises(DataError, match=r"holds 0 files named 2019-Nov\.csv"):
+        load("rees46")(shop="cosmetics", months=["2019-Nov"]).table(tmp_path)
+
+
+@pytest.mark.parametrize("months", [[], ["2019-Dec", "2019-Oct"], ["2020-Apr"], ["2019-Oct"] * 2])
+def test_other_months_are_refused(months: list[str]) -> None:
+    with pytest.raises(DataError, match=r"option months is .* a list of some of 2019-Oct, 2019-N"):
+        load("rees46")(shop="cosmetics", months=months)
+
+
+def test_an_action_may_stand_for_the_page_view_that_it_implies(tmp_path: Path) -> None:
+    taobao.write(tmp_path)
+    dataset = load("taobao")(unseen="click")
+    table = same(dataset, tmp_path, lambda raw: taobao.read(raw, unseen=True))
+    rules = dropped(dataset.table(tmp_path))
+    assert "conversion without a click in the window before it" not in rules
+    viewed = kept(load("taobao")().table(tmp_path)).collect()
+    assert table["conversion"].sum() > viewed["conversion"].sum()
+
+
+# --- bad input
+
+
+DAMAGE = [
+    ("retailrocket", "events.csv", ",view,", ",look,", "event must be one of view, addtocart"),
+    ("retailrocket", "events.csv", ",addtocart,", ",transaction,", "transactionid must be given"),
+    ("retailrocket", "events.csv", "itemid", "sku", "line 1: the header lacks itemid"),
+    (
+        "retailrocket",
+        "item_properties_part2.csv",
+        "categoryid,",
+        "categoryid,x",
+        "value of a categoryid",
+    ),
+    ("taobao", "UserBehavior.csv", ",buy,", ",sell,", "behaviour must be one of pv, buy, cart"),
+    ("taobao", "UserBehavior.csv", ",pv,15", ",pv,x15", "time is 'x15"),
+    ("yoochoose", "yoochoose-buys.dat", "Z,", ",", "moment must be like 2014-04-07T"),
+    ("otto", "otto-recsys-train.jsonl", '"carts"', '"likes"', "type must be one of clicks, carts"),
+    ("tmall", "user_log_format1.csv", ",0\n", ",7\n", "action_type must be 0, 1, 2 or 3"),
+    ("tmall", "user_log_format1.csv", ",1001,", ",1301,", "time_stamp must be a month and a day"),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: f"{damage[0]}: {damage[-1]}")
+def test_damage_is_shown_in_one_sentence(damage: tuple[str, ...], tmp_path: Path) -> None:
+    name, file, old, new, says = damage
+    layout(name).write(tmp_path / name)
+    path = next((tmp_path / name).rglob(file))
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(DataError, match=says) as error:
+        prepare(name, tmp_path)
+    assert re.search(rf"{re.escape(file)}, line \d+: ", str(error.value))
+    assert not (tmp_path / "ready").exists()
+
+
+def test_a_truncated_month_and_an_empty_one_are_refused(tmp_path: Path) -> None:
+    rees46.write(tmp_path / "rees46")
+    path = tmp_path / "rees46" / "electronics-events.csv.gz"
+    for content in (path.read_bytes()[:-50], gzip.compress(b"")):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=path.name):
+            preprocess(
+                load("rees46")(), "x", tmp_path / "rees46", tmp_path / "ready", verified=False
+            )
+
+
+def test_an_event_without_a_user_is_refused(tmp_path: Path) -> None:
+    rees46.write(tmp_path / "rees46", ("2019-Oct.csv",))
+    path = tmp_path / "rees46" / "2019-Oct.csv"
+    path.write_text(re.sub(r",\d+,s\d+\n", ",,\n", path.read_text(), count=1))
+    with pytest.raises(DataError, match=r"2019-Oct.csv, line 2: .*user_id must be given"):
+        prepare("rees46", tmp_path, shop="cosmetics", months=["2019-Oct"])
+
+
+# --- real samples
+
+
+def test_a_real_month_is_counted_as_at_its_source(real: Path, tmp_path: Path) -> None:
+    (tmp_path / "2019-Oct.csv").symlink_to(real / "rees46_oct2019_sample" / "2019-Oct-sample.csv")
+    minutes = 2 / 24 / 60
+    dataset = load("rees46")(shop="multi_category", months=["2019-Oct"], window_days=minutes)
+    events = dataset.events(tmp_path).collect()  # type: ignore[attr-defined]
+    assert len(events) == 1000
+    assert events.select(pl.col("click", "conversion", "macro").sum()).row(0) == (987, 10, 3)
+    same_clicks(dataset, tmp_path, lambda raw: rees46.read(raw, minutes))
+
+
+def test_real_sessions_are_counted_as_at_their_source(real: Path, tmp_path: Path) -> None:
+    sample = real / "otto_sample" / "train.jsonl"
+    (tmp_path / "train.jsonl").symlink_to(sample)
+    dataset = load("otto")()
+    events = dataset.events(tmp_path).collect()  # type: ignore[attr-defined]
+    assert events["who"].n_unique() == 20
+    assert events.select(pl.col("click", "macro", "conversion").sum()).row(0) == (800, 52, 10)
+    assert len(events) == sum(
+        len(json.loads(line)["events"]) for line in sample.read_text().splitlines()
+    )
+    same_clicks(dataset, tmp_path, otto.read)
