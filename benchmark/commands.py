@@ -10,7 +10,7 @@ RAW, READY, MANUAL = Path("data/raw"), Path("data/ready"), Path("data/manual")
 RECBOLE = Path("data/recbole")
 PINS = Path("datasets/pins.json")
 RUNS, RESULTS = Path("results/runs"), Path("results")
-METHODS = Path("docs/methods.md")
+METHODS, CARDS = Path("docs/methods.md"), Path("docs/datasets")
 DATASET = "a file name in datasets/, without .py"
 METHOD = "a file name in methods/, without .py"
 
@@ -97,6 +97,21 @@ def show() -> None:
         print(f"picture: {picture}")
 
 
+def datasets() -> None:
+    """Print all datasets: what they have, how to get them, what is here."""
+    from benchmark.cards.listing import Folders, table
+
+    print(table(Folders(RAW, READY, CARDS)))
+
+
+def cards() -> None:
+    """Write the cards of all datasets to docs/datasets/, with counts of those that are ready."""
+    from benchmark.cards.listing import Folders
+    from benchmark.cards.write import write_all
+
+    print(f"wrote {write_all(Folders(RAW, READY, CARDS))} and a card per dataset in {CARDS}/")
+
+
 def methods() -> None:
     """Write the list of all methods to docs/methods.md."""
     from benchmark.catalogue import markdown
@@ -143,6 +158,8 @@ COMMANDS = (
     Command(plots),
     Command(show),
     Command(export_recbole, {"dataset": DATASET}),
+    Command(datasets),
+    Command(cards),
     Command(methods),
     Command(new_method, {"name": "of the new file in methods/, in snake_case"}),
 )

@@ -8,16 +8,16 @@ from pathlib import Path
 import polars as pl
 
 from benchmark.data.dataset import DataError, Dataset, Source
+from benchmark.data.layouts import Rule
 from benchmark.data.partitions import stored
 from benchmark.data.raw import find
-from benchmark.data.readers import Rule, scan_table
+from benchmark.data.readers import scan_table
 from benchmark.data.split import split_by_hash
 
 PAGE = "https://tianchi.aliyun.com/dataset/408"
 USER = ("101", "121", "122", "124", "125", "126", "127", "128", "129")
 ITEM = ("205", "206", "207", "216", "301", "508", "509", "702", "853")
 LISTS = ("109_14", "110_14", "127_14", "150_14", "210")
-REPEATED = "853"  # crosses 210, of which an item may have several
 FEATURE = rf"(?:{'|'.join((*USER, *ITEM, *LISTS))})\x02\d{{1,9}}\x03\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 FEATURES = {"common_feature_index": pl.String, "feature_num": pl.UInt32, "feature_list": pl.String}
 SAMPLE = {"sample_id": pl.String, "click": pl.Int8, "conversion": pl.Int8, **FEATURES}
@@ -47,7 +47,7 @@ class AliCCP(Dataset):
         "window in which a purchase is attributed to a click is not published. Samples with a "
         "purchase but no click are left out and counted, as is usual. Features are the 18 "
         "customary ids; one seen at most 10 times in train is unknown, and of several ids of the "
-        "cross 853 the last is taken. The histories 109_14, 110_14, 127_14 and 150_14 and the "
+        "cross 853 the first is taken. The histories 109_14, 110_14, 127_14 and 150_14 and the "
         "item's several intentions (210) are left out: they have ids of their own, not those of "
         "206, 207 and 216, and histories come with counts, in no order of time. Valid is a tenth "
         "of the official train part, drawn by a hash of the common feature index, so that all "
@@ -122,7 +122,6 @@ def _scan(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.LazyFrame:
 
 
 def _value(field: str) -> pl.Expr:
-    """Return the id of a field, the last one if there are several."""
-    start = r"^(?:.*\x01)?" if field == REPEATED else r"(?:^|\x01)"
-    found = pl.col("feature_list").str.extract(rf"{start}{field}\x02(\d+)")
+    """Return the id of a field, the first one if there are several."""
+    found = pl.col("feature_list").str.extract(rf"(?:^|\x01){field}\x02(\d+)")
     return found.cast(pl.UInt32).alias(field)

@@ -105,7 +105,9 @@ class Diginetica(Dataset):
                 pl.col("queryId").is_null()
             ),
         }
-        dropped = [frame.select(dropped=pl.lit(rule)) for rule, frame in left_out.items()]
+        dropped = [
+            frame.select(dropped=pl.repeat(rule, pl.len())) for rule, frame in left_out.items()
+        ]
         return pl.concat([rows, *dropped], how="diagonal")
 
 

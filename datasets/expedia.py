@@ -119,7 +119,6 @@ def _searches(rows: pl.LazyFrame, path: Path) -> pl.DataFrame:
         .agg(
             list_size=pl.len(),
             middle_price=pl.col("price_usd").median(),
-            random=pl.col("random_bool").max(),
             orders=pl.col("random_bool").n_unique(),
             hotels=pl.col("prop_id").n_unique(),
             logged_at=pl.when(random_bool=0).then(WHEN).min(),

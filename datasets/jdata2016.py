@@ -26,7 +26,8 @@ ACTIONS = {
     **dict.fromkeys(("type", "cate", "brand"), pl.Int64),
 }  # fmt: skip
 BROWSE, CART, UNCART, ORDER, FOLLOW, CLICK = range(1, 7)
-KIND, PAIR = pl.col("type"), ("user_id", "sku_id")
+KIND, MODULE = pl.col("type"), pl.col("model_id").cast(pl.Int64)
+PAIR = ("user_id", "sku_id")
 BEIJING = timezone(timedelta(hours=8))
 LOCAL = pl.col("time").str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="ms")
 TIME = LOCAL.dt.epoch("ms") - 8 * 3_600_000
@@ -39,7 +40,7 @@ RULES = {
     "type must be an integer from 1 to 6": KIND.is_between(1, 6),
 }
 USER, PRODUCT = ("age", "sex"), ("a1", "a2", "a3")
-LIFT, Z_SCORE = 1.5, 3.0
+LIFT, Z_SCORE, BUTTON = 1.5, 3.0, 1 / 3
 MODULES = Rule(
     "a list of model_ids, or null to choose them on train",
     lambda value: value is None or (isinstance(value, list) and {*map(type, value)} <= {int}),
@@ -50,7 +51,8 @@ class JData2016(EventLog):
     """A browsed product page; micro: clicks on chosen modules of it; macro: cart or follow.
 
     A module is chosen if, among pairs of user and product before April, the share ordered is 1.5
-    times as high with a click on it (before the order) as without, and 3 standard errors higher.
+    times as high with a click on it (before the order) as without, and 3 standard errors higher;
+    unless a third of its clicks share their second with a cart, follow or order: it is the button.
     """
 
     title = "JDATA 2016"
@@ -69,14 +71,14 @@ class JData2016(EventLog):
         "window (option window_days, 5) repeats the row. What follows in the window, at or after "
         "the click, counts for the last row: conversion is an order, macro more carts and follows "
         "than removals from the cart, micro a click on one of the modules of the page that go "
-        "with orders. Nearly every visit has some click on the page, so a single flag of any "
-        "would say nothing; the modules are chosen on actions before April 2016 only, or given "
-        "(option micro_modules). Micro results hold for this choice. Orders without a browsed "
-        "page in the window before them, repeated actions and clicks of the last days, whose "
-        "window the end of the log cuts off, are dropped. Splits follow each other: train to 31 "
-        "March, valid 1 to 5 April, test from 6 April (Beijing). The level and registration of "
-        "users were taken after the log and are no features; comments are not used. Hours and "
-        "weekdays are in UTC."
+        "with orders without being the button for them. Nearly every visit has some click on the "
+        "page, so a flag for any would say nothing; the modules are chosen on actions before "
+        "April 2016 only, or given (option micro_modules), and micro results hold for this "
+        "choice. Orders without a browsed page in the window before them, repeated actions and "
+        "clicks of the last days, whose window the end of the log cuts off, are dropped. Splits "
+        "follow each other: train to 31 March, valid 1 to 5 April, test from 6 April (Beijing). "
+        "The level and registration of users were taken after the log and are no features; "
+        "comments are not used. Hours and weekdays are in UTC."
     )
     stages = ("click", "micro", "macro", "conversion")
     context = ("cate", "brand")
@@ -115,17 +117,9 @@ class JData2016(EventLog):
         modules = self.chosen["micro_modules"]
         if modules is None:
             modules = _telling_modules(actions)
-        named = ", ".join(map(str, modules)) or "none"
-        self.claims = f"{type(self).claims} The modules here: {named}."
-        taken_back, chosen = (
-            KIND == UNCART,
-            pl.col("model_id").cast(pl.Int64).is_in(pl.Series(modules, dtype=pl.Int64).implode()),
-        )
-        labels = {
-            "micro": ((KIND == CLICK) & chosen.fill_null(value=False)).cast(pl.Int8),
-            "macro": KIND.is_in([CART, FOLLOW]).cast(pl.Int8) - taken_back.cast(pl.Int8),
-            "conversion": (KIND == ORDER).cast(pl.Int8),
-        }
+        self.claims = f"{type(self).claims} The modules here: {', '.join(map(str, modules))}."
+        telling = MODULE.is_in(pl.Series(modules, dtype=pl.Int64).implode()) & (KIND == CLICK)
+        added = KIND.is_in([CART, FOLLOW]).cast(pl.Int8)
         return actions.select(
             "cate",
             "brand",
@@ -133,7 +127,9 @@ class JData2016(EventLog):
             item="sku_id",
             time=TIME,
             click=KIND == BROWSE,
-            **labels,
+            micro=telling.fill_null(value=False).cast(pl.Int8),
+            macro=added - (KIND == UNCART).cast(pl.Int8),
+            conversion=(KIND == ORDER).cast(pl.Int8),
         )
 
     def _features(self, rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -145,26 +141,32 @@ def _telling_modules(actions: pl.LazyFrame) -> list[int]:
     """Return the modules whose clicks go with orders, in the actions before April."""
     train = actions.filter(TIME < VALID)
     ordered = train.group_by(PAIR).agg(order=TIME.filter(KIND == ORDER).min())
+    acts = train.filter(KIND.is_in([CART, ORDER, FOLLOW])).select(*PAIR, "time").unique()
+    before = pl.col("order").is_null() | (pl.col("clicked") <= pl.col("order"))
     clicked = (
-        train.filter(KIND == CLICK)
-        .group_by(*PAIR, module=pl.col("model_id").cast(pl.Int64))
-        .agg(clicked=TIME.min())
-        .drop_nulls()
+        train.filter(KIND == CLICK, MODULE.is_not_null())
+        .join(acts.with_columns(acts=True), on=[*PAIR, "time"], how="left")
+        .group_by(*PAIR, module=MODULE)
+        .agg(clicked=TIME.min(), clicks=pl.len(), acts=pl.col("acts").sum())
         .join(ordered, on=PAIR)
-        .filter(pl.col("order").is_null() | (pl.col("clicked") <= pl.col("order")))
         .group_by("module")
-        .agg(pairs=pl.len(), orders=pl.col("order").count())
+        .agg(
+            pl.col("clicks", "acts").sum(),
+            pairs=before.sum(),
+            orders=(before & pl.col("order").is_not_null()).sum(),
+        )
+        .filter(pl.col("acts") < BUTTON * pl.col("clicks"))
         .sort("module")
     )
     totals = ordered.select(pairs=pl.len(), orders=pl.col("order").count())
-    modules, (total,) = (frame.rows() for frame in pl.collect_all([clicked, totals]))
-    return [module for module, *counts in modules if _raised(counts, total)]
+    modules, total = pl.collect_all([clicked.select("module", "pairs", "orders"), totals])
+    return [module for module, *counts in modules.rows() if _raised(counts, total.row(0))]
 
 
 def _raised(counts: list[int], total: tuple[int, int]) -> bool:
     """Compare the share of orders in some pairs with that in all others."""
     (pairs, orders), others = counts, total[0] - counts[0]
-    if not others:
+    if not pairs or not others:
         return False
     share, rest, overall = orders / pairs, (total[1] - orders) / others, total[1] / total[0]
     error = sqrt(overall * (1 - overall) * (1 / pairs + 1 / others))

@@ -120,12 +120,15 @@ class Trivago(Dataset):
             conversion=pl.when(click).then(out).cast(pl.Int8),
             dealt_before=pl.col("recent_items").list.contains(pl.col("item_id")).cast(pl.Int8),
         )
-        repeated = known.lazy().filter("repeated").select(dropped=pl.lit("repeated step"))
-        return pl.concat([labelled, repeated], how="diagonal")
+        repeated = known.lazy().filter("repeated")
+        lost = repeated.select(dropped=pl.repeat("repeated step", pl.len()))
+        return pl.concat([labelled, lost], how="diagonal")
 
 
 def _in_order(actions: pl.LazyFrame) -> pl.DataFrame:
+    """Return all actions, session by session, and which of them repeat the step before."""
     item = pl.when(ACTION.is_in([CLICK_OUT, *ON_ITEM])).then("reference")
+    again = pl.struct("session", "step").rle_id().diff() == 0
     return (
         actions.select(
             "row", *SESSION, "timestamp", "step",
@@ -134,18 +137,17 @@ def _in_order(actions: pl.LazyFrame) -> pl.DataFrame:
             item=item.cast(pl.Int64, strict=False),
         )
         .sort(*SESSION, "step", "row")
-        .with_columns(repeated=~pl.struct(*SESSION, "step").is_first_distinct())
+        .with_columns(session=pl.struct(SESSION).rle_id())
+        .drop(SESSION)
+        .with_columns(repeated=again.fill_null(value=False))
         .collect()
     )  # fmt: skip
 
 
 def _visits(steps: pl.DataFrame) -> pl.DataFrame:
     """Number the visits of lists: each ends with its click-out, or before another list is shown."""
-    returned = pl.col("out").shift(1, fill_value=True).over(SESSION)
-    return steps.with_columns(
-        visit=(pl.col("new") | returned).cum_sum(),
-        session=pl.struct(SESSION).rle_id(),
-    ).with_columns(
+    returned = pl.col("out").shift(1, fill_value=True).over("session")
+    return steps.with_columns(visit=(pl.col("new") | returned).cum_sum()).with_columns(
         shown_at=pl.col("step").min().over("visit"),
         day=pl.col("timestamp").min().over("session") // DAY,
     )

@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
+from math import log1p
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,48 @@ def test_an_action_may_stand_for_the_page_view_that_it_implies(tmp_path: Path) -
     assert table["conversion"].sum() > viewed["conversion"].sum()
 
 
+COVEO = {
+    "search_train": """\
+session_id_hash,query_vector,clicked_skus_hash,product_skus_hash,server_timestamp_epoch_ms
+s,,"['a', 'x']","['a', 'b']",1000
+s,,['a'],"['b', 'a']",5000
+s,,,,6000
+""",
+    "browsing_train": """\
+session_id_hash,event_type,product_action,product_sku_hash,server_timestamp_epoch_ms,hashed_url
+s,event_product,purchase,a,7000,u
+s,event_product,add,a,2000,u
+s,event_product,detail,b,4000,u
+s,event_product,add,a,500,u
+s,pageview,,,0,u
+s,event_product,remove,a,8000,u
+t,event_product,purchase,a,7000,u
+""",
+    "sku_to_content": "product_sku_hash,category_hash,price_bucket\na,c,1.0\n",
+}
+
+
+def test_an_action_belongs_to_the_last_search_that_led_to_its_product(tmp_path: Path) -> None:
+    for name, text in COVEO.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    table = load("coveo")().table(tmp_path)
+    rows = kept(table).sort("group", "place").collect()
+    assert rows.select("group", "item_id", "click", "macro", "conversion").rows() == [
+        (0, "a", 1, 1, 0), (0, "b", 0, None, None), (1, "b", 0, None, None), (1, "a", 1, 0, 1),
+    ]  # fmt: skip
+    assert rows["recent_items"].to_list() == [[], [], ["b"], ["b"]]
+    assert rows["log_adds"].to_list() == pytest.approx([log1p(n) for n in (1, 1, 2, 2)])
+    assert rows["log_seconds_in_session"].to_list() == pytest.approx(
+        [log1p(n) for n in (1, 1, 5, 5)]
+    )
+    assert dropped(table) == {
+        "click on a product that its list lacks": 1,
+        "search whose results are not logged": 1,
+        "add of a product not clicked in a search before": 1,
+        "purchase of a product not clicked in a search before": 1,
+    }
+
+
 # --- bad input
 
 
@@ -157,6 +200,9 @@ DAMAGE = [
     ("taobao", "UserBehavior.csv", ",pv,15", ",pv,x15", "time is 'x15"),
     ("yoochoose", "yoochoose-buys.dat", "Z,", ",", "moment must be like 2014-04-07T"),
     ("otto", "otto-recsys-train.jsonl", '"carts"', '"likes"', "type must be one of clicks, carts"),
+    ("coveo", "browsing_train.csv", ",add,", ",buy,", "product_action must be empty or one of"),
+    ("coveo", "search_train.csv", "['e", "[e", "_skus_hash must be empty or a list like"),
+    ("coveo", "sku_to_content.csv", "\ne01,", "\ne00,", "product_sku_hash e00 is in line 2"),
     ("tmall", "user_log_format1.csv", ",0\n", ",7\n", "action_type must be 0, 1, 2 or 3"),
     ("tmall", "user_log_format1.csv", ",1001,", ",1301,", "time_stamp must be a month and a day"),
 ]
@@ -185,6 +231,36 @@ def test_a_truncated_month_and_an_empty_one_are_refused(tmp_path: Path) -> None:
             preprocess(
                 load("rees46")(), "x", tmp_path / "rees46", tmp_path / "ready", verified=False
             )
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (pl.lit("item_hate").alias("event_id"), r"row 1: event_id 'item_hate' is not one of item_"),
+        (pl.lit(3).alias("stime"), "stime is Int32; it must be a time in UTC"),
+        (pl.lit(None, pl.Int64).alias("user_id"), "an event lacks its user, item or time"),
+        (None, "lacks the columns price; it has user_id, "),
+    ],
+)
+def test_a_damaged_shard_is_refused(change: pl.Expr | None, says: str, tmp_path: Path) -> None:
+    layout("merrec").write(tmp_path / "merrec")
+    (path,) = (tmp_path / "merrec").iterdir()
+    shard = pl.read_parquet(path)
+    damaged = shard.drop("price") if change is None else shard.with_columns(change)
+    damaged.write_parquet(path)
+    with pytest.raises(DataError, match=says):
+        prepare("merrec", tmp_path)
+
+
+def test_shards_of_several_months_are_read_together(tmp_path: Path) -> None:
+    shards = ("20230501/0", "20230601/12")
+    dataset = load("merrec")(shards=shards)
+    layout("merrec").write(tmp_path, tuple(source.file for source in dataset.sources))
+    same(dataset, tmp_path, layout("merrec").read)
+    assert dataset.sources[1].url.endswith("/resolve/main/20230601/000000000012.parquet")
+    for wrong in ([], ["20230501/0"] * 2, ["20230401/0"], ["20230501/x"], [0]):
+        with pytest.raises(DataError, match=r"option shards is .* it must be a list of different"):
+            load("merrec")(shards=wrong)
 
 
 def test_an_event_without_a_user_is_refused(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_without_quotes_they_are_text(tmp_path: Path) -> None:
     [
         ("", "log.csv is empty"),
         ("item,name\n1,x\n", "line 1: the header lacks price; it has item, name"),
-        ("item,name,price\n1,x,2.5\n2,y\n", "line last: 2 cells, expected 3"),
+        ("item,name,price\n1,x,2.5\n2,y\n", "the last line: 2 cells, expected 3"),
         ("item,name,price\n1,x,2.5\n2,y,3,4\n", "line 3: 4 cells, expected 3: item, name, price"),
         ("item,name,price\n1,x,2.5\n2,y,dear\n", "line 3: price is 'dear'; it must be Float64"),
         ("item,name,price\n1.5,x,2.5\n", "line 2: item is '1.5'; it must be Int64"),

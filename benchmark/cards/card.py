@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import get_args
-
-from tabulate import tabulate
 
 from benchmark.cards.facts import Facts, Population
 from benchmark.cards.listing import NOTHING, Item, readable
@@ -25,8 +23,8 @@ Rows are those of the copy that was counted, which may be a sample: the card say
 """
 ABSENT = """\
 No ready copy of this log was at hand when this card was written: all above is what its adapter
-declares, and nothing was counted. `python -m benchmark download {name}`, then `preprocess {name}`
-and `cards` fill this in.
+declares, and nothing was counted. Put `{name}` into `params.yaml` and run `dvc repro`, then
+`python -m benchmark cards`, to fill this in.
 """
 UNVERIFIED = "**Unverified copy**: its raw files, maybe a sample, are not known to be the published"
 MOMENTS = (1e9, 2e9)  # times between these, in seconds since 1970, are from 2001 to 2033
@@ -83,7 +81,7 @@ def _declared(item: Item) -> dict[str, str]:
             f"`{name}`, up to {length} of `{field}`"
             for name, (field, length) in dataset.sequences.items()
         ),
-        "Attribution window": "" if window is None else f"{window:,g}, in the unit of its times",
+        "Attribution window": "" if window is None else f"{window:,.10g}, in the unit of its times",
     }
     return {key: _cell(value) for key, value in declared.items() if value}
 
@@ -116,46 +114,30 @@ def _counts(name: str, facts: Facts) -> Iterable[str]:
 
 
 def _populations(facts: Facts) -> str:
-    labels = [stage for stage in get_args(Stage) if stage in facts.stages]
-    space = labels[0]
-    headers = [f"{space}s", *(f"{label}s" for label in labels[1:])]
-    rates = ["CTR", "CTCVR"] if space == "impression" else []
-    after = [label for label in POST_CLICK if label in facts.stages]
-    rows = [
-        (
-            population.split, population.policy, f"{population.rows:,}",
-            *(_number(population, label) for label in labels[1:]),
-            *_rates(population, after, impressions=space == "impression"),
-        )
-        for population in facts.populations
-    ]  # fmt: skip
-    shares = [f"P({label} \\| click)" for label in after]
-    return _table(("split", "policy", *headers, *rates, *shares), rows)
+    rows = [_population(population, facts.stages) for population in facts.populations]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    return _table(columns, [tuple(row.get(column, NOTHING) for column in columns) for row in rows])
 
 
-def _number(population: Population, label: str) -> str:
-    return f"{population.positive[label]:,}" if population.known[label] else NOTHING
+def _population(population: Population, stages: tuple[str, ...]) -> dict[str, str]:
+    """Return counts and rates by column; what is unknown is left out, and nothing is 0 for it."""
+    rows, known, positive = population.rows, population.known, population.positive
+    found = {"split": population.split, "policy": population.policy, stages[0]: f"{rows:,}"}
+    found |= {label: f"{positive[label]:,}" for label in stages[1:] if known[label]}
+    after = [label for label in POST_CLICK if label in stages]
+    if stages[0] == "click":
+        return found | {_given_click(label): _share(positive[label], rows) for label in after}
+    clicks = positive["click"] if known["click"] else None
+    if clicks is not None:
+        found["CTR"] = _share(clicks, rows)
+    if known["conversion"] != clicks:  # outcomes of impressions whether clicked or not
+        return found | {"P(conversion)": _share(positive["conversion"], known["conversion"])}
+    found["CTCVR"] = _share(positive["conversion"], rows)
+    return found | {_given_click(label): _share(positive[label], clicks) for label in after}
 
 
-def _rates(population: Population, after: list[str], *, impressions: bool) -> list[str]:
-    """Return CTR, CTCVR and what follows a click; nothing is 0 that is unknown.
-
-    Where clicks are unknown but outcomes are not, rows were shown at random and never offered
-    for clicking: their rates are of all of them, and stand where those given a click do.
-    """
-    known, positive = population.known, population.positive
-    clicks = positive["click"] if known.get("click") else None
-    base = (clicks if clicks is not None else known["conversion"]) if impressions else None
-    given = [_share(positive[label], population.rows if base is None else base) for label in after]
-    if not impressions:
-        return given
-    if clicks is None:
-        return [NOTHING, NOTHING, *given]
-    bought = NOTHING if known["conversion"] > clicks else _share(
-        positive["conversion"], population.rows
-    )  # fmt: skip
-    ofrow = _share(clicks, population.rows)
-    return [ofrow, bought, *given]
+def _given_click(label: str) -> str:
+    return f"P({label} given click)"
 
 
 def _share(part: int, whole: int) -> str:
@@ -164,13 +146,13 @@ def _share(part: int, whole: int) -> str:
 
 def _times(facts: Facts) -> str:
     ends = [f"{split} {_moment(a)} to {_moment(b)}" for split, (a, b) in facts.click_times.items()]
-    return f"Times of clicks (dates in UTC): {'; '.join(ends)}."
+    return f"Times of clicks: {'; '.join(ends)}."
 
 
 def _moment(time: float) -> str:
     if MOMENTS[0] <= time < MOMENTS[1]:
-        return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M")
-    return f"{time:,.6g}"
+        return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{time:,.0f}"
 
 
 def _features(facts: Facts) -> str:
@@ -179,8 +161,7 @@ def _features(facts: Facts) -> str:
         (
             f"`{feature.name}`", feature.kind,
             NOTHING if feature.kind == "numeric" else f"{feature.size - 1:,}",
-            f"{train / (feature.size - 1):,.3g}"
-            if feature.kind == "categorical" and feature.size > 1 else NOTHING,
+            _mean(train, feature.size - 1) if feature.kind == "categorical" else NOTHING,
             NOTHING if feature.unknown_in_test is None else f"{feature.unknown_in_test:.2%}",
         )
         for feature in facts.features
@@ -189,7 +170,13 @@ def _features(facts: Facts) -> str:
     return _table(headers, rows)
 
 
-def _options(chosen: dict[str, object]) -> str:
+def _mean(rows: int, ids: int) -> str:
+    if not ids:
+        return NOTHING
+    return f"{rows / ids:,.0f}" if rows > 10 * ids else f"{rows / ids:.2g}"
+
+
+def _options(chosen: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in chosen.items()) or "none"
 
 
@@ -197,5 +184,6 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _table(headers: Iterable[str], rows: list[tuple[str, ...]] | list[tuple[str, str]]) -> str:
-    return tabulate(rows, list(headers), tablefmt="github", disable_numparse=True) + "\n"
+def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = (headers, ["---"] * len(headers), *rows)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -16,7 +16,7 @@ from benchmark.data.tokens import token_variable
 from benchmark.schema import Schema
 
 NOTHING = "–"
-WIDEST = 34  # characters of a licence in the printed table
+WIDEST = 26  # characters of a licence in the printed table
 LEGEND = f"""\
 {NOTHING}: unknown or absent. verified: yes if every raw file equals a SHA-256 known before it was
 got; first use: the hash was set by this very download, and later ones must equal it."""
@@ -79,7 +79,7 @@ class Item:
         if any(source.url is None for source in sources):
             return "by hand"
         asked = {token_variable(source.url or "") for source in sources} - {None}
-        return f"downloaded with {', '.join(map(str, asked))}" if asked else "downloaded"
+        return f"downloaded, maybe with {', '.join(map(str, asked))}" if asked else "downloaded"
 
     @property
     def here(self) -> str:
@@ -121,7 +121,9 @@ def table(folders: Folders) -> str:
         )
         for item in items(folders)
     ]  # fmt: skip
-    text = tabulate(rows, HEADERS, colalign=("left", "left", "right", "right"), disable_numparse=True)
+    text = tabulate(
+        rows, HEADERS, colalign=("left", "left", "right", "right"), disable_numparse=True
+    )
     return f"{text}\n\n{LEGEND}"
 
 

@@ -61,10 +61,11 @@ class Delimited(Layout):
                 f"{path}, line 1: the header lacks {', '.join(lacking)}; it has {', '.join(first)}"
             )
         names = first if self.header else list(self.columns)
-        for number, cells in {"1": first, "last": self._cells(_last_line(path))}.items():
+        last = self._cells(_last_line(path))
+        for where, cells in {"line 1": first, "the last line": last}.items():
             if 0 < len(cells) < len(names):
                 raise DataError(
-                    f"{path}, line {number}: {len(cells)} cells, expected {len(names)}, "
+                    f"{path}, {where}: {len(cells)} cells, expected {len(names)}, "
                     f"{', '.join(names)}; if the file was cut off, get it again"
                 )
         return replace(self, columns={name: self.columns.get(name, pl.String) for name in names})

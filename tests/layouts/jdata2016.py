@@ -27,7 +27,8 @@ def write(folder: Path) -> None:
             modules = ["", rng.choice(TELLING)]
         for module in modules:
             kind = 6 if module else KINDS[act.kind]
-            local = datetime.fromtimestamp(act.time / 1000, UTC) + timedelta(hours=8)
+            earlier = timedelta(seconds=act.kind == "order" and kind == 6)
+            local = datetime.fromtimestamp(act.time / 1000, UTC) + timedelta(hours=8) - earlier
             fields = (f"{act.who}.0", act.item, local.replace(tzinfo=None), module, kind, 8, 7)
             month = lines.setdefault(f"{local:%Y%m}", [HEADER])
             month.append(",".join(map(str, fields)))

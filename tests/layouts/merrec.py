@@ -57,10 +57,13 @@ def events(folder: Path) -> Iterator[Event]:
 
 
 def read(folder: Path) -> Iterator[Row]:
-    return clicks(
+    rows = clicks(
         list(events(folder)),
         ("macro", "conversion"),
         context=CODES,
         measured=("log_price",),
         window_days=3,
     )
+    for row in rows:
+        del row["recent_item_id"]  # a listing sells once: its id is no feature
+        yield row
