@@ -20,11 +20,14 @@ def download(dataset: str) -> None:
     from benchmark import registry
     from benchmark.data.dataset import Dataset
     from benchmark.data.download import fetch
+    from benchmark.data.raw import origins
     from benchmark.params import Params
 
     options = Params.read().options.get(dataset, {})
     chosen = registry.load("datasets", dataset, Dataset)(**options)
     fetch(dataset, chosen.sources, RAW / dataset, MANUAL / (chosen.base or dataset), PINS)
+    if found := origins(RAW / dataset):
+        print(f"{dataset}: {found}")
 
 
 def preprocess(dataset: str) -> None:

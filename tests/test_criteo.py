@@ -179,6 +179,18 @@ def test_any_reaction_can_stand_in_for_a_conversion(tmp_path: Path) -> None:
     assert users["split"].max() == 1
 
 
+@pytest.mark.parametrize(("column", "value"), [("click", "2"), ("like", "-1"), ("share", "yes")])
+def test_a_reaction_that_cannot_be_is_shown(tmp_path: Path, column: str, value: str) -> None:
+    tenrec.write(tmp_path / "raw")
+    path = next((tmp_path / "raw").rglob("*.csv"))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    cells = lines[9].split(",")
+    cells[tenrec.HEADER.split(",").index(column)] = value
+    path.write_text("\n".join([*lines[:9], ",".join(cells), *lines[10:]]), encoding="utf-8")
+    with pytest.raises(DataError, match=rf"QK-video\.csv, line 10.*({column} must be 0 or 1|yes)"):
+        preprocess(load("tenrec")(), "x", tmp_path / "raw", tmp_path / "ready", verified=False)
+
+
 def test_histories_are_the_same_however_many_partitions_there_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

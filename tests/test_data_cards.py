@@ -20,6 +20,7 @@ from benchmark.cards.picture import draw
 from benchmark.cards.write import write_all
 from benchmark.data.dataset import Dataset
 from benchmark.data.preprocess import preprocess
+from benchmark.files import write_json
 from benchmark.registry import ROOT
 from benchmark.schema import Stage
 
@@ -67,7 +68,7 @@ def test_the_index_is_what_would_be_generated_and_links_to_every_card() -> None:
 
 @pytest.fixture(scope="module")
 def tiny(ready: Path) -> facts.Facts:
-    return facts.measure(ready)
+    return facts.measure(ready, Path("nowhere"))
 
 
 def item_of(dataset: Dataset, found: facts.Facts | None) -> Item:
@@ -107,7 +108,9 @@ def test_random_rows_have_no_click_rate(tmp_path: Path) -> None:
     coat.write(tmp_path / "coat")
     dataset = registry.load("datasets", "coat", Dataset)()
     preprocess(dataset, "coat", tmp_path / "coat", tmp_path / "ready", verified=False)
-    found = facts.measure(tmp_path / "ready")
+    files = [{"pin": "adapter"}, {"pin": "first use"}, {"pin": None}, {"pin": None}]
+    write_json(tmp_path / "coat" / "manifest.json", {"files": files})
+    found = facts.measure(tmp_path / "ready", tmp_path / "coat")
     text = card(item_of(dataset, found))
     test = next(line for line in text.splitlines() if line.startswith("| test | random |"))
     shown = found.populations[-1]
@@ -122,6 +125,9 @@ def test_random_rows_have_no_click_rate(tmp_path: Path) -> None:
         f"{rate} |",
     ]
     assert "**Unverified copy**" in text
+    assert (
+        "raw files: 1 pinned in the adapter, 1 pinned at first use, by this download, 2 not pinned."
+    ) in text
 
 
 def test_a_log_of_clicks_has_no_rates_of_impressions(tiny: facts.Facts) -> None:

@@ -98,7 +98,8 @@ def _way(item: Item) -> str:
 
 def _counts(name: str, facts: Facts) -> Iterable[str]:
     """Yield what was counted, and how far to trust the copy."""
-    yield f"Data `{facts.fingerprint}`, options: {_options(facts.options)}."
+    origins = f"; raw files: {facts.origins}" if facts.origins else ""
+    yield f"Data `{facts.fingerprint}`, options: {_options(facts.options)}{origins}."
     if not facts.verified:
         yield f"> {UNVERIFIED} ones."
     yield _populations(facts)

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from benchmark.data.raw import origins
 from benchmark.files import read_json, write_text
 from benchmark.schema import LABELS, SPLITS, TIMES, Field, Schema
 
@@ -46,6 +47,7 @@ class Facts(_Record):
     stages: tuple[str, ...]
     options: dict[str, Any]
     verified: bool
+    origins: str  # of the raw files, in words; "" where they are gone
     fingerprint: str
     populations: tuple[Population, ...]
     features: tuple[Feature, ...]
@@ -60,8 +62,8 @@ class Facts(_Record):
         return sum(population.rows for population in self.populations)
 
 
-def measure(ready: Path) -> Facts:
-    """Count what a ready folder holds.
+def measure(ready: Path, raw: Path) -> Facts:
+    """Count what a ready folder holds that was made from a raw one.
 
     Raises:
         FileNotFoundError: the dataset was not preprocessed.
@@ -74,6 +76,7 @@ def measure(ready: Path) -> Facts:
         stages=schema.stages,
         options=schema.options,
         verified=schema.verified,
+        origins=origins(raw),
         fingerprint=schema.fingerprint,
         populations=tuple(
             population for split in SPLITS for population in _populations(split, tables[split])

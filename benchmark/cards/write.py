@@ -25,7 +25,7 @@ def write_all(folders: Folders) -> Path:
             stale.unlink()
     for name in names:
         if (folders.ready / name / "schema.json").is_file():
-            found = facts.measure(folders.ready / name)
+            found = facts.measure(folders.ready / name, folders.raw / name)
             facts.write(found, folders.cards / f"{name}.json")
             draw(found, folders.cards / f"{name}.svg")
     listed = items(folders)

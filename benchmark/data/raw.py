@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -9,6 +10,14 @@ from benchmark.data.dataset import DataError
 from benchmark.files import read_json
 
 MANIFEST = "manifest.json"
+
+
+PINS = {
+    "adapter": "pinned in the adapter",
+    "lock": "pinned by an earlier download",
+    "first use": "pinned at first use, by this download",
+    None: "not pinned",
+}
 
 
 class Entry(TypedDict):
@@ -31,6 +40,13 @@ def manifest(raw: Path) -> dict[str, Any] | None:
     path = raw / MANIFEST
     content: dict[str, Any] | None = read_json(path) if path.is_file() else None
     return content
+
+
+def origins(raw: Path) -> str:
+    """Return in words how many raw files are known how well; "" without a record."""
+    record = manifest(raw) or {"files": []}
+    counted = Counter(entry.get("pin") for entry in record["files"])
+    return ", ".join(f"{counted[pin]} {words}" for pin, words in PINS.items() if counted[pin])
 
 
 def find(raw: Path, name: str) -> Path:
