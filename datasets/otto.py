@@ -34,23 +34,26 @@ class Otto(EventLog):
 
     title = "OTTO, multi-objective recommender dataset"
     citation = """
-    @misc{otto2022,
-      title        = {{OTTO} Recommender Systems Dataset},
-      howpublished = {OTTO GmbH and Co KG},
-      year         = {2022},
-      url          = {https://github.com/otto-de/recsys-dataset},
+    @misc{normann2023otto,
+      title        = {{OTTO} Recommender Systems Dataset: A real-world e-commerce dataset for
+                      session-based recommender systems research},
+      author       = {Normann, Philipp and Baumeister, Sophie and Wilm, Timo},
+      howpublished = {Kaggle},
+      year         = {2023},
+      doi          = {10.34740/KAGGLE/DSV/4991874},
     }
     """
-    licence = "CC BY 4.0, according to its Kaggle page"
+    licence = "CC BY 4.0"
     claims = (
         "A log of clicks: nothing about impressions, CTR, CTCVR or selection by the click can be "
         "learned or claimed from it. A row is a session's click on an article; later clicks on it "
         "within the window (option window_days, 7) repeat the row. macro (cart) and conversion "
         "(order) are 1 if they follow at or after the click within the window, attributed to the "
         "last row. Carts and orders without such a click, exact duplicates, and clicks of the last "
-        "days, whose window the log cuts off, are dropped and counted. A session is one browser "
-        "over all four weeks of the official train part. The official test week is not used: its "
-        "sessions were cut at random, so that what is missing there did not fail to happen. "
+        "days, whose window the log cuts off, are dropped and counted. A session is all that "
+        "one user did in the four weeks of the official train part. The week of the official test "
+        "part is not used: it has other sessions, and in the competition's copy they were cut at "
+        "random, so that what is missing there need not have failed to happen. "
         "Articles have no attributes. Splits follow each other in time (80/10/10), so sessions "
         "occur in several; they are no feature."
     )
@@ -60,7 +63,10 @@ class Otto(EventLog):
     options = EVENT_OPTIONS
     sources = (
         Source(
-            file="recsys-dataset.zip", page="https://www.kaggle.com/datasets/otto/recsys-dataset"
+            file="recsys-dataset.zip",
+            page="https://www.kaggle.com/datasets/otto/recsys-dataset",
+            url="https://www.kaggle.com/api/v1/datasets/download/otto/recsys-dataset"
+            "?datasetVersionNumber=1",
         ),
     )
 

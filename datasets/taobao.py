@@ -52,8 +52,7 @@ class Taobao(EventLog):
         "was clicked. Events outside of 25 November to 3 December 2017, China time, exact "
         "duplicates, and views of the last day, whose window the log cuts off, are dropped and "
         "counted. Counts start with the log. Splits follow each other in time (80/10/10), so users "
-        "occur in several. The users were chosen among those who did something: their rate of "
-        "purchases is not that of the shop."
+        "occur in several."
     )
     stages = ("click", "macro", "conversion")
     context = ("category",)

@@ -49,8 +49,9 @@ class Tmall(EventLog):
         "only. Actions without a click within the window before them, exact duplicates (repeated "
         "actions of one day), and clicks of the last days, whose window the log cuts off, are "
         "dropped and counted: the sale of 11 November is only what follows clicks of the week "
-        "before. Users were chosen by their purchases on that day. Age and gender (0 and 2 where "
-        "unknown) are as of the log's publication. Splits follow each other in time (80/10/10)."
+        "before. Users are those of a challenge about the buyers of that day. Age and gender (0 "
+        "and 2 where unknown) are as of the log's publication. Splits follow each other in time "
+        "(80/10/10), so users occur in several."
     )
     stages = ("click", "macro", "conversion")
     context = ("cat_id", "seller_id", "brand_id", "age_range", "gender")

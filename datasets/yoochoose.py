@@ -46,9 +46,9 @@ class YooChoose(EventLog):
         "Purchases without such a click, exact duplicates, and clicks of the last day, whose "
         "window the log cuts off, are dropped and counted. Prices are known of purchases only, "
         "hence no feature. The category is the one under which the item was clicked: special "
-        "offers, twelve categories, brands, missing in most of the first months. The clicks of the "
-        "challenge's test file, whose purchases are not published, are not used. There are no "
-        "users. Splits follow each other in time (80/10/10)."
+        "offers, twelve categories, or brands; it is often missing. The clicks of the challenge's "
+        "test file, whose purchases are not published, are not used. There are no users. "
+        "Splits follow each other in time (80/10/10)."
     )
     stages = ("click", "conversion")
     context = ("category",)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from math import ceil, log1p
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import polars as pl
+from polars.testing import assert_frame_equal
+
+from benchmark.data.dataset import Dataset, kept
 
 Event = dict[str, Any]
 Row = dict[str, Any]
 DAY = 86_400_000
+KEY = ["user_id", "item_id", "click_time"]
 
 
 class Act(NamedTuple):
@@ -102,9 +109,7 @@ def clicks(
         }
 
 
-def past(
-    click: Event, events: list[Event], labels: Sequence[str], context: Sequence[str]
-) -> Row:
+def past(click: Event, events: list[Event], labels: Sequence[str], context: Sequence[str]) -> Row:
     """Return what was known before a click."""
     earlier = [event for event in events if event["time"] < click["time"]]
     own = [event for event in earlier if event["who"] == click["who"]]
@@ -120,3 +125,15 @@ def past(
     for name, key in (("item_id", "item"), *((name, name) for name in context)):
         row[f"recent_{name}"] = [event[key] for event in viewed[-20:]]
     return row
+
+
+def dropped(table: pl.LazyFrame) -> dict[str, int]:
+    counts = table.collect()["dropped"].drop_nulls().value_counts()
+    return dict(counts.iter_rows())
+
+
+def same_clicks(dataset: Dataset, raw: Path, reader: Callable[[Path], Iterator[Row]]) -> None:
+    """Compare the clicks with a slow reader's, where only their times tell some apart."""
+    slow = pl.DataFrame(list(reader(raw)), infer_schema_length=None)
+    fast = kept(dataset.table(raw)).select(slow.columns).cast(dict(slow.schema)).collect()
+    assert_frame_equal(fast.sort(KEY), slow.sort(KEY))

@@ -17,6 +17,10 @@ PAGE = "https://example.org/page"
 
 
 OTHER = BODY[::-1]  # another version of the file
+BUSY = {
+    "busy-at-first": ((503, b""), (503, b"")),
+    "busy-for-hours": ((429, b"", {"Retry-After": "36000"}),),
+}
 LIES = {
     "web-page": {"Content-Type": "text/html; charset=utf-8"},
     "encoded": {"Content-Encoding": "gzip"},
@@ -51,8 +55,8 @@ class Handler(BaseHTTPRequestHandler):
         attempt = sum(path == behaviour for path, _ in self.server.asked)
         if behaviour.isdigit():
             self._answer(int(behaviour), b"")
-        elif behaviour == "busy-at-first" and attempt <= 2:
-            self._answer(503, b"")
+        elif attempt <= len(busy := BUSY.get(behaviour, ())):
+            self._answer(*busy[attempt - 1])
         elif behaviour == "too-short" and asked:
             self._answer(416, b"")
         elif behaviour == "members-only" and not self.headers["Authorization"]:

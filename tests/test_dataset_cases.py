@@ -110,13 +110,14 @@ def test_an_unknown_label_is_shown(tmp_path: Path, label: str, shown: str) -> No
     lines = path.read_text(encoding="utf-8").splitlines()
     lines[4] = lines[4][:-1] + label
     path.write_text("\n".join(lines), encoding="utf-8")
-    with pytest.raises(DataError, match=f"nl_item_test.csv, row 5: label {shown} is not one of"):
-        load("aliexpress")().table(tmp_path / "raw")
+    says = rf"nl_item_test\.csv, line 5: item_49 is {shown}; the label must be 0, 1 or 2"
+    with pytest.raises(DataError, match=says):
+        preprocess(load("aliexpress")(), "x", tmp_path / "raw", tmp_path / "ready", verified=False)
 
 
 def test_a_table_of_other_width_is_one_sentence(tmp_path: Path) -> None:
     aliexpress.write(tmp_path / "raw")
     path = tmp_path / "raw" / "nl_user_train.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("\n", ",1\n"), encoding="utf-8")
-    with pytest.raises(DataError, match=r"AliExpress search: the files in .* cannot be read"):
+    with pytest.raises(DataError, match=r"nl_user_train\.csv, line 1: 34 cells, expected 33: "):
         preprocess(load("aliexpress")(), "x", tmp_path / "raw", tmp_path / "ready", verified=False)

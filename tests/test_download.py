@@ -50,6 +50,15 @@ def test_a_failing_server_is_asked_again_for_what_is_missing(
     assert sorted(path.name for path in raw.iterdir()) == ["body.bin", "manifest.json"]
 
 
+def test_a_server_that_asks_to_wait_for_hours_is_asked_earlier(
+    server: Server, raw: Path, manual: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "LONGEST_WAIT", 0)
+    fetch("log", [server.source("busy-for-hours")], raw, manual)
+    assert (raw / "body.bin").read_bytes() == BODY
+    assert len(server.asked) == 2
+
+
 def test_what_a_killed_run_left_is_resumed(server: Server, raw: Path, manual: Path) -> None:
     (raw / "body.bin.part").parent.mkdir(parents=True)
     (raw / "body.bin.part").write_bytes(BODY[:1000])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -21,7 +21,7 @@ from benchmark.schema import POST_CLICK
 
 SECOND = 1000
 DAY = 86_400 * SECOND
-PART_BYTES, MOST_PARTS = 1 << 26, 256  # of the raw files, per hash partition
+PART_BYTES, MOST_PARTS = 1 << 24, 256  # of the raw files, per hash partition
 KEYS = ("who", "item", "time")
 RAW = {"user_id": "who", "item_id": "item"}  # the events' names of features
 EVENT_OPTIONS = {"window_days": 7, "history": 20}
@@ -73,6 +73,20 @@ class EventLog(Dataset):
         """
         dropped: Counter[str] = Counter()
         scratch = Path(mkdtemp(prefix="events-", dir=self.scratch))
+        clicks = _stored(self._clicks_by_part(raw, scratch, dropped), scratch / "clicks")
+        rmtree(scratch / "by-who")
+        lost = [pl.select(dropped=pl.repeat(rule, n)) for rule, n in sorted(dropped.items())]
+        rows = self._features(split_by_time(clicks, "time"))
+        return pl.concat([rows, *(frame.lazy() for frame in lost)], how="diagonal")
+
+    def _clicks_by_part(
+        self, raw: Path, scratch: Path, dropped: Counter[str]
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the clicks of the users of one partition after the other.
+
+        First comes what is known of items, in partitions of these. The raw files are not read
+        again for it after a kill.
+        """
         parts = min(MOST_PARTS, 1 + sum(map(_size, raw.rglob("*"))) // PART_BYTES)
         by_item = by_hash(self.events(raw), pl.col("item"), parts, self.scratch / "by-item")
         known = (self._with_item_past(part.collect(), dropped) for part in by_item)
@@ -80,13 +94,9 @@ class EventLog(Dataset):
         rmtree(self.scratch / "by-item")
         end = events.select(pl.col("time").max()).collect().item()
         by_who = by_hash(events, pl.col("who"), parts, scratch / "by-who")
-        found = (self._clicks(part.collect(), end, dropped) for part in by_who)
-        clicks = _stored(found, scratch / "clicks")
-        for folder in ("by-who", "events"):
-            rmtree(scratch / folder)
-        rows = self._features(split_by_time(clicks, "time"))
-        lost = [pl.select(dropped=pl.repeat(rule, n)) for rule, n in sorted(dropped.items())]
-        return pl.concat([rows, *(frame.lazy() for frame in lost)], how="diagonal")
+        rmtree(scratch / "events")
+        for part in by_who:
+            yield self._clicks(part.collect(), end, dropped)
 
     def _measures(self) -> tuple[str, ...]:
         """Return the names of the counts and waits that features are the logarithms of."""
