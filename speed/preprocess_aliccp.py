@@ -25,7 +25,7 @@ from measured import preprocessed
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-PANDAS_ROWS = 500_000
+PANDAS_ROWS = 1_000_000
 SAMPLES_PER_STATE, CHUNK, POOL = 58, 200_000, 500
 USER = {"101": 400_000, "121": 98, "122": 14, "124": 3, "125": 8, "126": 4, "127": 4, "128": 3,
         "129": 5}  # fmt: skip

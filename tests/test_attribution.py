@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -122,7 +123,7 @@ def test_splits_follow_each_other_in_their_shares(seed: int) -> None:
     found = split_by_time(rows, "time").collect()
     assert found["split"][-1] is None
     parts = [found.filter(split=split)["time"] for split in ("train", "valid", "test")]
-    for earlier, later in zip(parts, parts[1:], strict=False):
+    for earlier, later in pairwise(parts):
         if len(earlier) and len(later):
             assert earlier.max() < later.min()  # type: ignore[operator]
     if len(set(times)) > 195:

@@ -55,7 +55,7 @@ def by_hash(frame: pl.LazyFrame, key: pl.Expr, parts: int, scratch: Path) -> lis
 
 
 def first_of_each(frame: pl.LazyFrame, key: str, parts: int, scratch: Path) -> pl.LazyFrame:
-    """Return the first row of each key, in their order; memory holds a part, and a bit per row."""
+    """Return the first row of each key, in order; memory holds a part, and some bytes per key."""
     rows = frame.with_row_index(NUMBER)
     first = [
         part.unique(key, keep="first").select(NUMBER).collect().to_series().to_numpy()

@@ -33,6 +33,8 @@ def resumable(dataset: Dataset, raw: Path, ready: Path) -> Iterator[Path]:
     except Exception:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+    finally:
+        del dataset.scratch
     shutil.rmtree(scratch, ignore_errors=True)
 
 
