@@ -8,8 +8,9 @@ from pathlib import Path
 
 RAW, READY, MANUAL = Path("data/raw"), Path("data/ready"), Path("data/manual")
 RECBOLE = Path("data/recbole")
+PINS = Path("datasets/pins.json")
 RUNS, RESULTS = Path("results/runs"), Path("results")
-METHODS = Path("docs/methods.md")
+METHODS, CARDS = Path("docs/methods.md"), Path("docs/datasets")
 DATASET = "a file name in datasets/, without .py"
 METHOD = "a file name in methods/, without .py"
 
@@ -19,11 +20,14 @@ def download(dataset: str) -> None:
     from benchmark import registry
     from benchmark.data.dataset import Dataset
     from benchmark.data.download import fetch
+    from benchmark.data.raw import origins
     from benchmark.params import Params
 
     options = Params.read().options.get(dataset, {})
     chosen = registry.load("datasets", dataset, Dataset)(**options)
-    fetch(dataset, chosen.sources, RAW / dataset, MANUAL / (chosen.base or dataset))
+    fetch(dataset, chosen.sources, RAW / dataset, MANUAL / (chosen.base or dataset), PINS)
+    if found := origins(RAW / dataset):
+        print(f"{dataset}: {found}")
 
 
 def preprocess(dataset: str) -> None:
@@ -96,6 +100,21 @@ def show() -> None:
         print(f"picture: {picture}")
 
 
+def datasets() -> None:
+    """Print all datasets: what they have, how to get them, what is here."""
+    from benchmark.cards.listing import Folders, table
+
+    print(table(Folders(RAW, READY, CARDS)))
+
+
+def cards() -> None:
+    """Write the cards of all datasets to docs/datasets/, with counts of those that are ready."""
+    from benchmark.cards.listing import Folders
+    from benchmark.cards.write import write_all
+
+    print(f"wrote {write_all(Folders(RAW, READY, CARDS))} and a card per dataset in {CARDS}/")
+
+
 def methods() -> None:
     """Write the list of all methods to docs/methods.md."""
     from benchmark.catalogue import markdown
@@ -142,6 +161,8 @@ COMMANDS = (
     Command(plots),
     Command(show),
     Command(export_recbole, {"dataset": DATASET}),
+    Command(datasets),
+    Command(cards),
     Command(methods),
     Command(new_method, {"name": "of the new file in methods/, in snake_case"}),
 )

@@ -16,6 +16,7 @@ LABELS = ("click", "micro", "macro", "conversion")
 POST_CLICK = LABELS[1:]
 ORACLE = ("oracle_ctr", "oracle_cvr", "oracle_conversion")
 TIMES = ("click_time", "conversion_delay")
+PROPENSITY = ("propensity",)
 
 Stage = Literal["impression", "click", "micro", "macro", "conversion"]
 Need = Literal[Stage, "delay"]
@@ -47,7 +48,8 @@ class Schema(_Record):
     clicks only, and nothing about the entire space can be learned or claimed from it.
     ``options`` are the adapter's, as chosen.
     ``attribution_window`` is how long after its click a conversion counts, in the unit of the
-    log's ``TIMES``; it is None where the log has no times.
+    log's ``TIMES``; it is None where the log has no times. ``has_propensity`` is whether the log
+    publishes with which probability its policy showed each row.
     """
 
     dataset: str
@@ -64,6 +66,7 @@ class Schema(_Record):
     claims: str
     fingerprint: str
     attribution_window: float | None = None
+    has_propensity: bool = False
 
     @property
     def categorical(self) -> tuple[Field, ...]:

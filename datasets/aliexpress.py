@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
 
 from benchmark.data.dataset import DataError, Dataset, Source
 from benchmark.data.raw import find
+from benchmark.data.readers import scan_table
 from benchmark.data.split import split_by_hash
 
 PAGE = "https://tianchi.aliyun.com/dataset/74690"
@@ -63,11 +65,9 @@ class AliExpress(Dataset):
 
 def _part(raw: Path, country: str, part: str, split: pl.Expr) -> pl.LazyFrame:
     searches = _read(find(raw, f"{country.lower()}_user_{part}.csv"), USER)
-    path = find(raw, f"{country.lower()}_item_{part}.csv")
-    items, label = _read(path, ITEM), pl.col("item_49")
-    wrong = items.with_row_index("row", 1).filter(label.is_in([0, 1, 2], nulls_equal=True).not_())
-    for row, value in wrong.select("row", label).head(1).collect().iter_rows():
-        raise DataError(f"{path}, row {row}: label {value} is not one of 0, 1, 2")
+    label = pl.col("item_49")
+    rules = {"the label must be 0, 1 or 2": label.is_in([0, 1, 2])}
+    items = _read(find(raw, f"{country.lower()}_item_{part}.csv"), ITEM, rules)
     return items.join(
         searches.with_columns(split=split),
         left_on="item_1", right_on="user_1", maintain_order="left",
@@ -78,10 +78,12 @@ def _part(raw: Path, country: str, part: str, split: pl.Expr) -> pl.LazyFrame:
     )  # fmt: skip
 
 
-def _read(path: Path, columns: tuple[str, ...]) -> pl.LazyFrame:
-    """Scan a CSV file without header; codes stay text, which no notation of numbers can confuse."""
+def _read(
+    path: Path, columns: tuple[str, ...], rules: Mapping[str, pl.Expr] | None = None
+) -> pl.LazyFrame:
+    """Scan a file; codes stay text, which no notation of numbers can confuse."""
     types = {name: _type(name) for name in columns}
-    return pl.scan_csv(path, has_header=False, schema=types)
+    return scan_table(path, types, header=False, rules=rules)
 
 
 def _type(name: str) -> type[pl.DataType]:

@@ -9,12 +9,15 @@ import polars as pl
 
 from benchmark.data.archive import folder_of
 from benchmark.data.dataset import DataError, Dataset, Source
+from benchmark.data.partitions import first_of_each, in_slices, stored
 from benchmark.data.split import split_by_hash
 
 PAGE = "https://github.com/guyulongcs/WSDM2020_HUP"
 TOKEN = r"\d+\+(?:10|[1-9])\+\d+\+\d+\+\d+"
 TOKEN_FIELDS = ("sku", "behaviour", "category", "seconds", "dwell_time")
 SHARES = {"train": 0.7, "valid": 0.1, "test": 0.2}
+PART = 1 << 27  # bytes of lines that are compared at once
+SESSIONS = 20_000  # whose behaviours, some hundred bytes each, are in memory at once
 MANY = 20  # products seen before, from which on they are no longer told apart
 
 
@@ -63,7 +66,18 @@ class JDMicro(Dataset):
         files = [path for path in found if path.is_file() and not folder_of(path)]
         if not files:
             raise DataError(f"{raw} holds no file named JD_*; see {PAGE}")
-        return _visits(_tokens(pl.concat([_lines(path) for path in files])))
+        lines = pl.concat([_lines(path) for path in files])
+        parts = 1 + sum(path.stat().st_size for path in files) // PART
+        once = first_of_each(lines, "line", parts, self.scratch / "lines")
+        sessions = stored(
+            once.with_row_index("session").with_columns(
+                split=split_by_hash(pl.col("line"), SHARES)
+            ),
+            self.scratch / "sessions.parquet",
+        )
+        return in_slices(
+            sessions, SESSIONS, lambda part: _visits(_tokens(part)), self.scratch / "visits"
+        )
 
 
 def _lines(path: Path) -> pl.LazyFrame:
@@ -89,18 +103,15 @@ def _malformed(path: Path) -> str:
     return f"{path}, line {row}: {token!r} is not {form}, integers with behaviour from 1 to 10"
 
 
-def _tokens(lines: pl.LazyFrame) -> pl.LazyFrame:
+def _tokens(sessions: pl.LazyFrame) -> pl.LazyFrame:
     """Return one row per behaviour, with what its session has shown before it."""
 
     def before(value: pl.Expr) -> pl.Expr:
         return (value.cum_sum() - value).over("session")
 
     new_product = pl.col("sku").is_first_distinct().over("session").cast(pl.Int64)
-    tokens = pl.col("line").str.split(" ")
     return (
-        lines.unique(keep="first", maintain_order=True)
-        .with_row_index("session")
-        .select("session", token=tokens, split=split_by_hash(pl.col("line"), SHARES))
+        sessions.select("session", "split", token=pl.col("line").str.split(" "))
         .explode("token")
         .with_columns(pl.col("token").str.split_exact("+", 4).struct.rename_fields(TOKEN_FIELDS))
         .unnest("token")

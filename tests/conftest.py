@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,14 @@ class TinyFunnel(Dataset):
 
 def _sigmoid(logit: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-logit))
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real samples."""
+    if not (folder := os.environ.get("CVR_REAL_DATA")):
+        pytest.skip("CVR_REAL_DATA names no folder of real samples")
+    return Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
+from benchmark.data import download
 from benchmark.data.dataset import Source
 
 BODY = bytes(range(256)) * 2048  # a multiple of 8 pieces, so that drops lose nothing
 SHA = hashlib.sha256(BODY).hexdigest()
 PAGE = "https://example.org/page"
+
+
+OTHER = BODY[::-1]  # another version of the file
+BUSY = {
+    "busy-at-first": ((503, b""), (503, b"")),
+    "busy-for-hours": ((429, b"", {"Retry-After": "36000"}),),
+}
+LIES = {
+    "web-page": {"Content-Type": "text/html; charset=utf-8"},
+    "encoded": {"Content-Encoding": "gzip"},
+    "claims-less": {"Content-Length": str(len(BODY) // 2)},
+}
 
 
 class Server(ThreadingHTTPServer):
@@ -18,6 +34,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[tuple[str, str | None]] = []
+        self.tokens: list[str | None] = []
 
     def source(self, path: str, sha256: str | None = SHA, size: int | None = None) -> Source:
         url = f"http://127.0.0.1:{self.server_address[1]}/{path}"
@@ -34,15 +51,31 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         behaviour, asked = self.path.strip("/"), self.headers["Range"]
         self.server.asked.append((behaviour, asked))
+        self.server.tokens.append(self.headers["Authorization"])
         attempt = sum(path == behaviour for path, _ in self.server.asked)
         if behaviour.isdigit():
             self._answer(int(behaviour), b"")
-        elif behaviour == "busy-at-first" and attempt <= 2:
-            self._answer(503, b"")
+        elif attempt <= len(busy := BUSY.get(behaviour, ())):
+            self._answer(*busy[attempt - 1])
         elif behaviour == "too-short" and asked:
             self._answer(416, b"")
+        elif behaviour == "members-only" and not self.headers["Authorization"]:
+            self._answer(401, b"")
+        elif behaviour in LIES:
+            self._answer(200, BODY, LIES[behaviour])
+        elif behaviour == "replaced":
+            self._replace(asked, attempt)
         else:
             self._serve(behaviour, asked, attempt)
+
+    def _replace(self, asked: str | None, attempt: int) -> None:
+        """Drop the first version half way, and have another one from then on."""
+        if attempt == 1:
+            self._answer(200, BODY, {"ETag": '"1"'}, sent=len(BODY) // 2)
+        elif asked and self.headers["If-Range"] is None:
+            self._answer(206, OTHER[int(asked[6:-1]) :], {"ETag": '"2"'}, int(asked[6:-1]))
+        else:
+            self._answer(200, OTHER, {"ETag": '"2"'})
 
     def _serve(self, behaviour: str, asked: str | None, attempt: int) -> None:
         start = int(asked[6:-1]) if asked and behaviour != "ignores-range" else 0
@@ -50,16 +83,50 @@ class Handler(BaseHTTPRequestHandler):
         drops = behaviour == "always-drops" or (
             behaviour in ("drops-once", "ignores-range") and attempt == 1
         )
-        self._answer(status, body, start, sent=len(body) // 2 if drops else len(body))
+        self._answer(status, body, {}, start, sent=len(body) // 2 if drops else len(body))
 
-    def _answer(self, status: int, body: bytes, start: int = 0, sent: int | None = None) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
+    def _answer(
+        self,
+        status: int,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        start: int = 0,
+        sent: int | None = None,
+    ) -> None:
+        own = {"Content-Length": str(len(body))}
         if status == 206:
-            self.send_header("Content-Range", f"bytes {start}-{len(BODY) - 1}/{len(BODY)}")
+            own["Content-Range"] = f"bytes {start}-{len(BODY) - 1}/{len(BODY)}"
+        self.send_response(status)
+        for name, value in (own | (headers or {})).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body[:sent])
         self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
         """Be quiet."""
+
+
+def fetch(name: str, sources: list[Source], raw: Path, manual: Path) -> None:
+    """Fetch with a lock file of the test's own."""
+    download.fetch(name, sources, raw, manual, lock(raw))
+
+
+def lock(raw: Path) -> Path:
+    return raw.parent.parent / "pins.json"
+
+
+def put(folder: Path, files: dict[str, bytes]) -> None:
+    """Write files below a folder."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def manifest(raw: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((raw / "manifest.json").read_text())
+    return content
+
+
+def pins(raw: Path) -> list[str | None]:
+    return [entry["pin"] for entry in manifest(raw)["files"]]

@@ -4,30 +4,62 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
+import py7zr
 import pytest
 
+from benchmark.data import archive
 from benchmark.data.archive import unpack
 from benchmark.data.dataset import DataError
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in members.items():
-            archive.writestr(name, content)
+            file.writestr(name, content)
     return buffer.getvalue()
 
 
-def tarred(name: str, content: bytes) -> bytes:
+def tarred(name: str, content: bytes, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+    with tarfile.open(fileobj=buffer, mode="w:gz") as file:
         (member := tarfile.TarInfo(name)).size = len(content)
-        archive.addfile(member, io.BytesIO(content))
+        member.type, member.linkname = kind, link
+        file.addfile(member, io.BytesIO(content))
     return buffer.getvalue()
+
+
+def sevened(members: dict[str, bytes], password: str | None = None) -> bytes:
+    buffer = io.BytesIO()
+    with py7zr.SevenZipFile(buffer, "w", password=password) as file:
+        for name, content in members.items():
+            file.writestr(content, name)
+    return buffer.getvalue()
+
+
+def packed(name: str, member: str, content: bytes) -> bytes:
+    """Return an archive with one member, of the kind that its name tells."""
+    if name.endswith("tar.gz"):
+        return tarred(member, content)
+    return zipped({member: content}) if name.endswith("zip") else renamed(member, content)
+
+
+def renamed(member: str, content: bytes) -> bytes:
+    """Return a 7z archive whose member has a name that the library would not write."""
+    buffer, name = io.BytesIO(), "x" * len(member)
+    with py7zr.SevenZipFile(buffer, "w") as file:
+        file.set_encoded_header_mode(False)
+        file.writestr(content, name)
+    raw = buffer.getvalue().replace(name.encode("utf-16-le"), member.encode("utf-16-le"))
+    begin = 32 + int.from_bytes(raw[12:20], "little")
+    start = raw[12:28] + zlib.crc32(raw[begin:]).to_bytes(4, "little")
+    return raw[:8] + zlib.crc32(start).to_bytes(4, "little") + start + raw[32:]
 
 
 def files(folder: Path) -> set[str]:
@@ -35,12 +67,17 @@ def files(folder: Path) -> set[str]:
 
 
 def test_an_archive_is_unpacked_with_those_inside_it(tmp_path: Path) -> None:
-    inside = {"inner.zip": zipped({"b.csv": b"2"}), "more.TGZ": tarred("deep/c.csv", b"3")}
+    inside = {
+        "inner.zip": zipped({"b.csv": b"2"}),
+        "more.TGZ": tarred("deep/c.csv", b"3"),
+        "last.7z": sevened({"deep/d.csv": b"4", "e.csv": b""}),
+    }
     path = tmp_path / "outer.zip"
     path.write_bytes(zipped({"a.csv": b"1", **inside}))
     unpack(path)
-    unpacked = {"outer/a.csv", "outer/inner/b.csv", "outer/more/deep/c.csv"}
-    assert files(tmp_path) == {"outer.zip", *unpacked}
+    unpacked = {"a.csv", "inner/b.csv", "more/deep/c.csv", "last/deep/d.csv", "last/e.csv"}
+    assert files(tmp_path) == {"outer.zip", *(f"outer/{name}" for name in unpacked)}
+    assert (tmp_path / "outer" / "last" / "deep" / "d.csv").read_bytes() == b"4"
     (tmp_path / "outer" / "a.csv").write_bytes(b"marked")
     unpack(path)
     assert (tmp_path / "outer" / "a.csv").read_bytes() == b"marked"
@@ -61,6 +98,9 @@ def test_a_file_that_is_no_archive_is_left_alone(tmp_path: Path) -> None:
         ("bad.zip", "a/../../evil"),
         ("bad.zip", "..\\evil"),
         ("bad.tar.gz", "../evil"),
+        ("bad.tar.gz", "/evil"),
+        ("bad.7z", "../evil"),
+        ("bad.7z", "a/../../evil"),
         ("bad.tar.gz", "a/../../evil"),
     ],
 )
@@ -69,10 +109,8 @@ def test_an_archive_that_leads_out_of_its_folder_is_refused(
 ) -> None:
     path = tmp_path / "raw" / name
     path.parent.mkdir()
-    path.write_bytes(zipped({member: b"evil"}) if name.endswith("zip") else tarred(member, b"evil"))
-    with pytest.raises(
-        DataError, match=rf"{re.escape(str(path))} (is refused|cannot be unpacked).*evil"
-    ):
+    path.write_bytes(packed(name, member, b"evil"))
+    with pytest.raises(DataError, match=rf"{re.escape(str(path))} is refused: its member .*evil"):
         unpack(path)
     assert files(tmp_path) == {f"raw/{name}"}
 
@@ -85,12 +123,85 @@ def test_a_hostile_archive_inside_a_good_one_is_refused_with_it(tmp_path: Path) 
     assert files(tmp_path) == {"outer.zip"}
 
 
-@pytest.mark.parametrize("name", ["bad.zip", "bad.tar.gz"])
+@pytest.mark.parametrize("name", ["bad.zip", "bad.tar.gz", "bad.7z"])
 def test_a_damaged_archive_is_named_and_leaves_no_folder(tmp_path: Path, name: str) -> None:
-    content = bytes(i * i % 251 for i in range(5000))
     path = tmp_path / name
-    whole = zipped({"a.csv": content}) if name.endswith("zip") else tarred("a.csv", content)
+    whole = packed(name, "a.csv", bytes(i * i % 251 for i in range(5000)))
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=rf"{name} cannot be unpacked: .*get it again"):
         unpack(path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_archive_with_a_password_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "locked.7z"
+    path.write_bytes(sevened({"a.csv": b"1"}, password="secret"))
+    with pytest.raises(DataError, match="cannot be unpacked: Password is required"):
+        unpack(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_a_link_in_a_tar_is_refused_wherever_it_leads(tmp_path: Path, kind: bytes) -> None:
+    path = tmp_path / "bad.tar.gz"
+    path.write_bytes(tarred("rows.csv", b"", kind, link="a.csv"))
+    with pytest.raises(DataError, match=r"its member 'rows\.csv' is a link or a device"):
+        unpack(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_in_a_7z_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"1")
+    (tmp_path / "rows.csv").symlink_to(tmp_path / "a.csv")
+    path = tmp_path / "bad.7z"
+    with py7zr.SevenZipFile(path, "w") as file:
+        file.write(tmp_path / "rows.csv", "rows.csv")
+    with pytest.raises(DataError, match=r"its member 'rows\.csv' is a link or a device"):
+        unpack(path)
+
+
+@pytest.mark.parametrize("name", ["bomb.zip", "bomb.tar.gz", "bomb.7z"])
+def test_a_bomb_is_refused_before_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(archive, "FLOOR", 1 << 16)
+    path = tmp_path / name
+    path.write_bytes(packed(name, "rows.csv", bytes(1 << 22)))
+    with pytest.raises(DataError, match=r"refused: with 'rows\.csv' it becomes more than [\d,]+ b"):
+        unpack(path)
+    assert list(tmp_path.iterdir()) == [path]
+    monkeypatch.setattr(archive, "RATIO", 10_000)
+    unpack(path)
+    assert (tmp_path / "bomb" / "rows.csv").stat().st_size == 1 << 22
+
+
+def test_small_archives_in_one_share_what_it_may_become(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "FLOOR", 1 << 16)
+    monkeypatch.setattr(archive, "RATIO", 1)
+    path = tmp_path / "outer.zip"
+    path.write_bytes(zipped({f"{i}.zip": zipped({"rows.csv": bytes(30_000)}) for i in range(3)}))
+    with pytest.raises(DataError, match=r"outer\.zip is refused: with 'rows\.csv' it becomes more"):
+        unpack(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_endless_nest_is_refused(tmp_path: Path) -> None:
+    content = b"1"
+    for _ in range(archive.DEPTH + 1):
+        content = zipped({"inner.zip": content})
+    path = tmp_path / "outer.zip"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"outer\.zip is refused: archives in it are nested 4 deep"):
+        unpack(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_without_room_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rows.zip"
+    path.write_bytes(zipped({"rows.csv": bytes(5000)}))
+    room = shutil.disk_usage(tmp_path)._replace(free=4000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
+    with pytest.raises(DataError, match="more than the 4,000 bytes left on the disk: make room"):
+        unpack(path)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from raw_logs import load, read_ratings, read_searches, same, write_ratings, write_searches
+from layouts import aliexpress, coat
+from raw_logs import load, same
 
 from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
@@ -70,11 +71,9 @@ def test_dwell_time_is_no_feature(tmp_path: Path) -> None:
 
 
 def test_a_lower_rating_may_count_as_liked(tmp_path: Path) -> None:
-    write_ratings(tmp_path)
-    table = same(load("coat")(positive_rating=3), tmp_path, lambda raw: read_ratings(raw, 3))
-    assert (
-        table["conversion"].sum() > same(load("coat")(), tmp_path, read_ratings)["conversion"].sum()
-    )
+    coat.write(tmp_path)
+    table = same(load("coat")(positive_rating=3), tmp_path, lambda raw: coat.read(raw, 3))
+    assert table["conversion"].sum() > same(load("coat")(), tmp_path, coat.read)["conversion"].sum()
 
 
 @pytest.mark.parametrize(
@@ -87,7 +86,7 @@ def test_a_lower_rating_may_count_as_liked(tmp_path: Path) -> None:
     ],
 )
 def test_damaged_ratings_are_shown(tmp_path: Path, file: str, line: str, says: str) -> None:
-    write_ratings(tmp_path)
+    coat.write(tmp_path)
     path = next(tmp_path.rglob(file))
     rest = path.read_text(encoding="utf-8").split("\n")[1:]
     path.write_text("\n".join([line, *rest]), encoding="utf-8")
@@ -97,27 +96,28 @@ def test_damaged_ratings_are_shown(tmp_path: Path, file: str, line: str, says: s
 
 
 def test_another_country_is_another_file(tmp_path: Path) -> None:
-    write_searches(tmp_path / "raw", "es")
+    aliexpress.write(tmp_path / "raw", "es")
     dataset = load("aliexpress")(country="ES")
-    assert len(same(dataset, tmp_path / "raw", lambda raw: read_searches(raw, "es"))) > 500
+    assert len(same(dataset, tmp_path / "raw", lambda raw: aliexpress.read(raw, "es"))) > 500
     with pytest.raises(DataError, match=r"0 files named nl_user_train\.csv"):
         load("aliexpress")().table(tmp_path / "raw")
 
 
 @pytest.mark.parametrize(("label", "shown"), [("3", "3"), ("", "None")])
 def test_an_unknown_label_is_shown(tmp_path: Path, label: str, shown: str) -> None:
-    write_searches(tmp_path / "raw")
+    aliexpress.write(tmp_path / "raw")
     path = tmp_path / "raw" / "nl_item_test.csv"
     lines = path.read_text(encoding="utf-8").splitlines()
     lines[4] = lines[4][:-1] + label
     path.write_text("\n".join(lines), encoding="utf-8")
-    with pytest.raises(DataError, match=f"nl_item_test.csv, row 5: label {shown} is not one of"):
-        load("aliexpress")().table(tmp_path / "raw")
+    says = rf"nl_item_test\.csv, line 5: item_49 is {shown}; the label must be 0, 1 or 2"
+    with pytest.raises(DataError, match=says):
+        preprocess(load("aliexpress")(), "x", tmp_path / "raw", tmp_path / "ready", verified=False)
 
 
 def test_a_table_of_other_width_is_one_sentence(tmp_path: Path) -> None:
-    write_searches(tmp_path / "raw")
+    aliexpress.write(tmp_path / "raw")
     path = tmp_path / "raw" / "nl_user_train.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("\n", ",1\n"), encoding="utf-8")
-    with pytest.raises(DataError, match=r"AliExpress search: the files in .* cannot be read"):
+    with pytest.raises(DataError, match=r"nl_user_train\.csv, line 1: 34 cells, expected 33: "):
         preprocess(load("aliexpress")(), "x", tmp_path / "raw", tmp_path / "ready", verified=False)

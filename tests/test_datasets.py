@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import get_args
 
 import polars as pl
 import pytest
-from raw_logs import READERS, WRITERS, load, read_ratings, read_sessions, same
+from layouts import coat, jd_micro
+from raw_logs import LAYOUTS, comparable, layout, load, same
 
 from benchmark import registry
 from benchmark.data.dataset import DataError
@@ -25,7 +25,9 @@ RESERVED = {*LABELS, *ORACLE, "split", "policy", "group"}
 
 
 def test_the_walk_finds_the_adapters_and_params_names_some_of_them() -> None:
-    assert {*WRITERS, "oracle_funnel"} <= set(NAMES)
+    laid_out = {path.stem for path in LAYOUTS.glob("*.py")}
+    assert {*laid_out, "oracle_funnel"} <= set(NAMES)
+    assert len(laid_out) > 3
     assert set(Params.read(ROOT / "params.yaml").datasets) <= set(NAMES)
 
 
@@ -77,7 +79,7 @@ class TestContract:
         kind = load(name)
         dataset = kind(**({"rows": 2000} if "rows" in kind.options else {}))
         if dataset.sources:
-            WRITERS[name](tmp_path / name)
+            layout(name).write(tmp_path / name)
         schemas = [
             preprocess(dataset, name, tmp_path / name, tmp_path / f"ready{i}", verified=False)
             for i in range(2)
@@ -93,17 +95,10 @@ class TestContract:
                 dataset.table(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", comparable())
 def test_an_adapter_reads_what_a_slow_reader_reads(name: str, tmp_path: Path) -> None:
-    WRITERS[name](tmp_path / name)
-    same(load(name)(), tmp_path / name, READERS[name])
-
-
-@pytest.fixture(scope="session")
-def real() -> Path:
-    if not (folder := os.environ.get("CVR_REAL_DATA")):
-        pytest.skip("CVR_REAL_DATA names no folder of real samples")
-    return Path(folder)
+    layout(name).write(tmp_path / name)
+    same(load(name)(), tmp_path / name, layout(name).read)
 
 
 # Products of sessions, by which of (micro, macro, conversion) they show, as counted at the source.
@@ -141,7 +136,7 @@ def test_real_sessions_are_counted_as_at_their_source(
 
 
 def test_real_sessions_are_counted_once_and_read_as_the_slow_reader_does(real: Path) -> None:
-    table = same(load("jd_micro")(), real / "jd_micro_hup", read_sessions)
+    table = same(load("jd_micro")(), real / "jd_micro_hup", jd_micro.read)
     assert table["group"].n_unique() == 3805
     assert len(table) == 66_626
     sessions = table.group_by("group").agg(
@@ -153,7 +148,7 @@ def test_real_sessions_are_counted_once_and_read_as_the_slow_reader_does(real: P
 
 
 def test_real_ratings_are_counted_as_at_their_source(real: Path) -> None:
-    table = same(load("coat")(), real / "coat", read_ratings)
+    table = same(load("coat")(), real / "coat", coat.read)
     drawn = pl.col("policy") == "random"
     assert len(table) == 290 * 300
     assert table.filter(drawn)["conversion"].value_counts().sort("conversion").rows() == [

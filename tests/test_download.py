@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from servers import BODY, PAGE, SHA, Server
+from servers import BODY, OTHER, PAGE, SHA, Server, fetch, lock, manifest, put
 
 from benchmark.data import http
 from benchmark.data.dataset import DataError, Source
-from benchmark.data.download import fetch, is_verified
+from benchmark.data.download import is_verified
+from benchmark.data.raw import find
 
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(http, "BACKOFF", 0)
-    monkeypatch.setattr(http, "TRIES", 3)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def raw(tmp_path: Path) -> Path:
-    return tmp_path / "raw" / "log"
-
-
-@pytest.fixture
-def manual(tmp_path: Path) -> Path:
-    return tmp_path / "manual" / "log"
-
-
-def put(folder: Path, files: dict[str, bytes]) -> None:
-    """Write files below a folder."""
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-
-
-def manifest(raw: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((raw / "manifest.json").read_text())
-    return content
+pytest_plugins = ["serving"]
 
 
 def test_a_pinned_file_is_fetched_recorded_and_not_fetched_again(
@@ -58,19 +22,15 @@ def test_a_pinned_file_is_fetched_recorded_and_not_fetched_again(
 ) -> None:
     source = server.source("plain", size=len(BODY))
     fetch("log", [source], raw, manual)
-    entry = {"file": "body.bin", "size": len(BODY), "sha256": SHA, "origin": source.url}
+    entry = {
+        "file": "body.bin", "size": len(BODY), "sha256": SHA, "origin": source.url, "pin": "adapter"
+    }  # fmt: skip
     assert (raw / "body.bin").read_bytes() == BODY
-    assert manifest(raw) == {"verified": True, "files": [entry]}
+    assert manifest(raw) == {"verified": True, "manual": manual.as_posix(), "files": [entry]}
+    assert not lock(raw).exists()
     assert is_verified(raw)
     fetch("log", [source], raw, manual)
     assert server.ranges == [None]
-
-
-def test_an_unpinned_file_is_fetched_but_not_verified(
-    server: Server, raw: Path, manual: Path
-) -> None:
-    fetch("log", [server.source("plain", sha256=None)], raw, manual)
-    assert not is_verified(raw)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +50,15 @@ def test_a_failing_server_is_asked_again_for_what_is_missing(
     assert sorted(path.name for path in raw.iterdir()) == ["body.bin", "manifest.json"]
 
 
+def test_a_server_that_asks_to_wait_for_hours_is_asked_earlier(
+    server: Server, raw: Path, manual: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "LONGEST_WAIT", 0)
+    fetch("log", [server.source("busy-for-hours")], raw, manual)
+    assert (raw / "body.bin").read_bytes() == BODY
+    assert len(server.asked) == 2
+
+
 def test_what_a_killed_run_left_is_resumed(server: Server, raw: Path, manual: Path) -> None:
     (raw / "body.bin.part").parent.mkdir(parents=True)
     (raw / "body.bin.part").write_bytes(BODY[:1000])
@@ -106,6 +75,49 @@ def test_a_partial_file_that_cannot_be_resumed_is_fetched_anew(
     fetch("log", [server.source("too-short")], raw, manual)
     assert (raw / "body.bin").read_bytes() == BODY
     assert server.ranges == [f"bytes={2 * len(BODY)}-", None]
+
+
+def test_half_of_one_version_is_not_completed_with_another(
+    server: Server, raw: Path, manual: Path
+) -> None:
+    fetch("log", [server.source("replaced", sha256=None)], raw, manual)
+    assert (raw / "body.bin").read_bytes() == OTHER
+    assert server.ranges == [None, f"bytes={len(BODY) // 2}-"]
+    assert sorted(path.name for path in raw.iterdir()) == ["body.bin", "manifest.json"]
+
+
+def test_bytes_are_kept_as_sent_whatever_encoding_is_declared(
+    server: Server, raw: Path, manual: Path
+) -> None:
+    fetch("log", [server.source("encoded")], raw, manual)
+    assert (raw / "body.bin").read_bytes() == BODY
+
+
+def test_a_length_that_is_a_lie_is_found_by_size_or_hash(
+    server: Server, raw: Path, manual: Path
+) -> None:
+    with pytest.raises(DataError, match=f"has {len(BODY) // 2} bytes, expected {len(BODY)}"):
+        fetch("log", [server.source("claims-less", size=len(BODY))], raw, manual)
+    with pytest.raises(DataError, match=f"expected {SHA}"):
+        fetch("log", [server.source("claims-less")], raw, manual)
+
+
+def test_a_web_page_is_no_file(server: Server, raw: Path, manual: Path) -> None:
+    source = server.source("web-page", sha256=None)
+    with pytest.raises(DataError) as error:
+        fetch("log", [source], raw, manual)
+    assert str(error.value) == f"{source.url} is a web page, not body.bin; see {PAGE}"
+    assert not lock(raw).exists()
+
+
+def test_a_full_disk_is_said_before_anything_is_written(
+    server: Server, raw: Path, manual: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = shutil.disk_usage(raw.parent.parent)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
+    with pytest.raises(DataError, match=f"needs {len(BODY):,} more bytes .* has only 1,000 left"):
+        fetch("log", [server.source("plain")], raw, manual)
+    assert not list(raw.iterdir())
 
 
 def test_a_connection_that_always_drops_keeps_the_part_for_the_next_run(
@@ -176,17 +188,6 @@ def test_a_damaged_raw_file_is_fetched_again(server: Server, raw: Path, manual: 
     assert (raw / "body.bin").read_bytes() == BODY
 
 
-def test_a_pin_added_later_is_checked_against_what_is_there(
-    server: Server, raw: Path, manual: Path
-) -> None:
-    fetch("log", [server.source("plain", sha256=None)], raw, manual)
-    fetch("log", [server.source("plain")], raw, manual)
-    assert is_verified(raw)
-    with pytest.raises(DataError, match=f"SHA-256 {SHA}, expected 0000"):
-        fetch("log", [server.source("plain", sha256="0" * 64)], raw, manual)
-    assert len(server.asked) == 1
-
-
 def test_manual_files_keep_their_folders_and_are_verified_by_name(raw: Path, manual: Path) -> None:
     put(manual, {"year/a.bin": BODY, "year/.hidden": b""})
     sources = [Source(file="a.bin", page=PAGE, sha256=SHA), Source(file="b.bin", page=PAGE)]
@@ -237,7 +238,7 @@ def test_a_missing_manual_file_is_asked_for(raw: Path, manual: Path) -> None:
 
 def test_a_simulated_dataset_needs_nothing(raw: Path, manual: Path) -> None:
     fetch("log", [], raw, manual)
-    assert manifest(raw) == {"verified": True, "files": []}
+    assert manifest(raw)["files"] == []
     assert is_verified(raw)
 
 
@@ -256,3 +257,21 @@ def test_archives_are_unpacked_beside_themselves(raw: Path, manual: Path) -> Non
     shutil.rmtree(raw / "rows")
     fetch("log", [source], raw, manual)
     assert (raw / "rows" / "rows.csv").read_bytes() == b"1,2"
+
+
+def test_a_missing_file_of_a_derived_log_is_to_be_put_where_its_base_has_its_files(
+    raw: Path, manual: Path
+) -> None:
+    put(manual, {"rows.csv": b"1"})
+    derived = raw.with_name("derived")
+    fetch("derived", [Source(file="rows.csv", page=PAGE)], derived, manual)
+    assert find(derived, "rows.csv") == derived / "rows.csv"
+    with pytest.raises(DataError) as error:
+        find(derived, "more.csv")
+    assert str(error.value) == (
+        f"{derived} holds 0 files named more.csv, expected one: correct {manual}/ and run"
+        " `python -m benchmark download derived`"
+    )
+    derived.joinpath("manifest.json").unlink()
+    with pytest.raises(DataError, match="correct data/manual/derived/ and run"):
+        find(derived, "more.csv")

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from layouts import coat, kuairec
 from numpy.typing import NDArray
-from raw_logs import in_share, load, write_ratings, write_videos
+from raw_logs import in_share, load
 
 from benchmark.data.dataset import DataError
 from benchmark.data.logging_policy import LoggingPolicy
@@ -90,7 +91,7 @@ def test_selection_grows_with_its_strength() -> None:
 
 
 def test_observed_ratings_become_a_log(tmp_path: Path) -> None:
-    write_ratings(tmp_path)
+    coat.write(tmp_path)
     base = load("coat")().table(tmp_path).collect().filter(policy="random")
     frame = load("coat_observed")().table(tmp_path).collect()
     keys = ["user_id", "item_id"]
@@ -127,7 +128,7 @@ def read_videos(folder: Path) -> list[dict[str, object]]:
 
 
 def test_a_fully_observed_matrix_is_read_as_a_slow_reader_does(tmp_path: Path) -> None:
-    write_videos(tmp_path / "kuairec")
+    kuairec.write(tmp_path / "kuairec")
     dataset = load("kuairec")()
     slow = pl.DataFrame(read_videos(tmp_path / "kuairec"), infer_schema_length=None)
     fast = (
@@ -143,7 +144,7 @@ def test_a_fully_observed_matrix_is_read_as_a_slow_reader_does(tmp_path: Path) -
 
 @pytest.mark.parametrize(("value", "shown"), [("", "None"), ("-1", "'-1'"), ("x", "'x'")])
 def test_a_ratio_that_is_none_is_shown(tmp_path: Path, value: str, shown: str) -> None:
-    write_videos(tmp_path / "kuairec")
+    kuairec.write(tmp_path / "kuairec")
     path = tmp_path / "kuairec" / "small_matrix.csv"
     lines = path.read_text(encoding="utf-8").splitlines()
     lines[6] = lines[6].rsplit(",", 1)[0] + "," + value

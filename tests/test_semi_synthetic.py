@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from layouts import aliexpress, coat
 from numpy.typing import NDArray
-from raw_logs import load, write_ratings, write_searches
+from raw_logs import load
 
 from benchmark import commands
 from benchmark.data.dataset import DataError
@@ -31,7 +32,7 @@ COAT = load("coat")
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("raw") / "ratings"
-    write_ratings(folder, users=60, items=40)
+    coat.write(folder, users=60, items=40)
     return folder
 
 
@@ -165,7 +166,7 @@ def test_a_hidden_cause_moves_click_and_conversion_alike(raw: Path) -> None:
 
 @pytest.mark.parametrize("teacher", TEACHERS)
 def test_a_base_with_numbers_becomes_ready(tmp_path: Path, teacher: str) -> None:
-    write_searches(tmp_path / "raw", country="es", searches=150)
+    aliexpress.write(tmp_path / "raw", country="es", searches=150)
     dataset = KIND(base="aliexpress", base_options={"country": "ES"}, teacher=teacher)
     schema = preprocess(dataset, "x", tmp_path / "raw", tmp_path / "ready", verified=False)
     assert schema.has_oracle
@@ -237,7 +238,7 @@ def test_the_files_of_the_base_are_taken_from_where_it_has_them(project: Path) -
         FileNotFoundError, match="run `python -m benchmark download semi_synthetic`"
     ):
         commands.preprocess("semi_synthetic")
-    write_searches(project / "searches", searches=150)
+    aliexpress.write(project / "searches", searches=150)
     (project / "data" / "manual").mkdir(parents=True)
     shutil.copytree(project / "searches", project / "data" / "manual" / "aliexpress")
     commands.download("semi_synthetic")

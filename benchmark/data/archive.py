@@ -1,11 +1,16 @@
-"""Archives, unpacked without trust in the names inside them."""
+"""Archives, unpacked without trust in the names, sizes and links inside them.
+
+A single compressed file (``.gz``) is no archive here: readers stream it as it is.
+"""
 
 from __future__ import annotations
 
 import lzma
+import shutil
 import tarfile
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from benchmark.data.dataset import DataError
@@ -14,11 +19,14 @@ from benchmark.files import replacing_folder
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
 LOCKED = (RuntimeError,)  # what zipfile raises for want of a password or a compression method
+RATIO = 300  # bytes from one byte of an archive; those of logs stay below 50
+FLOOR = 1 << 28  # bytes that even a small archive may become
+DEPTH = 4  # archives inside archives
 
 
 def folder_of(path: Path) -> Path | None:
     """Return the folder into which an archive is unpacked, beside it; None if it is none."""
-    for suffix in (".zip", *TARS):
+    for suffix in (".zip", ".7z", *TARS):
         if path.name.lower().endswith(suffix):
             return path.with_name(path.name[: -len(suffix)])
     return None
@@ -30,36 +38,98 @@ def unpack(path: Path) -> None:
     A file that is no archive, or is unpacked already, is left alone.
 
     Raises:
-        DataError: the archive is damaged, or a name in it leads out of the folder.
+        DataError: the archive is damaged, becomes too large, holds a link, or a name in it leads
+            out of the folder.
     """
     folder = folder_of(path)
-    if folder is None or folder.is_dir():
-        return
+    if folder is not None and not folder.is_dir():
+        _unpack(path, folder, _Budget.of(path), DEPTH)
+
+
+@dataclass
+class _Budget:
+    """How many bytes an archive may still become, with all archives inside it."""
+
+    archive: Path
+    left: int
+    limit: str
+
+    @classmethod
+    def of(cls, path: Path) -> _Budget:
+        allowed, free = max(FLOOR, RATIO * path.stat().st_size), shutil.disk_usage(path.parent).free
+        if free < allowed:
+            return cls(path, free, f"the {free:,} bytes left on the disk: make room")
+        return cls(path, allowed, f"{allowed:,} bytes, the most that a log of its size may be")
+
+    def take(self, member: str, size: int) -> None:
+        """Check a member before it is written."""
+        name = PurePosixPath(member.replace("\\", "/"))
+        if name.is_absolute() or ".." in name.parts:
+            raise self._refused(f"its member {member!r} leads out of the folder")
+        self.left -= size
+        if self.left < 0:
+            raise self._refused(f"with {member!r} it becomes more than {self.limit}")
+
+    def refuse_link(self, member: str) -> None:
+        raise self._refused(f"its member {member!r} is a link or a device")
+
+    def _refused(self, reason: str) -> DataError:
+        return DataError(f"{self.archive} is refused: {reason}")
+
+
+def _unpack(path: Path, folder: Path, budget: _Budget, depth: int) -> None:
+    if not depth:
+        raise DataError(f"{budget.archive} is refused: archives in it are nested {DEPTH} deep")
     with replacing_folder(folder) as temporary:
         try:
-            _extract(path, temporary)
+            _extract(path, temporary, budget)
         except (*DAMAGED, *LOCKED) as error:
             raise DataError(
                 f"{path} cannot be unpacked: {error}; delete it and get it again"
             ) from error
         for inner in sorted(temporary.rglob("*")):
-            if inner.is_file() and folder_of(inner):
-                unpack(inner)
+            if inner.is_file() and (inside := folder_of(inner)):
+                _unpack(inner, inside, budget, depth - 1)
                 inner.unlink()
 
 
-def _extract(path: Path, folder: Path) -> None:
+def _extract(path: Path, folder: Path, budget: _Budget) -> None:
     if path.name.lower().endswith(".zip"):
-        with zipfile.ZipFile(path) as content:
-            for name in content.namelist():
-                _check(path, name)
-            content.extractall(folder)
+        _extract_zip(path, folder, budget)
+    elif path.name.lower().endswith(".7z"):
+        _extract_7z(path, folder, budget)
     else:
-        with tarfile.open(path) as content:
-            content.extractall(folder, filter="data")
+        _extract_tar(path, folder, budget)
 
 
-def _check(archive: Path, name: str) -> None:
-    member = PurePosixPath(name.replace("\\", "/"))
-    if member.is_absolute() or ".." in member.parts:
-        raise DataError(f"{archive} is refused: its member {name!r} leads out of the folder")
+def _extract_zip(path: Path, folder: Path, budget: _Budget) -> None:
+    """Unpack what the directory at its end lists; no member yields more bytes than it says."""
+    with zipfile.ZipFile(path) as content:
+        for member in content.infolist():
+            budget.take(member.filename, member.file_size)
+            content.extract(member, folder)
+
+
+def _extract_tar(path: Path, folder: Path, budget: _Budget) -> None:
+    """Unpack member by member: their list would take a pass through all of it."""
+    with tarfile.open(path) as content:
+        for member in content:
+            budget.take(member.name, member.size)
+            if not (member.isfile() or member.isdir()):
+                budget.refuse_link(member.name)
+            content.extract(member, folder, filter="data")
+
+
+def _extract_7z(path: Path, folder: Path, budget: _Budget) -> None:
+    import py7zr  # noqa: PLC0415 (few logs need it)
+    from py7zr.exceptions import AbsolutePathError, ArchiveError, PasswordRequired  # noqa: PLC0415
+
+    try:
+        with py7zr.SevenZipFile(path) as content:
+            for member in content.list():
+                budget.take(member.filename, member.uncompressed)
+                if not (member.is_file or member.is_directory):
+                    budget.refuse_link(member.filename)
+            content.extractall(folder)
+    except (ArchiveError, PasswordRequired, AbsolutePathError) as error:
+        raise RuntimeError(error.args[-1] if error.args else "it is damaged") from error

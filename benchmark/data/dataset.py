@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -64,6 +68,21 @@ class Dataset(ABC):
             )
         self.chosen: dict[str, Any] = {**self.options, **options}
 
+    @cached_property
+    def scratch(self) -> Path:
+        """A folder for intermediate files; a temporary one unless `preprocess` gives another."""
+        folder = Path(tempfile.mkdtemp(prefix="cvr-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    def parts(self, raw: Path) -> Mapping[str, pl.LazyFrame]:
+        """Return the table in named parts, which one after the other make it up.
+
+        A part that was read whole is not read again after a kill; so an adapter of large files
+        returns more than one here, and from :meth:`table` their concatenation.
+        """
+        return {"rows": self.table(raw)}
+
     @abstractmethod
     def table(self, raw: Path) -> pl.LazyFrame:
         """Return all rows in a reproducible order: impressions, or clicks if there are no others.
@@ -74,8 +93,22 @@ class Dataset(ABC):
         ("log" if missing, or "random"), ``group`` (rows ranked together, for GAUC), and
         ``oracle_ctr``, ``oracle_cvr``, ``oracle_conversion``; and optionally, in one unit of time,
         ``click_time`` of every click and ``conversion_delay`` from it to its conversion, null
-        where there is none within the attribution window: what comes later is no conversion.
+        where there is none within the attribution window: what comes later is no conversion;
+        and, where the log publishes it, the Float64 ``propensity`` in (0, 1] with which the
+        logging policy showed the row, null where it is unknown.
+
+        Rows that are left out by a rule are counted, not forgotten: the optional String column
+        ``dropped`` says by which rule ("conversion without click") and is null in all rows that
+        stay. Nothing else is asked of such rows, so that dropped events of a log may be appended
+        with ``pl.concat(..., how="diagonal")``. The counts end in ``report.json``.
 
         A label is null where it is unknown: all post-click labels of unclicked rows, and the
         click itself on randomised rows that were never offered for clicking.
         """
+
+
+def kept(table: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the rows of an adapter's table that no rule drops."""
+    if "dropped" not in table.collect_schema():
+        return table
+    return table.filter(pl.col("dropped").is_null()).drop("dropped")

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from benchmark import registry
-from benchmark.data.dataset import DataError, Dataset
+from benchmark.data.dataset import DataError, Dataset, kept
 from benchmark.data.split import split_by_hash
 
 
@@ -47,6 +47,7 @@ def _real_log(name: str, options: dict[str, Any]) -> Dataset:
 
 def sampled(table: pl.LazyFrame, rows: int, seed: int) -> pl.DataFrame:
     """Return about ``rows`` rows of a table, all if it has no more; groups stay whole."""
+    table = kept(table)
     share = min(1.0, rows / max(1, table.select(pl.len()).collect().item()))
     whole = pl.col("group") if "group" in table.collect_schema() else pl.int_range(pl.len())
     key = pl.format("{} {}", pl.lit(seed), whole)

@@ -10,23 +10,25 @@ import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmark.data.archive import folder_of, unpack
 from benchmark.data.dataset import DataError, Source
-from benchmark.data.http import download
-from benchmark.files import read_json, sha256, write_json
+from benchmark.data.http import download, partial
+from benchmark.data.pins import Pins
+from benchmark.data.raw import MANIFEST, Entry, manifest
+from benchmark.files import sha256, write_json
 
-MANIFEST = "manifest.json"
+MANUAL = "manual"  # the origin of what a person put there
+KNOWN_BEFORE = ("adapter", "lock")  # the pins that verify a file
 
-Entry = dict[str, Any]  # "file", "size", "sha256", "origin": the URL or "manual"
 
-
-def fetch(name: str, sources: Sequence[Source], raw: Path, manual: Path) -> None:
+def fetch(name: str, sources: Sequence[Source], raw: Path, manual: Path, lock: Path) -> None:
     """Make ``raw`` hold the files of a dataset, unpacked; do nothing if it does already.
 
     Files that a person put into ``manual`` are taken as they are, samples and subsets included;
-    without any, every source is downloaded. The files are verified if each has a pinned SHA-256.
+    without any, every source is downloaded. A download that no adapter pins is pinned in ``lock``
+    once it is unpacked, and later ones must equal it. The files are verified if each equals a
+    SHA-256 that was known before: one that pins itself proves nothing yet.
 
     Raises:
         DataError: a file must be got by hand, differs from its pin, or cannot be downloaded.
@@ -34,28 +36,36 @@ def fetch(name: str, sources: Sequence[Source], raw: Path, manual: Path) -> None
     given = _files(manual) if sources else {}
     if not given and (walled := [source for source in sources if source.url is None]):
         raise DataError(_by_hand(name, walled, manual))
+    pins = Pins(lock)
+    locked = [pins.locked(source) for source in sources]
     wanted = given or {source.file: raw / source.file for source in sources}
     entries = _in_place(raw, wanted)
     if entries is None:
-        entries = _taken(given, sources, raw) if given else _downloaded(sources, raw)
+        entries = _taken(given, locked, raw) if given else _downloaded(locked, raw)
         for entry in entries:
             unpack(raw / entry["file"])
-    verified = [_matches_pin(entry, sources) for entry in entries]
-    write_json(raw / MANIFEST, {"verified": all(verified), "files": entries})
+    for entry in entries:
+        entry["pin"] = _pin(entry, sources, locked)
+        if entry["pin"] is None and entry["origin"] != MANUAL:
+            pins.add(entry)
+            entry["pin"] = "first use"
+    verified = all(entry["pin"] in KNOWN_BEFORE for entry in entries)
+    record = {"verified": verified, "manual": manual.as_posix(), "files": entries}
+    write_json(raw / MANIFEST, record)
 
 
 def is_verified(raw: Path) -> bool:
-    """Return whether every raw file matched a pinned SHA-256.
+    """Return whether every raw file equalled a SHA-256 that was known before it was got.
 
     Raises:
         FileNotFoundError: the dataset was not downloaded.
     """
-    path = raw / MANIFEST
-    if not path.is_file():
+    record = manifest(raw)
+    if record is None:
         raise FileNotFoundError(
-            f"{path} is missing; run `python -m benchmark download {raw.name}` first"
+            f"{raw / MANIFEST} is missing; run `python -m benchmark download {raw.name}` first"
         )
-    return bool(read_json(path)["verified"])
+    return bool(record["verified"])
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -79,11 +89,11 @@ def _by_hand(name: str, sources: Sequence[Source], manual: Path) -> str:
 
 def _in_place(raw: Path, wanted: Mapping[str, Path]) -> list[Entry] | None:
     """Return what the manifest records if it is about the wanted files and still true."""
-    manifest = raw / MANIFEST
-    if not manifest.is_file():
+    record = manifest(raw)
+    if record is None:
         return None
-    entries: list[Entry] = read_json(manifest)["files"]
-    written = manifest.stat().st_mtime
+    entries: list[Entry] = record["files"]
+    written = (raw / MANIFEST).stat().st_mtime
     true = {entry["file"] for entry in entries} == set(wanted) and all(
         _intact(path, entry, written)
         for entry in entries
@@ -101,9 +111,9 @@ def _intact(path: Path, entry: Entry, written: float) -> bool:
 
 
 def _taken(given: Mapping[str, Path], sources: Sequence[Source], raw: Path) -> list[Entry]:
-    entries = [_entry(file, path, "manual") for file, path in given.items()]
+    entries = [_entry(file, path, MANUAL) for file, path in given.items()]
     for entry in entries:
-        _matches_pin(entry, sources)
+        _pin(entry, sources, sources)
     _clear(raw, keep=())
     for file, path in given.items():
         _link(path.resolve(), raw / file)
@@ -112,14 +122,14 @@ def _taken(given: Mapping[str, Path], sources: Sequence[Source], raw: Path) -> l
 
 def _downloaded(sources: Sequence[Source], raw: Path) -> list[Entry]:
     """Download the sources; an interrupted run left whole files and partial ones, but no record."""
-    keep = {f"{source.file}.part" for source in sources}
+    keep = {path.name for source in sources for path in partial(raw / source.file)}
     if not (raw / MANIFEST).is_file():
         keep |= {source.file for source in sources}
     _clear(raw, keep)
     for source in sources:
         if not (raw / source.file).is_file():
             download(source, raw / source.file)
-    return [_entry(source.file, raw / source.file, source.url) for source in sources]
+    return [_entry(source.file, raw / source.file, source.url or "") for source in sources]
 
 
 def _clear(raw: Path, keep: Collection[str]) -> None:
@@ -141,23 +151,26 @@ def _link(path: Path, target: Path) -> None:
         shutil.copy2(path, target)
 
 
-def _entry(file: str, path: Path, origin: str | None) -> Entry:
-    return {
-        "file": file, "size": path.stat().st_size, "sha256": sha256(path), "origin": origin
-    }  # fmt: skip
+def _entry(file: str, path: Path, origin: str) -> Entry:
+    size, found = path.stat().st_size, sha256(path)
+    return Entry(file=file, size=size, sha256=found, origin=origin, pin=None)
 
 
-def _matches_pin(entry: Entry, sources: Sequence[Source]) -> bool:
-    """Tell whether a file is pinned, by its name.
+def _pin(entry: Entry, sources: Sequence[Source], locked: Sequence[Source]) -> str | None:
+    """Tell which pin a file equals, by its name: one of its adapter, one of the lock file or none.
+
+    A file that set its pin itself does not come to be verified by being looked at again.
 
     Raises:
         DataError: it is pinned to other content.
     """
-    pins = {source.file: source.sha256 for source in sources}
-    pin = pins.get(Path(entry["file"]).name)
+    name = Path(entry["file"]).name
+    own, pin = ({s.file: s.sha256 for s in known}.get(name) for known in (sources, locked))
     if pin not in (None, entry["sha256"]):
         raise DataError(
             f"{entry['file']} ({entry['origin']}) has SHA-256 {entry['sha256']}, expected {pin};"
             " delete it and get it again"
         )
-    return pin is not None
+    if own is not None:
+        return "adapter"
+    return pin and ("first use" if entry.get("pin") == "first use" else "lock")

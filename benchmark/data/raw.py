@@ -1,10 +1,52 @@
-"""Raw files, wherever an archive had them."""
+"""A raw folder: its record, and its files, wherever an archive had them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any, TypedDict
 
 from benchmark.data.dataset import DataError
+from benchmark.files import read_json
+
+MANIFEST = "manifest.json"
+
+
+PINS = {
+    "adapter": "pinned in the adapter",
+    "lock": "pinned by an earlier download",
+    "first use": "pinned at first use, by this download",
+    None: "not pinned",
+}
+
+
+class Entry(TypedDict):
+    """A raw file as it was downloaded or taken.
+
+    ``origin`` is the URL, or "manual". ``pin`` tells which SHA-256 it equals: "adapter", the one
+    in the adapter; "lock", one recorded before it was got; "first use", one recorded when it was
+    got, which proves nothing yet; None: no one knows.
+    """
+
+    file: str
+    size: int
+    sha256: str
+    origin: str
+    pin: str | None
+
+
+def manifest(raw: Path) -> dict[str, Any] | None:
+    """Return the record of a raw folder, None where there is none, hence nothing to rely on."""
+    path = raw / MANIFEST
+    content: dict[str, Any] | None = read_json(path) if path.is_file() else None
+    return content
+
+
+def origins(raw: Path) -> str:
+    """Return in words how many raw files are known how well; "" without a record."""
+    record = manifest(raw) or {"files": []}
+    counted = Counter(entry.get("pin") for entry in record["files"])
+    return ", ".join(f"{counted[pin]} {words}" for pin, words in PINS.items() if counted[pin])
 
 
 def find(raw: Path, name: str) -> Path:
@@ -15,8 +57,9 @@ def find(raw: Path, name: str) -> Path:
     """
     found = sorted(path for path in raw.rglob(name) if path.is_file())
     if len(found) != 1:
+        manual = (manifest(raw) or {}).get("manual", f"data/manual/{raw.name}")
         raise DataError(
-            f"{raw} holds {len(found)} files named {name}, expected one: correct"
-            f" data/manual/{raw.name}/ and run `python -m benchmark download {raw.name}`"
+            f"{raw} holds {len(found)} files named {name}, expected one: correct {manual}/ and run"
+            f" `python -m benchmark download {raw.name}`"
         )
     return found[0]

@@ -1,0 +1,94 @@
+"""Tables on disk on the way to ready data: written once, and cut into parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from benchmark.files import replacing, replacing_folder
+
+NUMBER, PART = "number of the row", "number of the part"
+
+
+def stored(frame: pl.LazyFrame, path: Path) -> pl.LazyFrame:
+    """Write a table to a file, unless it is there already, and return a scan of it.
+
+    The file is whole or absent, and not compressed: it is read soon, and compression would take a
+    quarter of the time of a wide log for a third of the space.
+    """
+    if not path.is_file():
+        with replacing(path) as temporary:
+            frame.sink_parquet(temporary, compression="uncompressed")
+    return pl.scan_parquet(path)
+
+
+def by_hash(frame: pl.LazyFrame, key: pl.Expr, parts: int, scratch: Path) -> list[pl.LazyFrame]:
+    """Write a table to ``scratch`` in parts, in one pass, and return scans of them.
+
+    Rows of equal keys are in the same part, in their order; a missing key is a key. So what is
+    true of all rows of a key (who clicked first, which lines are equal) can be found part by
+    part. Parts are about equally large unless keys are few. They do not depend on the number of
+    cores, but on the version of polars, which hashes.
+
+    ``scratch`` is whole or absent: parts that are there already are not written again.
+    """
+    if not scratch.is_dir():
+        part = (key.hash(seed=0) % parts).alias(PART)
+        with replacing_folder(scratch) as folder:
+            frame.sink_parquet(
+                pl.PartitionBy(
+                    folder, key=part, include_key=False, approximate_bytes_per_file=None
+                ),
+                compression="lz4",
+            )
+    nothing = pl.LazyFrame(schema=frame.collect_schema())
+    folders = [scratch / f"{PART}={number}" for number in range(parts)]
+    return [
+        pl.scan_parquet(folder / "*.parquet", hive_partitioning=False)
+        if folder.is_dir()
+        else nothing
+        for folder in folders
+    ]
+
+
+def first_of_each(frame: pl.LazyFrame, key: str, parts: int, scratch: Path) -> pl.LazyFrame:
+    """Return the first row of each key, in order; memory holds a part, and some bytes per key."""
+    rows = frame.with_row_index(NUMBER)
+    first = [
+        part.unique(key, keep="first").select(NUMBER).collect().to_series().to_numpy()
+        for part in by_hash(rows.select(NUMBER, key), pl.col(key), parts, scratch)
+    ]
+    numbers = np.concatenate(first)
+    flags = np.zeros(1 + numbers.max(initial=0), dtype=np.bool_)
+    flags[numbers] = True
+    kept = pl.Series(flags)
+
+    def is_first(number: pl.Series) -> pl.Series:
+        return kept.gather(number.clip(upper_bound=len(kept) - 1)) & (number < len(kept))
+
+    mask = pl.col(NUMBER).map_batches(is_first, return_dtype=pl.Boolean, is_elementwise=True)
+    return rows.filter(mask).drop(NUMBER)
+
+
+def in_slices(
+    frame: pl.LazyFrame,
+    rows: int,
+    function: Callable[[pl.LazyFrame], pl.LazyFrame],
+    scratch: Path,
+) -> pl.LazyFrame:
+    """Return what a function makes of consecutive slices, one after the other in memory.
+
+    The slices are written to ``scratch``; those that are there already are not made again.
+    """
+    count = frame.select(pl.len()).collect(engine="streaming").item()
+    return pl.concat(
+        stored(function(frame.slice(start, rows)), _file(scratch, start // rows))
+        for start in range(0, max(1, count), rows)
+    )
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"{number:05}.parquet"

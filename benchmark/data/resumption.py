@@ -1,0 +1,50 @@
+"""Intermediate files that outlive a killed process, and nothing else."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmark.data.dataset import Dataset
+from benchmark.files import fingerprint, read_json, sha256, write_json
+
+HERE = Path(__file__).parent
+
+
+@contextmanager
+def resumable(dataset: Dataset, raw: Path, ready: Path) -> Iterator[Path]:
+    """Yield the dataset's scratch folder, with what a killed process left for the same inputs.
+
+    The same inputs are: options, the code that reads, and raw files of equal names, sizes and
+    times. After success or an error, nothing is left; an interrupt, like a kill, leaves it.
+    """
+    scratch = ready.with_name(f".{ready.name}.scratch")
+    inputs, record = _inputs(dataset, raw), scratch / "inputs.json"
+    if not record.is_file() or read_json(record) != inputs:
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        write_json(record, inputs)
+    dataset.scratch = scratch
+    try:
+        yield scratch
+    except Exception:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    finally:
+        del dataset.scratch
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _inputs(dataset: Dataset, raw: Path) -> str:
+    adapters = Path(inspect.getfile(type(dataset))).parent
+    files = sorted(path for path in raw.rglob("*") if path.is_file())
+    return fingerprint(
+        [
+            repr(dataset.chosen),
+            *(sha256(path) for folder in (HERE, adapters) for path in sorted(folder.glob("*.py"))),
+            *(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files),
+        ]
+    )

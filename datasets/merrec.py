@@ -1,0 +1,110 @@
+"""MerRec: what users of the marketplace Mercari did to listings, in months of shards."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from benchmark.data.dataset import DataError, Source
+from benchmark.data.event_log import EVENT_OPTIONS, EventLog
+from benchmark.data.options import Rule, check
+from benchmark.data.raw import find
+
+PAGE = "https://huggingface.co/datasets/mercari-us/merrec"
+MONTHS = tuple(f"2023{month:02}01" for month in range(5, 11))
+CLICK, CONVERSION = "item_view", "buy_comp"
+MACRO = ("item_like", "item_add_to_cart_tap", "offer_make", "buy_start")
+KINDS = (CLICK, *MACRO, CONVERSION)
+CODES = (
+    "product_id", "c0_id", "c1_id", "c2_id", "brand_id", "item_condition_id", "size_id",
+    "shipper_id", "color",
+)  # fmt: skip
+COLUMNS = ("user_id", "item_id", "event_id", "stime", "price", *CODES)
+SHARD = re.compile(rf"({'|'.join(MONTHS)})/(0|[1-9][0-9]{{0,2}})")
+SHARDS = Rule(
+    f"a list of different shards like {MONTHS[0]}/0",
+    lambda value: isinstance(value, list | tuple) and 0 < len(value) == len(set(value))
+    and all(isinstance(shard, str) and SHARD.fullmatch(shard) for shard in value),
+)  # fmt: skip
+
+
+class MerRec(EventLog):
+    """A view of a listing by a user, and whether a like, cart, offer or purchase follows."""
+
+    title = "MerRec"
+    citation = """
+    @misc{li2024merrec,
+      title         = {{MerRec}: A Large-scale Multipurpose {Mercari} Dataset for
+                       Consumer-to-Consumer Recommendation Systems},
+      author        = {Li, Lichi and Abi Din, Zainul and Tan, Zhen and London, Sam and
+                       Chen, Tianlong and Daptardar, Ajay},
+      year          = {2024},
+      eprint        = {2402.14230},
+      archiveprefix = {arXiv},
+    }
+    """
+    licence = "CC BY-NC 4.0"
+    claims = (
+        "A log of clicks (views of listings): nothing about impressions, CTR, CTCVR or selection "
+        "by the click can be learned or claimed from it. Only some shards of the log are read "
+        "(option shards, month/number), each with all that some users did in a month: counts of "
+        "an item or product are those among these users. A row is a user's view of a listing; "
+        "later views of it within the window (option window_days, 3) repeat the row. macro (like, "
+        "cart, offer or start of a purchase) and conversion (completed purchase) are 1 if they "
+        "follow at or after the view within the window, attributed to the last row. A like is no "
+        "micro behaviour: it is not on a part of the page. Actions without a view within the "
+        "window before them, exact duplicates, and views of the last days, whose window the log "
+        "cuts off, are dropped and counted. A listing is one piece and sells once, so its id is no "
+        "feature; the product's id is. Counts start with the first month chosen. Splits follow "
+        "each other in time (80/10/10), so users occur in several."
+    )
+    stages = ("click", "macro", "conversion")
+    context = CODES
+    measured = ("log_price",)
+    ids = ("user_id",)
+    min_count = 5
+    options = {**EVENT_OPTIONS, "window_days": 3, "shards": ("20230501/0",)}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        check(self.title, self.chosen, {"shards": SHARDS})
+        self.sources = tuple(map(_source, self.chosen["shards"]))
+
+    def events(self, raw: Path) -> pl.LazyFrame:
+        """See :meth:`EventLog.events`."""
+        kind, price = pl.col("event_id"), pl.col("price").cast(pl.Float64)
+        return pl.concat([_scan(find(raw, source.file)) for source in self.sources]).select(
+            *(pl.col(code).cast(pl.String) for code in CODES),
+            who="user_id",
+            item="item_id",
+            time=pl.col("stime").dt.epoch("ms"),
+            click=kind == CLICK,
+            macro=kind.is_in(MACRO).cast(pl.Int8),
+            conversion=(kind == CONVERSION).cast(pl.Int8),
+            log_price=pl.when(price > 0).then(price.log()),
+        )
+
+
+def _source(shard: str) -> Source:
+    """Return a shard under a name that tells its month, which the log's own name does not."""
+    month, number = shard.split("/")
+    name = f"{int(number):012}.parquet"
+    return Source(file=f"{month}-{name}", page=PAGE, url=f"{PAGE}/resolve/main/{month}/{name}")
+
+
+def _scan(path: Path) -> pl.LazyFrame:
+    """Scan a shard, after a look at its columns and at every kind of event."""
+    shard = pl.scan_parquet(path)
+    types = shard.collect_schema()
+    if lacking := [column for column in COLUMNS if column not in types]:
+        raise DataError(f"{path} lacks the columns {', '.join(lacking)}; it has {', '.join(types)}")
+    if not isinstance(types["stime"], pl.Datetime):
+        raise DataError(f"{path}: stime is {types['stime']}; it must be a time in UTC")
+    known = pl.col("event_id").is_in(KINDS).fill_null(value=False)
+    wrong = shard.with_row_index("row", 1).filter(~known).select("row", "event_id").head(1)
+    for row, kind in wrong.collect().iter_rows():
+        raise DataError(f"{path}, row {row}: event_id {kind!r} is not one of {', '.join(KINDS)}")
+    return shard.select(COLUMNS)

@@ -1,0 +1,84 @@
+"""Tenrec: videos in a feed, shown, clicked, then liked, shared or their author followed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from benchmark.data.dataset import Dataset, Source
+from benchmark.data.options import check, one_of
+from benchmark.data.raw import find
+from benchmark.data.readers import scan_table
+from benchmark.data.split import split_by_hash
+
+PAGE = "https://static.qblv.qq.com/qblv/h5/algo-frontend/tenrec_dataset.html"
+FILES = ("QK-video.csv", "QK-video-10M.csv", "ctr_data_1M.csv")
+AFTER_CLICK = ("like", "share", "follow")
+TRAITS = ("item_id", "video_category", "gender", "age")
+TYPES: dict[str, type[pl.DataType]] = {
+    **dict.fromkeys(("user_id", *TRAITS), pl.String),
+    **dict.fromkeys(("click", *AFTER_CLICK), pl.Int8),
+}
+RULES = {
+    **{f"{label} must be 0 or 1": pl.col(label).is_in([0, 1]) for label in ("click", *AFTER_CLICK)},
+    "user_id must not be missing": pl.col("user_id").is_not_null(),
+}
+SHARES = {"train": 0.8, "valid": 0.1, "test": 0.1}
+
+
+class Tenrec(Dataset):
+    """A video shown in the feed of QK; a like, a share or a follow stands in for a conversion."""
+
+    citation = """
+    @misc{yuan2022tenrec,
+      title  = {Tenrec: A Large-scale Multipurpose Benchmark Dataset for Recommender Systems},
+      author = {Yuan, Guanghu and Yuan, Fajie and Li, Yudong and Kong, Beibei and Li, Shujie and
+                Chen, Lei and Yang, Min and Yu, Chenyun and Hu, Bo and Li, Zang and Xu, Yu and
+                Qie, Xiaohu},
+      year   = {2022},
+      eprint = {2210.10629},
+    }
+    """
+    licence = "Licence on the page, which must be accepted"
+    stages = ("impression", "click", "conversion")
+    categorical = TRAITS
+    sources = (Source(file="Tenrec.zip", page=PAGE),)
+    min_count = 10
+    options = {"file": FILES[0], "conversion": AFTER_CLICK[0]}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        rules = {
+            "file": one_of(dict.fromkeys(FILES)),
+            "conversion": one_of(dict.fromkeys(AFTER_CLICK)),
+        }
+        check("Tenrec", self.chosen, rules)
+        label = self.chosen["conversion"]
+        self.title = f"Tenrec QK-video ({label} for conversion)"
+        self.claims = (
+            "Impression and click are logged, so methods for the entire space apply. Nothing was "
+            f"bought: 'conversion' is a {label} of a clicked video (option conversion), a "
+            "surrogate; results say nothing of purchases. The test split is as biased by clicks "
+            "as train: no metric here is unbiased for what would have happened without a click. "
+            "The log has no times and its order is not documented, so there are no histories and "
+            "splits are drawn by a hash of the user (80/10/10): no user is in two of them, and "
+            "user_id is no feature. Nor are watching_times, an outcome, and hist_1 to hist_10 of "
+            f"ctr_data_1M.csv, which do not change with a user's rows. A {label} without a click "
+            "is dropped and counted."
+        )
+
+    def table(self, raw: Path) -> pl.LazyFrame:
+        path, label = find(raw, self.chosen["file"]), pl.col(self.chosen["conversion"])
+        rows = scan_table(path, TYPES, null_values=("\\N",), rules=RULES)
+        return rows.select(
+            *TRAITS,
+            "click",
+            group="user_id",
+            split=split_by_hash(pl.col("user_id"), SHARES),
+            conversion=pl.when(click=1).then(label),
+            dropped=pl.when(label == 1, click=0).then(
+                pl.lit(f"{self.chosen['conversion']} without a click")
+            ),
+        )

@@ -1,0 +1,157 @@
+"""Measure how fast, and in how much memory, plain CSV files become ready splits.
+
+Run: python speed/preprocess_csv.py [--rows 4000000]
+
+Raw files are generated in the layout of the AliExpress search log: a file of items shown, one of
+searches, neither with a header, joined by the search; twelve items per search, and a third as many
+rows for test. A size that pandas survives is done in pandas as well, and must come out the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+from measured import preprocessed
+from numpy.random import Generator
+
+PANDAS_ROWS = 500_000
+ITEMS_PER_SEARCH, CHUNK, POOL = 12, 500_000, 20_000
+USER = [f"user_{i}" for i in range(1, 34)]
+ITEM = [f"item_{i}" for i in range(1, 50)]
+CODES = [*USER[1:8], *USER[31:33], *(f"item_{i}" for i in (19, 34, 35, 36, 40, 41, 42))]
+NUMBERS = [name for name in (*USER[8:], *ITEM[1:48]) if name not in CODES]
+
+
+def generate(raw: Path, part: str, rows: int, seed: int) -> None:
+    """Write the two files of the train or test part."""
+    rng = np.random.default_rng(seed)
+    searches = max(1, rows // ITEMS_PER_SEARCH)
+    with (raw / f"nl_user_{part}.csv").open("wb") as file:
+        pool = _pool(rng, USER[1:])
+        for start in range(0, searches, CHUNK):
+            ids = np.arange(start, min(start + CHUNK, searches))
+            file.write(_lines(ids, pool, rng))
+    with (raw / f"nl_item_{part}.csv").open("wb") as file:
+        pool = _pool(rng, ITEM[1:48])
+        for start in range(0, rows, CHUNK):
+            count = min(CHUNK, rows - start)
+            label = rng.choice([0, 1, 2], count, p=[0.97, 0.028, 0.002])
+            file.write(_lines(rng.integers(searches, size=count), pool, rng, label))
+
+
+def _pool(rng: Generator, names: list[str]) -> pl.Series:
+    columns = [
+        rng.integers(0, 1000, POOL) if name in CODES else np.round(rng.lognormal(size=POOL), 4)
+        for name in names
+    ]
+    cells = [pl.lit(pl.Series(column)) for column in columns]
+    return pl.select(pl.concat_str(cells, separator=",")).to_series()
+
+
+def _lines(
+    search: np.ndarray, pool: pl.Series, rng: Generator, label: np.ndarray | None = None
+) -> bytes:
+    cells = [pl.Series(search), pool.gather(rng.integers(len(pool), size=len(search)))]
+    cells += [] if label is None else [pl.Series(label)]
+    lines = pl.select(pl.concat_str([pl.lit(cell) for cell in cells], separator=",")).to_series()
+    text: str = lines.str.join("\n").item()
+    return text.encode() + b"\n"
+
+
+def in_pandas(raw: Path) -> dict[str, pd.DataFrame]:
+    """Return the encoded splits, made as one does in pandas."""
+    parts = {part: _joined(raw, part) for part in ("train", "test")}
+    searches = parts["train"]["user_1"]
+    share = searches.map({key: _position(key) for key in searches.unique()})
+    splits = {
+        "train": parts["train"][share < 0.9],
+        "valid": parts["train"][share >= 0.9],
+        "test": parts["test"],
+    }
+    train = splits["train"]
+    known = {str(field): pd.Index(sorted(train[field].dropna().unique())) for field in CODES}
+    means, spreads = train[NUMBERS].mean(), train[NUMBERS].std()
+    return {split: _encoded(rows, known, means, spreads) for split, rows in splits.items()}
+
+
+def _joined(raw: Path, part: str) -> pd.DataFrame:
+    codes: Any = dict.fromkeys(["user_1", "item_1", *CODES], "str")
+    searches = pd.read_csv(raw / f"nl_user_{part}.csv", names=USER, dtype=codes)
+    items = pd.read_csv(raw / f"nl_item_{part}.csv", names=ITEM, dtype=codes)
+    if not items["item_49"].isin([0, 1, 2]).all():
+        raise ValueError("a label is not one of 0, 1, 2")
+    return items.merge(searches, left_on="item_1", right_on="user_1")
+
+
+def _position(key: str) -> float:
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") / 2**64
+
+
+def _encoded(
+    rows: pd.DataFrame, known: dict[str, pd.Index[Any]], means: pd.Series, spreads: pd.Series
+) -> pd.DataFrame:
+    ids = {field: values.get_indexer(pd.Index(rows[field])) + 1 for field, values in known.items()}
+    numbers = ((rows[NUMBERS] - means) / spreads).fillna(0).astype(np.float32)
+    label = rows["item_49"]
+    return pd.concat([pd.DataFrame(ids, index=rows.index), numbers], axis=1).assign(
+        click=(label >= 1).astype(np.int8),
+        conversion=(label == 2).where(label >= 1),
+        group=rows["user_1"].rank(method="dense").astype(np.uint32),
+    )
+
+
+def compare(folder: Path) -> None:
+    """Print how much longer pandas takes, after a look at whether it gives the same."""
+    raw = _raw(folder, PANDAS_ROWS)
+    cost = preprocessed("aliexpress", raw, folder / "ready")
+    wall, processor = time.perf_counter(), time.process_time()
+    found = in_pandas(raw)
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    for split, frame in found.items():
+        ours = pl.read_parquet(folder / "ready" / f"{split}.parquet")
+        for name in frame:
+            theirs = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+            own = ours[str(name)].cast(pl.Float64).fill_null(np.nan).to_numpy()
+            np.testing.assert_allclose(own, theirs, rtol=1e-5, atol=1e-6)
+    print(f"{PANDAS_ROWS:>11,} rows {cost}")
+    times = f"{wall / cost.seconds:.1f} times as long, {processor / cost.processor:.1f} of cores"
+    print(f"{PANDAS_ROWS:>11,} rows {wall:16.1f} s {processor:6.1f} s of cores in pandas: {times}")
+    shutil.rmtree(raw)
+
+
+def _raw(folder: Path, rows: int) -> Path:
+    raw = folder / "raw"
+    raw.mkdir()
+    generate(raw, "train", rows, seed=1)
+    generate(raw, "test", rows // 3, seed=2)
+    return raw
+
+
+def main() -> None:
+    """Measure several sizes up to the one asked for."""
+    parser = argparse.ArgumentParser(description="Measure the preprocessing of plain CSV files.")
+    parser.add_argument("--rows", type=int, default=4_000_000, help="of train, at the most")
+    parser.add_argument("--folder", type=Path, help="for the files, of half a kilobyte per row")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        compare(folder)
+        for part in (8, 4, 2, 1):
+            rows = options.rows // part
+            raw = _raw(folder, rows)
+            cost = preprocessed("aliexpress", raw, folder / "ready")
+            print(f"{rows:>11,} rows {cost}", flush=True)
+            shutil.rmtree(raw)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""What can be wrong with files of features in one cell, and what is left out of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from layouts.aliccp import line, read, write
+from raw_logs import in_share, load, same
+
+from benchmark.data.dataset import DataError
+from benchmark.data.preprocess import preprocess
+
+USER = ["101\x025\x031.0", "109_14\x027\x030.69315", "121\x023\x031.0"]
+ITEM = ["205\x028\x031.0", "210\x021\x031.0", "210\x022\x031.0", "301\x024\x031.0"]
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """A folder of raw files, each of lines that a test may change."""
+    write(tmp_path / "raw")
+    return tmp_path / "raw"
+
+
+def changed(raw: Path, name: str, change: Callable[[list[str]], list[str]]) -> Path:
+    path = next(raw.rglob(name))
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(change(lines)), encoding="utf-8")
+    return path
+
+
+def prepare(raw: Path) -> Path:
+    ready = raw.parent / "ready"
+    preprocess(load("aliccp")(), "aliccp", raw, ready, verified=False)
+    return ready
+
+
+def test_purchases_without_a_click_are_left_out_and_counted(raw: Path) -> None:
+    lines = [text for path in raw.rglob("sample_skel*") for text in path.read_text().splitlines()]
+    strange = sum(bool(re.match(r"\d+,0,1,", text)) for text in lines)
+    assert strange > 0
+    report = json.loads((prepare(raw) / "report.json").read_text(encoding="utf-8"))
+    assert report["dropped"] == {"purchase without click": strange}
+    assert sum(report[split]["rows"] for split in ("train", "valid", "test")) == 800 - strange
+
+
+def test_samples_of_an_unknown_user_are_left_out_and_counted(raw: Path) -> None:
+    lost = line("800,1,0,no_such_state", ITEM)
+    changed(raw, "sample_skeleton_train.csv", lambda lines: [*lines, lost])
+    report = json.loads((prepare(raw) / "report.json").read_text(encoding="utf-8"))
+    assert report["dropped"]["no common features"] == 1
+
+
+def test_samples_of_one_state_stay_together(raw: Path) -> None:
+    states = load("aliccp")().table(raw).group_by("common_feature_index").agg("split")
+    splits = states.select(pl.col("split").list.n_unique()).collect()
+    assert splits["split"].to_list() == [1] * 80
+
+
+def test_ids_that_train_has_more_than_ten_times_are_known(raw: Path) -> None:
+    often, rare = (line(f"{i},0,0,{{}}", [f"205\x02{i}\x031.0"]) for i in (700001, 700002))
+
+    def more(lines: list[str]) -> list[str]:
+        state = next(x for x in (text.split(",")[3] for text in lines) if in_share(x, 0.9))
+        return [*lines, *[often.format(state)] * 11, *[rare.format(state)] * 10]
+
+    changed(raw, "sample_skeleton_train.csv", more)
+    train = pl.read_parquet(prepare(raw) / "train.parquet")
+    assert train["205"].tail(21).to_list() == [train["205"].max()] * 11 + [0] * 10
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (["999\x021\x031.0"], "feature is '999\\\\x021\\\\x031.0'; a feature must be field"),
+        (["205\x02x\x031.0"], "feature is '205\\\\x02x\\\\x031.0'; a feature must be field"),
+        (["205\x021\x03one"], "feature is '205\\\\x021\\\\x03one'; a feature must be field"),
+        (["205\x021"], "feature is '205\\\\x021'; a feature must be field"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("sample_skeleton_test.csv", "9,1,0,{}"), ("common_features_train.csv", "new_state")],
+)
+def test_a_strange_feature_is_shown(
+    raw: Path, name: str, key: str, bad: list[str], says: str
+) -> None:
+    path = changed(raw, name, lambda lines: [*lines, line(key, USER, bad)])
+    count = len(path.read_text().splitlines())
+    with pytest.raises(DataError, match=f"{re.escape(str(path))}, line {count}: {says}") as error:
+        prepare(raw)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("sample_skeleton_test.csv", "9,2,0,s,1,205\x021\x031.0\n", "click is 2; click must be"),
+        ("sample_skeleton_test.csv", "9,1,,s,1,205\x021\x031.0\n", "conversion is None; conv"),
+        ("sample_skeleton_test.csv", "9,yes,0,s,1,205\x021\x031.0\n", "click is 'yes'; it must"),
+        ("sample_skeleton_test.csv", "9,1,0,s,2,205\x021\x031.0\n", "feature_num is 2, found is 1"),
+        ("common_features_test.csv", "s,2,101\x021\x031.0\n", "feature_num is 2, found is 1"),
+        ("sample_skeleton_test.csv", "9,1,0,s,1\n", "5 cells, expected 6"),
+        ("sample_skeleton_test.csv", "9,1,0,s,1,,\n", "7 cells, expected 6"),
+    ],
+)
+def test_a_bad_line_is_shown(raw: Path, name: str, text: str, says: str) -> None:
+    path = changed(raw, name, lambda lines: [*lines, text])
+    with pytest.raises(DataError, match=f"{re.escape(str(path))}, .*line.*: {says}"):
+        prepare(raw)
+
+
+def test_a_state_given_twice_is_shown(raw: Path) -> None:
+    path = changed(raw, "common_features_test.csv", lambda lines: [*lines, lines[3]])
+    with pytest.raises(DataError, match=f"{re.escape(str(path))}, line 41: common_feature_index"):
+        prepare(raw)
+
+
+@pytest.mark.parametrize("name", ["sample_skeleton_train.csv", "common_features_test.csv"])
+def test_an_empty_or_missing_file_is_named(raw: Path, name: str) -> None:
+    path = changed(raw, name, lambda _: [])
+    with pytest.raises(DataError, match=f"{name} is empty"):
+        prepare(raw)
+    path.unlink()
+    with pytest.raises(DataError, match=f"0 files named {name}"):
+        prepare(raw)
+
+
+def test_the_table_is_what_a_slow_reader_reads(raw: Path) -> None:
+    table = same(load("aliccp")(), raw, read)
+    assert set(table["split"]) == {"train", "valid", "test"}

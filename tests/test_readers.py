@@ -1,0 +1,154 @@
+"""Text logs are read as declared, and what is wrong in one is told with line and value."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from benchmark.data.dataset import DataError
+from benchmark.data.readers import explained, scan_json_lines, scan_table
+
+COLUMNS = {"item": pl.Int64, "name": pl.String, "price": pl.Float64}
+ROWS = [(1, "x", 2.5), (2, None, 0.5), (3, "y", None)]
+TEXT = "item,name,price\n1,x,2.5\n2,,0.5\n3,y,\n"
+
+
+def file(folder: Path, content: str | bytes, name: str = "log.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def fault(path: Path, **options: object) -> str:
+    """Return the sentence that reading a table ends with."""
+    with pytest.raises(DataError) as error, explained("The log"):
+        scan_table(path, COLUMNS, **options).collect()  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (TEXT, {}),
+        ("name,more,price,item\nx,?,2.5,1\n,?,0.5,2\ny,?,,3\n", {}),
+        (TEXT.split("\n", 1)[1], {"header": False}),
+        (TEXT.replace(",", "\t"), {"separator": "\t"}),
+        (TEXT.replace("3,y,", "3,y,NULL"), {"null_values": ["NULL"]}),
+        (TEXT.replace("\n", "\r\n"), {}),
+        ("\ufeff" + TEXT, {}),
+        (TEXT.replace("x", '"x"'), {}),
+        (TEXT[:-1], {}),
+    ],
+)
+def test_a_table_is_read_as_declared(tmp_path: Path, text: str, options: dict[str, bool]) -> None:
+    plain = file(tmp_path, text)
+    packed = file(tmp_path, gzip.compress(text.encode()), "log.csv.gz")
+    for path in (plain, packed):
+        table = scan_table(path, COLUMNS, **options).collect()  # type: ignore[arg-type]
+        assert table.schema == pl.Schema(COLUMNS)
+        assert table.rows() == ROWS
+
+
+def test_without_quotes_they_are_text(tmp_path: Path) -> None:
+    path = file(tmp_path, 'item,name,price\n1,"x,2.5\n')
+    assert scan_table(path, COLUMNS, quote=None).collect().rows() == [(1, '"x', 2.5)]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "log.csv is empty"),
+        ("item,name\n1,x\n", "line 1: the header lacks price; it has item, name"),
+        ("item,name,price\n1,x,2.5\n2,y\n", "the last line: 2 cells, expected 3"),
+        ("item,name,price\n1,x,2.5\n2,y,3,4\n", "line 3: 4 cells, expected 3: item, name, price"),
+        ("item,name,price\n1,x,2.5\n2,y,dear\n", "line 3: price is 'dear'; it must be Float64"),
+        ("item,name,price\n1.5,x,2.5\n", "line 2: item is '1.5'; it must be Int64"),
+        (b"item,name,price\n1,x,2\n1,\xff,2\n", "line 3: byte 3 is 0xff, which is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_one_sentence(
+    tmp_path: Path, text: str | bytes, says: str
+) -> None:
+    assert says in fault(file(tmp_path, text))
+
+
+def test_a_fault_far_down_is_found(tmp_path: Path) -> None:
+    lines = ["item,name,price", *(f"{i},x,1" for i in range(10_000)), "x,y,1", "3,y,1"]
+    path = file(tmp_path, "\n".join(lines))
+    assert fault(path) == f"{path}, line 10002: item is 'x'; it must be Int64"
+
+
+def test_a_truncated_archive_is_told(tmp_path: Path) -> None:
+    lines = "item,name,price\n" + "".join(f"{i},{i * 7919},1\n" for i in range(50_000))
+    whole = gzip.compress(lines.encode())
+    assert "get it again" in fault(file(tmp_path, whole[: len(whole) // 2], "log.csv.gz"))
+    assert "get it again" in fault(file(tmp_path, b"no archive", "log.csv.gz"))
+
+
+@pytest.mark.parametrize("price", ["-1", ""])
+def test_a_broken_rule_is_told_with_its_value(tmp_path: Path, price: str) -> None:
+    path = file(tmp_path, f"item,name,price\n1,x,2.5\n2,y,{price}\n")
+    rules = {"prices are not negative": pl.col("price") >= 0}
+    value = float(price) if price else None
+    assert fault(path, rules=rules) == (
+        f"{path}, line 3: price is {value}; prices are not negative"
+    )
+
+
+def test_rules_that_hold_change_nothing(tmp_path: Path) -> None:
+    rules = {"items are positive": pl.col("item") > 0, "names are short": pl.lit(value=True)}
+    assert scan_table(file(tmp_path, TEXT), COLUMNS, rules=rules).collect().rows() == ROWS
+
+
+def test_rules_hold_for_rows_that_are_left_out_later(tmp_path: Path) -> None:
+    scan = {"rules": {"items are positive": pl.col("item") > 0}}
+    path = file(tmp_path, TEXT.replace("2,,0.5", "-2,,0.5"))
+    with pytest.raises(DataError, match="line 3: item is -2"), explained("The log"):
+        scan_table(path, COLUMNS, **scan).filter(pl.col("item") > 1).select("price").collect()
+
+
+def test_an_error_that_no_file_explains_names_the_data(tmp_path: Path) -> None:
+    path = file(tmp_path, TEXT)
+    with pytest.raises(DataError, match=r"^The log cannot be read: .*colour"), explained("The log"):
+        scan_table(path, COLUMNS).select("colour").collect()
+    with pytest.raises(OSError, match="no space left"), explained("The log"):
+        raise OSError("no space left on device")
+
+
+# --- JSON lines
+
+KEYS = {"session": pl.Int64, "events": pl.List(pl.Struct({"item": pl.Int64}))}
+
+
+def test_json_lines_are_read_as_declared(tmp_path: Path) -> None:
+    text = '{"session": 1, "events": [{"item": 2, "more": 0}], "more": 0}\n{"session": 3}\n'
+    plain = file(tmp_path, text, "log.jsonl")
+    packed = file(tmp_path, gzip.compress(text.encode()), "log.jsonl.gz")
+    for path in (plain, packed):
+        assert scan_json_lines(path, KEYS).collect().rows() == [(1, [{"item": 2}]), (3, None)]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"session": "one"}', "cannot parse 'one'.*the line must be an object with session, ev"),
+        ('{"session": 1', "the line must be an object"),
+        ("[1]", "the line must be an object"),
+        (b'{"session": 1, "events": "\xff"}', "byte 27 is 0xff, which is not UTF-8"),
+        ('{"session": -1}', "session is -1; sessions are positive"),
+    ],
+)
+def test_what_is_wrong_with_json_is_one_sentence(
+    tmp_path: Path, line: str | bytes, says: str
+) -> None:
+    line = line if isinstance(line, bytes) else line.encode()
+    path = file(tmp_path, b'{"session": 1}\n' * 5000 + line + b"\n", "log.jsonl")
+    rules = {"sessions are positive": pl.col("session") > 0}
+    with pytest.raises(DataError) as error, explained("The log"):
+        scan_json_lines(path, KEYS, rules=rules).collect()
+    assert re.fullmatch(f"{re.escape(str(path))}, line 5001: .*{says}.*", str(error.value))
