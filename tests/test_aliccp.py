@@ -114,6 +114,13 @@ def test_a_bad_line_is_shown(raw: Path, name: str, text: str, says: str) -> None
         prepare(raw)
 
 
+def test_broken_text_is_shown(raw: Path) -> None:
+    path = next(raw.rglob("sample_skeleton_train.csv"))
+    path.write_bytes(path.read_bytes() + b"9,1,0,s,1,205\x02\xff\x031.0\n")
+    with pytest.raises(DataError, match="line 401: byte 15 is 0xff, which is not UTF-8"):
+        prepare(raw)
+
+
 def test_a_state_given_twice_is_shown(raw: Path) -> None:
     path = changed(raw, "common_features_test.csv", lambda lines: [*lines, lines[3]])
     with pytest.raises(DataError, match=f"{re.escape(str(path))}, line 41: common_feature_index"):
