@@ -6,93 +6,112 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-RAW, READY, MANUAL = Path("data/raw"), Path("data/ready"), Path("data/manual")
-RECBOLE = Path("data/recbole")
-RUNS, RESULTS = Path("results/runs"), Path("results")
+MANUAL, RECBOLE = Path("data/manual"), Path("data/recbole")
 METHODS = Path("docs/methods.md")
 DATASET = "a file name in datasets/, without .py"
 METHOD = "a file name in methods/, without .py"
+STUDY = "a folder in studies/, whose params, data and results are used instead of the benchmark's"
 
 
-def download(dataset: str) -> None:
+def download(dataset: str, study: str | None = None) -> None:
     """Fetch or take the raw files of one dataset."""
     from benchmark import registry
     from benchmark.data.dataset import Dataset
     from benchmark.data.download import fetch
-    from benchmark.params import Params
+    from benchmark.studies import Workspace
 
-    options = Params.read().options.get(dataset, {})
+    place = Workspace(study)
+    options = place.params.options.get(dataset, {})
     chosen = registry.load("datasets", dataset, Dataset)(**options)
-    fetch(dataset, chosen.sources, RAW / dataset, MANUAL / (chosen.base or dataset))
+    fetch(dataset, chosen.sources, place.raw / dataset, MANUAL / (chosen.base or dataset))
 
 
-def preprocess(dataset: str) -> None:
+def preprocess(dataset: str, study: str | None = None) -> None:
     """Write the ready splits of one dataset."""
     from benchmark import registry
     from benchmark.data import download
     from benchmark.data.dataset import Dataset
     from benchmark.data.preprocess import preprocess as make_ready
-    from benchmark.params import Params
+    from benchmark.studies import Workspace
 
-    options = Params.read().options.get(dataset, {})
-    kind = registry.load("datasets", dataset, Dataset)
-    raw = RAW / dataset
-    make_ready(kind(**options), dataset, raw, READY / dataset, verified=download.is_verified(raw))
+    place = Workspace(study)
+    options = place.params.options.get(dataset, {})
+    chosen = registry.load("datasets", dataset, Dataset)(**options)
+    raw = place.raw / dataset
+    make_ready(chosen, dataset, raw, place.ready / dataset, verified=download.is_verified(raw))
 
 
-def run(dataset: str, method: str) -> None:
+def run(dataset: str, method: str, study: str | None = None) -> None:
     """Tune one method on one dataset and run it with every seed."""
-    from benchmark.params import Params
+    from benchmark.studies import Workspace
     from benchmark.training.run import run as run_task
 
-    run_task(READY / dataset, method, Params.read().protocol, RUNS / dataset / method)
+    place = Workspace(study)
+    run_task(place.ready / dataset, method, place.params.protocol, place.runs / dataset / method)
 
 
 def export_recbole(dataset: str) -> None:
     """Write the ready splits of one dataset as atomic files for stock RecBole."""
     from benchmark.data import atomic_files
+    from benchmark.studies import Workspace
 
-    atomic_files.export_recbole(READY / dataset, RECBOLE / dataset)
+    atomic_files.export_recbole(Workspace().ready / dataset, RECBOLE / dataset)
 
 
-def leaderboard() -> None:
+def leaderboard(study: str | None = None) -> None:
     """Write the tables, the record of every seed and the references to results/."""
-    from benchmark.params import Params
     from benchmark.reporting.leaderboard import write
     from benchmark.reporting.records import read
+    from benchmark.studies import Workspace
 
-    params = Params.read()
-    write(read(params, RUNS, READY), params, RESULTS)
+    place = Workspace(study)
+    params = place.params
+    write(read(params, place.runs, place.ready), params, place.results)
 
 
-def plots() -> None:
+def plots(study: str | None = None) -> None:
     """Draw the pictures in results/plots and write results/index.html."""
-    from benchmark.params import Params
     from benchmark.reporting.citations import references
     from benchmark.reporting.page import write
     from benchmark.reporting.plots import draw
     from benchmark.reporting.records import read
     from benchmark.reporting.table import build
+    from benchmark.studies import Workspace
 
-    params = Params.read()
-    logs = read(params, RUNS, READY)
+    place = Workspace(study)
+    params, results = place.params, place.results
+    logs = read(params, place.runs, place.ready)
     tables = [build(log, params) for log in logs]
-    write(tables, draw(tables, RESULTS / "plots"), references(logs), RESULTS / "index.html")
+    write(tables, draw(tables, results / "plots"), references(logs), results / "index.html")
 
 
-def show() -> None:
+def orderings(study: str | None = None) -> None:
+    """Check which orderings that a study's papers report hold in its runs."""
+    from benchmark.files import write_text
+    from benchmark.reporting.orderings import Orderings, markdown
+    from benchmark.reporting.records import read
+    from benchmark.studies import Workspace
+
+    place = Workspace(study)
+    params, found = place.params, Orderings.read(place.folder / "orderings.yaml")
+    text = markdown(found, read(params, place.runs, place.ready), params.leaderboard.confidence)
+    write_text(place.results / "orderings.md", text)
+
+
+def show(study: str | None = None) -> None:
     """Print the leaderboard and where the pictures lie."""
-    from benchmark.params import Params
     from benchmark.reporting.leaderboard import plain
     from benchmark.reporting.records import read
     from benchmark.reporting.table import build
+    from benchmark.studies import Workspace
 
-    params = Params.read()
-    for log in read(params, RUNS, READY):
+    place = Workspace(study)
+    params = place.params
+    for log in read(params, place.runs, place.ready):
         print(plain(build(log, params)), end="\n\n")
-    page = RESULTS / "index.html"
+    page = place.results / "index.html"
     print(f"page: {page}" if page.is_file() else "no page yet: run `python -m benchmark plots`")
-    for picture in sorted((RESULTS / "plots").glob("*/*.svg")):
+    for picture in sorted((place.results / "plots").glob("*/*.svg")):
         print(f"picture: {picture}")
 
 
@@ -118,7 +137,7 @@ def new_method(name: str) -> None:
 
 @dataclass(frozen=True)
 class Command:
-    """A verb with its positional arguments and their help."""
+    """A verb with the help of its arguments; "--" begins the name of an optional one."""
 
     function: Callable[..., None]
     arguments: Mapping[str, str] = field(default_factory=dict)
@@ -134,13 +153,15 @@ class Command:
         return (self.function.__doc__ or "").splitlines()[0]
 
 
+IN_STUDY = {"--study": STUDY}
 COMMANDS = (
-    Command(download, {"dataset": DATASET}),
-    Command(preprocess, {"dataset": DATASET}),
-    Command(run, {"dataset": DATASET, "method": METHOD}),
-    Command(leaderboard),
-    Command(plots),
-    Command(show),
+    Command(download, {"dataset": DATASET} | IN_STUDY),
+    Command(preprocess, {"dataset": DATASET} | IN_STUDY),
+    Command(run, {"dataset": DATASET, "method": METHOD} | IN_STUDY),
+    Command(leaderboard, IN_STUDY),
+    Command(plots, IN_STUDY),
+    Command(orderings, IN_STUDY),
+    Command(show, IN_STUDY),
     Command(export_recbole, {"dataset": DATASET}),
     Command(methods),
     Command(new_method, {"name": "of the new file in methods/, in snake_case"}),

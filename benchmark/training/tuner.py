@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 
 from benchmark.params import Protocol
 from benchmark.training.method import Method
+from benchmark.training.trainer import DivergedError
 
 Evaluate = Callable[[int, Sequence[dict[str, Any]]], list[float | None]]
 
@@ -31,8 +32,8 @@ def search_space(method: type[Method], protocol: Protocol) -> dict[str, BaseDist
 
 
 def defaults(method: type[Method], protocol: Protocol) -> dict[str, Any]:
-    """Return the first trial: published defaults of the method, defaults of the protocol."""
-    own = method.__init__.__kwdefaults__ or {}
+    """Return the first trial: the protocol's defaults, and the method's for what it leaves open."""
+    own = (method.__init__.__kwdefaults__ or {}) | protocol.defaults
     return {
         "learning_rate": protocol.learning_rate.default,
         "weight_decay": protocol.weight_decay.default,
@@ -41,14 +42,16 @@ def defaults(method: type[Method], protocol: Protocol) -> dict[str, Any]:
 
 
 def tune(method: type[Method], protocol: Protocol, evaluate: Evaluate) -> dict[str, Any]:
-    """Return the best hyper-parameters found within the budget.
+    """Return the best hyper-parameters found within the budget, the defaults where there is none.
 
     ``evaluate`` gets the number of a batch's first trial and the batch's hyper-parameters, and
     returns their values, None for a trial that diverged.
 
     Raises:
-        RuntimeError: every trial diverged.
+        DivergedError: every trial diverged.
     """
+    if not protocol.tuning.trials:
+        return defaults(method, protocol)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = search_space(method, protocol)
     study = optuna.create_study(direction="maximize")
@@ -62,7 +65,7 @@ def tune(method: type[Method], protocol: Protocol, evaluate: Evaluate) -> dict[s
         for trial, value in zip(trials, values, strict=True):
             study.tell(trial, value, TrialState.FAIL if value is None else TrialState.COMPLETE)
     if not study.get_trials(states=[TrialState.COMPLETE]):
-        raise RuntimeError(f"all {budget.trials} trials of {method.name} diverged")
+        raise DivergedError(f"all {budget.trials} trials of {method.name} diverged")
     return study.best_params
 
 

@@ -1,0 +1,48 @@
+"""The propensity and the CVR of validation rows, as the train split tells them: for selection only.
+
+They are the same for every method, and no method sees them. Trees of a fixed size learn them from
+ids and numbers, without histories, on at most :data:`ROWS` rows drawn from the train split.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from benchmark.schema import Schema
+from benchmark.training.funnel import Features
+from benchmark.training.populations import Array
+from benchmark.training.trainer import Data
+from benchmark.training.trees import BoostedTrees
+
+ROWS = 300_000
+TREES = 50  # few and small: a probability that is too extreme harms more than one too tame
+SIZE = {"learning_rate": 0.1, "num_leaves": 15, "min_data_in_leaf": 100, "cat_smooth": 100}
+FLOOR = 0.1  # of the CTR, below which no propensity is believed
+SEED = 0
+
+
+def with_estimates(data: Data) -> Data:
+    """Return the data with estimates beside the validation labels; the log has impressions."""
+    train = data.train.whole()
+    clicked = train.clicked.nonzero().squeeze(1)
+    asked = data.valid.table.features(slice(None))
+    everywhere = torch.arange(len(train.clicked), device=clicked.device)
+    ctr = _learned(data.schema, train.features, train.clicked, everywhere, asked)
+    cvr = _learned(data.schema, train.features, train.conversion, clicked, asked)
+    floor = FLOOR * float(train.clicked.mean())
+    labels = replace(data.valid.labels, estimated_ctr=ctr.clip(floor), estimated_cvr=cvr)
+    return replace(data, valid=replace(data.valid, labels=labels))
+
+
+def _learned(
+    schema: Schema, features: Features, label: Tensor, rows: Tensor, asked: Features
+) -> Array:
+    """Fit on some rows (n,) of the train split and return the probabilities of the asked ones."""
+    generator = torch.Generator().manual_seed(SEED)
+    drawn = rows[torch.randperm(len(rows), generator=generator)[:ROWS].to(rows.device)]
+    trees = BoostedTrees(schema, **SIZE)
+    trees.grow(TREES, Features(features.ids[drawn], features.numbers[drawn]), label[drawn], SEED)
+    return trees(asked).double().sigmoid().cpu().numpy()
