@@ -115,6 +115,66 @@ def show(study: str | None = None) -> None:
         print(f"picture: {picture}")
 
 
+def worlds(study: str | None = None) -> None:
+    """Write the ready splits of every world of a study's sweep."""
+    from benchmark.data.worlds import write
+    from benchmark.studies import Workspace
+
+    place = Workspace(study)
+    sweep = place.sweep
+    options = place.params.options.get(sweep.dataset, {})
+    raw, chosen = place.raw / sweep.dataset, place.params.selection
+    if chosen is None:
+        write(sweep, options, raw, place.ready, MANUAL)
+        return
+    for seed in chosen.draws:
+        write(sweep, options | {"seed": seed}, raw, place.ready / str(seed), MANUAL)
+
+
+def sweep(method: str, study: str | None = None) -> None:
+    """Run one method in every world of a study's sweep."""
+    from benchmark.studies import Workspace
+    from benchmark.training.run import run_all
+
+    place = Workspace(study)
+    datasets = {place.runs / method / name: place.ready / name for name in place.sweep.worlds()}
+    for failure in run_all(datasets, method, place.params.protocol):
+        print(f"on record: {failure}")
+
+
+def candidates(method: str, study: str | None = None) -> None:
+    """Train one method's candidates for a study of selection criteria."""
+    from benchmark.studies import Workspace
+    from benchmark.training.candidates import train_all
+
+    place = Workspace(study)
+    draws = {
+        place.runs / method / str(seed) / world: (place.ready / str(seed) / world, seed)
+        for seed in place.selection.draws
+        for world in place.sweep.worlds()
+    }
+    train_all(draws, method, place.params.protocol, place.selection.candidates)
+
+
+def regret(study: str | None = None) -> None:
+    """Compare the selection criteria of a study by the regret of what they choose."""
+    from benchmark.files import write_text
+    from benchmark.reporting.regret import outcomes, read, summary
+    from benchmark.reporting.regret_plots import draw
+    from benchmark.reporting.regret_report import markdown
+    from benchmark.studies import Workspace
+
+    place = Workspace(study)
+    params, worlds = place.params, place.sweep.worlds()
+    default, confidence = params.protocol.selection_metric, params.leaderboard.confidence
+    pools = read(place.runs, params.methods, place.selection.draws, worlds)
+    found = summary(outcomes(pools), default, confidence)
+    table = found.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_text(place.results / "regret.csv", table)
+    write_text(place.results / "regret.md", markdown(found, default, confidence))
+    draw(found, place.results / "plots")
+
+
 def methods() -> None:
     """Write the list of all methods to docs/methods.md."""
     from benchmark.catalogue import markdown
@@ -162,6 +222,10 @@ COMMANDS = (
     Command(plots, IN_STUDY),
     Command(orderings, IN_STUDY),
     Command(show, IN_STUDY),
+    Command(worlds, IN_STUDY),
+    Command(sweep, {"method": METHOD} | IN_STUDY),
+    Command(candidates, {"method": METHOD} | IN_STUDY),
+    Command(regret, IN_STUDY),
     Command(export_recbole, {"dataset": DATASET}),
     Command(methods),
     Command(new_method, {"name": "of the new file in methods/, in snake_case"}),

@@ -5,13 +5,50 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.params import Params
+from pydantic import PositiveInt
+
+from benchmark.params import Params, Section
 
 STUDIES = Path("studies")
 
 
+BASE = "base"
+
+
+class Sweep(Section):
+    """Worlds that differ from a dataset with its ``options`` in the level of one knob each.
+
+    ``baselines`` are the methods that a better one must be told apart from to be worth its while.
+    """
+
+    dataset: str
+    baselines: tuple[str, ...] = ()
+    knobs: dict[str, tuple[int | float, ...]]
+
+    def worlds(self) -> dict[str, dict[str, int | float]]:
+        """Return the option that each world changes, none in the base, by name."""
+        return {BASE: {}} | {
+            f"{knob}-{level:g}": {knob: level}
+            for knob, levels in self.knobs.items()
+            for level in levels
+        }
+
+
+class Selection(Section):
+    """Candidates among which criteria choose: so many per method, in each draw of each world.
+
+    Each number in ``draws`` is the seed of a world, of its candidates and of their weights.
+    """
+
+    candidates: PositiveInt
+    draws: tuple[int, ...]
+
+
 class StudyParams(Params):
     """``params.yaml`` of the benchmark or of a study, with the sections that only studies use."""
+
+    sweep: Sweep | None = None
+    selection: Selection | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +77,29 @@ class Workspace:
             )
         own = [self.folder / "params.yaml"] if self.study else []
         return StudyParams.read(Path("params.yaml"), *own)
+
+    @property
+    def sweep(self) -> Sweep:
+        """The section of that name.
+
+        Raises:
+            LookupError: there is none.
+        """
+        if (found := self.params.sweep) is None:
+            raise LookupError(f"{self.folder / 'params.yaml'} has no section `sweep`; name a study")
+        return found
+
+    @property
+    def selection(self) -> Selection:
+        """The section of that name.
+
+        Raises:
+            LookupError: there is none.
+        """
+        if (found := self.params.selection) is None:
+            file = self.folder / "params.yaml"
+            raise LookupError(f"{file} has no section `selection`; name a study that has")
+        return found
 
     @property
     def raw(self) -> Path:

@@ -9,18 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from benchmark.data import rated
 from benchmark.data.dataset import DataError, Dataset, Source
-from benchmark.data.options import Rule, check, one_of
+from benchmark.data.options import check, one_of
 from benchmark.data.raw import find
-from benchmark.data.split import split_by_hash
 
-SHARES = {"train": 0.9, "valid": 0.1}
-DRAWN = pl.col("drawn") > 0
-RULES = {
-    "positive_rating": Rule("2, 3, 4 or 5", lambda value: type(value) is int and 2 <= value <= 5),
-    "features": one_of({"all": "ids and attributes", "ids": "ids alone"}),
-    "drawn_cells": one_of({"held_out": "test only", "in_train": "logged as well"}),
-}
+FEATURES = one_of({"all": "ids and attributes", "ids": "ids alone"})
 
 
 class Coat(Dataset):
@@ -49,10 +43,11 @@ class Coat(Dataset):
         "366 of them were also self-chosen, with the very same rating, so that keeping them would "
         "show the answer; dropping just those would deplete the clicks. As the cells were drawn at "
         "random, the rest is still a fair sample of the users' choices. 290 users and 300 items "
-        "only: differences need many seeds. Option drawn_cells: in_train puts them back, as the "
-        "literature has it: then those 366 answers of the test are among the labels of train and "
-        "valid, and results show memory as well as generalisation; it is there to stand beside "
-        "published tables, and for nothing else."
+        "only: differences need many seeds. Option drawn_cells: in_train puts the drawn cells back, "
+        "as public code of several papers has it: the 366 answers are then among the labels of "
+        "train and valid, and results show memory beside generalisation. Option unrated_per_rating "
+        "thins out what was not rated, and propensities then mean the sample. Both serve to stand "
+        "beside published tables, and nothing else."
     )
     stages = ("impression", "click", "conversion")
     categorical = (
@@ -67,11 +62,11 @@ class Coat(Dataset):
             sha256="6073d0b515ed1f6e830e4fead66dc76ad7991a7553eaa58e228b234a9d19daed",
         ),
     )
-    options = {"positive_rating": 4, "features": "all", "drawn_cells": "held_out"}
+    options = {**rated.OPTIONS, "features": "all"}
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check(self.title, self.chosen, RULES)
+        check(self.title, self.chosen, {**rated.RULES, "features": FEATURES})
         if self.chosen["features"] == "ids":
             self.categorical = ("user_id", "item_id")
 
@@ -83,34 +78,10 @@ class Coat(Dataset):
         ratings = {"chosen": chosen.ravel(), "drawn": drawn.ravel()}
         cells = pl.LazyFrame({"user_id": user, "item_id": item, "group": user, **ratings})
         return (
-            pl.concat([self._logged(cells), self._drawn(cells)])
+            rated.funnel(cells, "coat", self.chosen)
             .join(_attributes(raw, "user", len(chosen)), on="user_id", maintain_order="left")
             .join(_attributes(raw, "item", chosen.shape[1]), on="item_id", maintain_order="left")
         )
-
-    def _logged(self, cells: pl.LazyFrame) -> pl.LazyFrame:
-        """Return what users chose to rate, and what they did not."""
-        kept = pl.lit(value=True) if self.chosen["drawn_cells"] == "in_train" else ~DRAWN
-        cell = pl.format("coat {} {}", "user_id", "item_id")
-        rated = pl.col("chosen") > 0
-        return cells.filter(kept).with_columns(
-            split=split_by_hash(cell, SHARES),
-            policy=pl.lit("log"),
-            click=rated.cast(pl.Int8),
-            conversion=pl.when(rated).then(self._liked("chosen")),
-        )
-
-    def _drawn(self, cells: pl.LazyFrame) -> pl.LazyFrame:
-        """Return what users were asked to rate."""
-        return cells.filter(DRAWN).with_columns(
-            split=pl.lit("test"),
-            policy=pl.lit("random"),
-            click=pl.lit(None, dtype=pl.Int8),
-            conversion=self._liked("drawn"),
-        )
-
-    def _liked(self, rating: str) -> pl.Expr:
-        return (pl.col(rating) >= self.chosen["positive_rating"]).cast(pl.Int8)
 
 
 def _matrix(path: Path) -> NDArray[np.int64]:

@@ -14,7 +14,8 @@ from torch import Tensor
 from benchmark.schema import Schema
 from benchmark.training.funnel import Features
 from benchmark.training.populations import Array
-from benchmark.training.trainer import Data
+from benchmark.training.table import Table
+from benchmark.training.trainer import PREDICTION_ROWS, Data
 from benchmark.training.trees import BoostedTrees
 
 ROWS = 300_000
@@ -28,21 +29,25 @@ def with_estimates(data: Data) -> Data:
     """Return the data with estimates beside the validation labels; the log has impressions."""
     train = data.train.whole()
     clicked = train.clicked.nonzero().squeeze(1)
-    asked = data.valid.table.features(slice(None))
     everywhere = torch.arange(len(train.clicked), device=clicked.device)
-    ctr = _learned(data.schema, train.features, train.clicked, everywhere, asked)
-    cvr = _learned(data.schema, train.features, train.conversion, clicked, asked)
+    propensity = _learned(data.schema, train.features, train.clicked, everywhere)
+    conversion = _learned(data.schema, train.features, train.conversion, clicked)
     floor = FLOOR * float(train.clicked.mean())
+    ctr, cvr = _asked(propensity, data.valid.table), _asked(conversion, data.valid.table)
     labels = replace(data.valid.labels, estimated_ctr=ctr.clip(floor), estimated_cvr=cvr)
     return replace(data, valid=replace(data.valid, labels=labels))
 
 
-def _learned(
-    schema: Schema, features: Features, label: Tensor, rows: Tensor, asked: Features
-) -> Array:
-    """Fit on some rows (n,) of the train split and return the probabilities of the asked ones."""
+def _learned(schema: Schema, features: Features, label: Tensor, rows: Tensor) -> BoostedTrees:
+    """Return trees fitted on the given rows (n,) of the train split, or on some of them."""
     generator = torch.Generator().manual_seed(SEED)
     drawn = rows[torch.randperm(len(rows), generator=generator)[:ROWS].to(rows.device)]
     trees = BoostedTrees(schema, **SIZE)
     trees.grow(TREES, Features(features.ids[drawn], features.numbers[drawn]), label[drawn], SEED)
-    return trees(asked).double().sigmoid().cpu().numpy()
+    return trees
+
+
+def _asked(trees: BoostedTrees, table: Table) -> Array:
+    starts = range(0, len(table), PREDICTION_ROWS)
+    parts = [trees(table.features(slice(start, start + PREDICTION_ROWS))) for start in starts]
+    return torch.cat(parts).double().sigmoid().cpu().numpy()

@@ -16,6 +16,7 @@ from benchmark.params import Protocol
 from benchmark.schema import Schema
 from benchmark.training.method import Method
 
+SHARED = ("directions.py", "files.py", "params.py", "registry.py", "schema.py")
 LIBRARIES = ("torch", "lightgbm", "recbole", "numpy", "optuna", "polars", "scikit-learn")
 
 
@@ -48,7 +49,7 @@ def resolve_device(name: str) -> torch.device:
 def _code(method: str) -> str:
     """Hash the source that can change a number."""
     package = registry.ROOT / "benchmark"
-    shared = [package / name for name in ("files.py", "params.py", "registry.py", "schema.py")]
+    shared = [package / name for name in SHARED]
     training = sorted((package / "training").rglob("*.py"))
     files = [*shared, *training, registry.ROOT / "methods" / f"{method}.py"]
     return fingerprint(sha256(path) for path in files)

@@ -7,17 +7,11 @@ key is deleted, content under the same key is kept: that is how a killed run res
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import shutil
-import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +25,13 @@ from benchmark.schema import Schema
 from benchmark.training.backbones import blueprint
 from benchmark.training.method import Method
 from benchmark.training.metrics import assess, curves, evaluate
+from benchmark.training.nuisances import with_estimates
 from benchmark.training.provenance import commit, describe, resolve_device
+from benchmark.training.selection import ESTIMATED, check
 from benchmark.training.trainer import Data, DivergedError, fit, predict
 from benchmark.training.tuner import tune
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training run: what, on which data, with which hyper-parameters and seed."""
-
-    ready: Path
-    method: str
-    protocol: Protocol
-    hyperparameters: tuple[tuple[str, Any], ...]
-    seed: int
-    final: bool  # evaluate on test, which trials never see
+from benchmark.training.undefined import UndefinedError
+from benchmark.training.workers import Job, Queue, workers
 
 
 def run(ready: Path, method_name: str, protocol: Protocol, folder: Path) -> None:
@@ -53,6 +39,8 @@ def run(ready: Path, method_name: str, protocol: Protocol, folder: Path) -> None
 
     Raises:
         DivergedError: every trial diverged, or a seed did although no trial like it had.
+        LookupError: the selection metric is no criterion.
+        UndefinedError: it takes impressions without a click, and the dataset has none.
     """
     for failure in run_all({folder: ready}, method_name, protocol):
         raise failure
@@ -67,34 +55,34 @@ def run_all(
     other, then the seeds of all datasets in one queue.
     """
     method = registry.load("methods", method_name, Method)
+    for ready in datasets.values():
+        check(protocol.selection_metric, Schema.read(ready))
     tasks = [
         _Task(folder, ready, method_name, protocol)
         for folder, ready in datasets.items()
-        if _claim(folder, Schema.read(ready), method_name, method, protocol)
+        if claim(folder, Schema.read(ready), method_name, method, protocol)
     ]
     total = len(tasks) * (protocol.tuning.trials + len(protocol.seeds))
-    label = f"{_named(datasets.values())} × {method_name}"
-    with _workers(protocol) as pool, tqdm(total=total, desc=label, unit="fit") as bar:
-        queue = _Queue(pool, bar)
+    places = [ready.name for ready in datasets.values()]
+    label = f"{places[0] if len(places) == 1 else f'{len(places)} datasets'} × {method_name}"
+    with workers(protocol) as pool, tqdm(total=total, desc=label, unit="fit") as bar:
+        queue = Queue(pool, bar, train)
         failures, jobs = [], dict[Path, Job]()
         for task in tasks:
             try:
                 jobs |= task.seeds(tune(method, protocol, partial(task.trials, queue)))
             except DivergedError as failure:
                 failures.append(failure)
+            except UndefinedError as reason:
+                task.skip(f"cannot be selected by {protocol.selection_metric}: {reason}")
         return failures + _diverged(jobs, queue.collect(jobs))
 
 
 def train(job: Job) -> dict[str, Any]:
     """Train one model and return its record; the value is None if it diverged."""
-    torch.set_num_threads(1)
-    device = resolve_device(job.protocol.device)
-    data = _data(job.ready, device)
+    estimates = job.protocol.selection_metric in ESTIMATED
+    method, data = prepare(job, estimates=estimates)
     hyper = dict(job.hyperparameters)
-    torch.manual_seed(job.seed)
-    kind = registry.load("methods", job.method, Method)
-    own = {name: hyper[name] for name in kind.search_space}
-    method = kind(blueprint(data.schema, job.protocol.backbone), **own).to(device)
     record: dict[str, Any] = {"hyperparameters": hyper, "seed": job.seed}
     start = time.perf_counter()
     try:
@@ -103,7 +91,7 @@ def train(job: Job) -> dict[str, Any]:
         seconds = time.perf_counter() - start
         return record | {"value": None, "diverged": str(reason), "seconds": seconds}
     record |= {
-        "value": max(fitted.history),
+        "value": fitted.history[fitted.best_epoch],
         "history": fitted.history,
         "best_epoch": fitted.best_epoch,
         "seconds": time.perf_counter() - start,
@@ -111,6 +99,18 @@ def train(job: Job) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in method.parameters()),
     }
     return record | (_tested(method, data) if job.final else {})
+
+
+def prepare(job: Job, *, estimates: bool) -> tuple[Method, Data]:
+    """Return the untrained model of a job and its data, with or without selection's estimates."""
+    torch.set_num_threads(1)
+    device = resolve_device(job.protocol.device)
+    data = _data(job.ready, device, estimates=estimates)
+    hyper = dict(job.hyperparameters)
+    torch.manual_seed(job.seed)
+    kind = registry.load("methods", job.method, Method)
+    own = {name: hyper[name] for name in kind.search_space}
+    return kind(blueprint(data.schema, job.protocol.backbone), **own).to(device), data
 
 
 def _tested(method: Method, data: Data) -> dict[str, Any]:
@@ -125,23 +125,6 @@ def _tested(method: Method, data: Data) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Queue:
-    """Runs the jobs that are not on record yet, each into a file of its own."""
-
-    pool: ProcessPoolExecutor | None
-    bar: tqdm[Any]
-
-    def collect(self, jobs: Mapping[Path, Job]) -> list[dict[str, Any]]:
-        """Return the records of all jobs, in their order."""
-        pending = {path: job for path, job in jobs.items() if not _on_record(path, job)}
-        self.bar.update(len(jobs) - len(pending))
-        for path, record in _finished(self.pool, pending):
-            write_json(path, record)
-            self.bar.update()
-        return [read_json(path) for path in jobs]
-
-
-@dataclass(frozen=True)
 class _Task:
     """A method on a dataset, whose results belong into a folder."""
 
@@ -151,7 +134,7 @@ class _Task:
     protocol: Protocol
 
     def trials(
-        self, queue: _Queue, first: int, batch: Sequence[dict[str, Any]]
+        self, queue: Queue, first: int, batch: Sequence[dict[str, Any]]
     ) -> list[float | None]:
         """Return the validation value of each trial of a batch, numbered from ``first``."""
         jobs = {
@@ -169,6 +152,10 @@ class _Task:
             for seed in self.protocol.seeds
         }
 
+    def skip(self, reason: str) -> None:
+        """Record why there is no result."""
+        write_json(self.folder / "skipped.json", {"reason": reason})
+
     def _job(self, hyperparameters: dict[str, Any], seed: int, *, final: bool) -> Job:
         chosen = tuple(sorted(hyperparameters.items()))
         return Job(self.ready, self.method, self.protocol, chosen, seed, final)
@@ -182,44 +169,7 @@ def _diverged(jobs: Mapping[Path, Job], records: Iterable[dict[str, Any]]) -> li
     ]
 
 
-def _on_record(path: Path, job: Job) -> bool:
-    return path.is_file() and read_json(path)["hyperparameters"] == dict(job.hyperparameters)
-
-
-def _finished(
-    pool: ProcessPoolExecutor | None, jobs: dict[Path, Job]
-) -> Iterator[tuple[Path, dict[str, Any]]]:
-    if pool is None:
-        yield from ((path, train(job)) for path, job in jobs.items())
-        return
-    futures = {pool.submit(train, job): path for path, job in jobs.items()}
-    for future in as_completed(futures):
-        yield futures[future], future.result()
-
-
-@contextmanager
-def _workers(protocol: Protocol) -> Iterator[ProcessPoolExecutor | None]:
-    """Yield one-thread processes, one per core; none where a GPU does the work."""
-    if resolve_device(protocol.device).type != "cpu":
-        yield None
-        return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    pool = ProcessPoolExecutor(cores, get_context("spawn"), _ignore_interrupt)
-    try:
-        yield pool
-    except BaseException:
-        for worker in multiprocessing.active_children():
-            worker.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _claim(
+def claim(
     folder: Path, schema: Schema, method_name: str, method: type[Method], protocol: Protocol
 ) -> bool:
     """Make the folder belong to the task, without what another left; False if it is skipped."""
@@ -234,5 +184,6 @@ def _claim(
 
 
 @lru_cache(maxsize=1)
-def _data(ready: Path, device: torch.device) -> Data:
-    return Data.read(ready, device)
+def _data(ready: Path, device: torch.device, *, estimates: bool) -> Data:
+    data = Data.read(ready, device)
+    return with_estimates(data) if estimates else data

@@ -12,11 +12,12 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import TPESampler
+from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from benchmark.params import Protocol
 from benchmark.training.method import Method
+from benchmark.training.selection import is_maximised
 from benchmark.training.trainer import DivergedError
 
 Evaluate = Callable[[int, Sequence[dict[str, Any]]], list[float | None]]
@@ -41,6 +42,17 @@ def defaults(method: type[Method], protocol: Protocol) -> dict[str, Any]:
     }
 
 
+def sample(
+    method: type[Method], protocol: Protocol, count: int, seed: int
+) -> list[dict[str, Any]]:
+    """Return the defaults, then points drawn at random from the search space."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    space = search_space(method, protocol)
+    study = optuna.create_study(sampler=RandomSampler(seed))
+    study.enqueue_trial(defaults(method, protocol))
+    return [study.ask(space).params for _ in range(count)]
+
+
 def tune(method: type[Method], protocol: Protocol, evaluate: Evaluate) -> dict[str, Any]:
     """Return the best hyper-parameters found within the budget, the defaults where there is none.
 
@@ -54,7 +66,8 @@ def tune(method: type[Method], protocol: Protocol, evaluate: Evaluate) -> dict[s
         return defaults(method, protocol)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = search_space(method, protocol)
-    study = optuna.create_study(direction="maximize")
+    maximised = is_maximised(protocol.selection_metric)
+    study = optuna.create_study(direction="maximize" if maximised else "minimize")
     study.enqueue_trial(defaults(method, protocol))
     budget = protocol.tuning
     for start in range(0, budget.trials, budget.batch):
