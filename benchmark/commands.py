@@ -159,7 +159,7 @@ def candidates(method: str, study: str | None = None) -> None:
 def regret(study: str | None = None) -> None:
     """Compare the selection criteria of a study by the regret of what they choose."""
     from benchmark.files import write_text
-    from benchmark.reporting.regret import outcomes, read, summary
+    from benchmark.reporting.regret import outcomes, read, summary, table
     from benchmark.reporting.regret_plots import draw
     from benchmark.reporting.regret_report import markdown
     from benchmark.studies import Workspace
@@ -167,12 +167,12 @@ def regret(study: str | None = None) -> None:
     place = Workspace(study)
     params, worlds = place.params, place.sweep.worlds()
     default, confidence = params.protocol.selection_metric, params.leaderboard.confidence
-    pools = read(place.runs, params.methods, place.selection.draws, worlds)
-    found = summary(outcomes(pools), default, confidence)
-    table = found.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_text(place.results / "regret.csv", table)
-    write_text(place.results / "regret.md", markdown(found, default, confidence))
-    draw(found, place.results / "plots")
+    pools = read(place.runs, params, place.selection, worlds)
+    means = summary(outcomes(pools), default, confidence)
+    text = table(means).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_text(place.results / "regret.csv", text)
+    write_text(place.results / "regret.md", markdown(means, default, confidence))
+    draw(means, place.results / "plots")
 
 
 def methods() -> None:

@@ -15,6 +15,11 @@ STUDIES = Path("studies")
 BASE = "base"
 
 
+def world_name(knob: str, level: float) -> str:
+    """Return the name of the world whose knob is at a level."""
+    return f"{knob}-{level:g}"
+
+
 class Sweep(Section):
     """Worlds that differ from a dataset with its ``options`` in the level of one knob each.
 
@@ -28,7 +33,7 @@ class Sweep(Section):
     def worlds(self) -> dict[str, dict[str, int | float]]:
         """Return the option that each world changes, none in the base, by name."""
         return {BASE: {}} | {
-            f"{knob}-{level:g}": {knob: level}
+            world_name(knob, level): {knob: level}
             for knob, levels in self.knobs.items()
             for level in levels
         }

@@ -68,11 +68,10 @@ class YahooR3(Dataset):
 def _ratings(path: Path, name: str) -> pl.DataFrame:
     """Read lines of user, song and rating, a tab between them."""
     columns = ["user_id", "item_id", name]
-    text = pl.read_csv(
-        path, separator="\t", has_header=False, new_columns=columns, infer_schema=False
-    )
-    if text.columns != columns:
-        raise DataError(f"{path} has {text.width} columns; they must be user, song and rating")
+    text = pl.read_csv(path, separator="\t", has_header=False, infer_schema=False)
+    if text.width != len(columns):
+        raise DataError(f"{path}: {text.width} values in a line; they must be user, song, rating")
+    text.columns = columns
     numbers = text.select(pl.all().str.strip_chars().cast(pl.Int64, strict=False))
     wrong = numbers.with_row_index("line", 1).filter(
         ~((pl.col("user_id") > 0) & (pl.col("item_id") > 0) & pl.col(name).is_between(1, 5))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import raw_logs_random
 from polars.testing import assert_frame_equal
 
 from benchmark import registry
@@ -215,11 +216,13 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "coat_observed": write_ratings,
     "kuairec": write_videos,
     "semi_synthetic": write_ratings,
+    **raw_logs_random.WRITERS,
 }
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "jd_micro": read_sessions,
     "coat": read_ratings,
     "aliexpress": read_searches,
+    **raw_logs_random.READERS,
 }
 
 

@@ -43,7 +43,7 @@ TITLES = {
     "pcoc": "PCOC",
     "prauc": "average precision",
     "ks": "KS",
-    "snipsauc": "SNIPS AUC",
+    "snipsauc": "SNIPS AUC (true propensities)",
     "mse": "squared error",
     "ctrbias": "largest bias by CTR",
     "pip": "dependence on CTR (PIP)",

@@ -6,18 +6,24 @@ regret is taken on the truth about the test split.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
 from benchmark.files import read_json
-from benchmark.reporting.metric import Interval, Metric, indistinguishable, interval
+from benchmark.params import Params, Protocol
+from benchmark.reporting.metric import Interval, Metric, interval
+from benchmark.studies import Selection
 
 CRITERION, BOUND, REFERENCE = "criterion", "bound", "reference"
-DEFAULTS, RANDOM = "none: the defaults, last epoch", "none: a random candidate"
+KINDS = (CRITERION, BOUND, REFERENCE)
+DEFAULTS = "no selection: defaults, last epoch"
+RANDOM = "no selection: mean candidate"
 ALL = "all worlds"
 
 
@@ -35,37 +41,55 @@ class Pool:
     targets: pd.DataFrame
 
 
-def read(
-    runs: Path, methods: Iterable[str], draws: Iterable[int], worlds: Iterable[str]
-) -> list[Pool]:
+@dataclass(frozen=True)
+class Mean:
+    """How a criterion did in a world, over pools.
+
+    ``change`` is its regret less that of the default criterion, paired over pools. ``best`` marks
+    the least regret of a criterion that a log can answer, and those not told from it in a paired
+    test.
+    """
+
+    target: str
+    world: str
+    kind: str
+    criterion: str
+    pools: int
+    regret: Interval
+    change: Interval | None
+    correlation: Interval | None
+    best: bool
+
+
+def read(runs: Path, params: Params, chosen: Selection, worlds: Iterable[str]) -> list[Pool]:
     """Return the pools of a study.
 
     Raises:
-        FileNotFoundError: one of them is not on record.
+        FileNotFoundError: one of them is not on record, or is not complete.
+        ValueError: one of them is of another protocol.
     """
-    draws, worlds = list(draws), list(worlds)
+    places = itertools.product(params.methods, chosen.draws, worlds)
     return [
-        _pool(runs / method / str(draw) / world, world)
-        for method in methods
-        for draw in draws
-        for world in worlds
+        _pool(runs / method / str(draw) / world, world, params.protocol, chosen.candidates)
+        for method, draw, world in places
     ]
 
 
-def _pool(folder: Path, world: str) -> Pool:
+def _pool(folder: Path, world: str, protocol: Protocol, count: int) -> Pool:
     records = [read_json(path)["epochs"] for path in sorted(folder.glob("candidates/*.json"))]
+    again = "run `python -m benchmark candidates METHOD` with the name of the study"
+    if len(records) != count:
+        raise FileNotFoundError(f"{folder} holds {len(records)} of {count} candidates; {again}")
+    if read_json(folder / "task.json")["protocol"] != protocol.model_dump(mode="json"):
+        raise ValueError(f"{folder} is out of date: its protocol is not the study's; {again}")
     rows = {
         (candidate, epoch): found
         for candidate, epochs in enumerate(records)
         for epoch, found in enumerate(epochs)
     }
-    if not rows:
-        raise FileNotFoundError(
-            f"{folder} holds no candidates; run `python -m benchmark candidates METHOD` with the "
-            "name of the study first"
-        )
+    index = pd.MultiIndex.from_tuples(rows, names=["candidate", "epoch"])
     criteria, bounds, targets = (
-        pd.DataFrame([found[kind] for found in rows.values()], pd.MultiIndex.from_tuples(rows))
+        pd.DataFrame([found[kind] for found in rows.values()], index)
         for kind in ("criteria", "bounds", "targets")
     )
     return Pool(world, criteria, bounds, targets)
@@ -80,7 +104,7 @@ def outcomes(pools: Iterable[Pool]) -> pd.DataFrame:
     rows = [
         {"pool": number, "world": pool.world, "target": target, **found}
         for number, pool in enumerate(pools)
-        for target in pool.targets
+        for target in map(str, pool.targets)
         for found in _outcomes(pool, target)
     ]
     return pd.DataFrame(rows)
@@ -97,49 +121,62 @@ def _outcomes(pool: Pool, target: str) -> Iterator[dict[str, object]]:
             yield {"kind": kind, "criterion": name, "regret": chosen, "correlation": rho}
     yield {"kind": REFERENCE, "criterion": RANDOM, "regret": regret.mean()}
     if 0 in regret.index:
-        yield {"kind": REFERENCE, "criterion": DEFAULTS, "regret": regret[0].iloc[-1]}
+        yield {"kind": REFERENCE, "criterion": DEFAULTS, "regret": regret.loc[[0]].iloc[-1]}
 
 
 def _costs(values: pd.Series[float]) -> pd.Series[float]:
     """Return what is lower for better values of the metric that the series is named after."""
     measure = Metric.parse(str(values.name)).measure
-    return pd.Series(measure.cost(values.to_numpy()), values.index)
+    return pd.Series(measure.cost(np.asarray(values, np.float64)), values.index)
 
 
-def summary(found: pd.DataFrame, default: str, confidence: float) -> pd.DataFrame:
-    """Return the means over pools with their intervals: a row per target, world and criterion.
-
-    ``change`` is the regret less that of the default criterion, paired over pools. ``best`` marks
-    the least regret among criteria that a log can answer, and those that a paired test does not
-    tell from it. The last world is all of them.
-    """
+def summary(found: pd.DataFrame, default: str, confidence: float) -> list[Mean]:
+    """Return the means over pools of every criterion, by target and world, the last being all."""
     both = pd.concat([found, found.assign(world=ALL)])
     parts = both.groupby(["target", "world"], sort=False)
-    return pd.concat([_summary(part, default, confidence) for _, part in parts], ignore_index=True)
+    return [mean for _, part in parts for mean in _means(part, default, confidence)]
 
 
-def _summary(part: pd.DataFrame, default: str, confidence: float) -> pd.DataFrame:
+def _means(part: pd.DataFrame, default: str, confidence: float) -> Iterator[Mean]:
     regrets = part.pivot_table("regret", "pool", "criterion", sort=False)
     asked = part[part.kind == CRITERION].criterion.unique()
-    least = regrets[asked].mean().idxmin()
-    rows = []
-    for criterion, own in part.groupby("criterion", sort=False):
-        beyond = (regrets[criterion] - regrets[least]).dropna().to_numpy()
-        rows.append(
-            own[["target", "world", "kind", "criterion"]].iloc[0].to_dict()
-            | {"pools": len(own)}
-            | _mean("regret", own.regret, confidence)
-            | _mean("change", regrets[criterion] - regrets[default], confidence)
-            | _mean("correlation", own.correlation, confidence)
-            | {"best": criterion in asked and indistinguishable(beyond, 0 * beyond, confidence)}
+    least = regrets[regrets[asked].mean().idxmin()]
+
+    def over_pools(values: pd.Series[float]) -> Interval | None:
+        known = np.asarray(values.dropna(), np.float64)
+        return interval(known, confidence) if len(known) else None
+
+    for name, own in part.groupby("criterion", sort=False):
+        regret, beyond = over_pools(own.regret), over_pools(regrets[name] - least)
+        assert regret is not None
+        yield Mean(
+            target=own.target.iloc[0],
+            world=own.world.iloc[0],
+            kind=own.kind.iloc[0],
+            criterion=str(name),
+            pools=len(own),
+            regret=regret,
+            change=over_pools(regrets[name] - regrets[default]),
+            correlation=over_pools(own.correlation),
+            best=name in asked and beyond is not None and not is_apart(beyond),
         )
+
+
+def is_apart(difference: Interval) -> bool:
+    """Return whether a paired difference is told from 0."""
+    return abs(difference.mean) > (difference.half_width or 0.0)
+
+
+def table(means: Iterable[Mean]) -> pd.DataFrame:
+    """Return one row per mean, intervals as two columns."""
+    rows = []
+    for mean in means:
+        row = vars(mean).copy()
+        for name in ("regret", "change", "correlation"):
+            found = row.pop(name)
+            row |= {name: found and found.mean, f"{name}_half_width": found and found.half_width}
+        rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _mean(name: str, values: pd.Series[float], confidence: float) -> dict[str, float | None]:
-    known = values.dropna().to_numpy()
-    found = interval(known, confidence) if len(known) else Interval(float("nan"), None)
-    return {name: found.mean, f"{name}_half_width": found.half_width}
 
 
 def label(criterion: str) -> str:

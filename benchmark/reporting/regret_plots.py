@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import pandas as pd
-from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmark.files import replacing
-from benchmark.reporting.metric import Metric
-from benchmark.reporting.palette import BLUE, GREY, ORANGE, STYLE, WIDTH
-from benchmark.reporting.regret import ALL, BOUND, CRITERION, REFERENCE, label
+from benchmark.reporting.metric import Interval
+from benchmark.reporting.palette import BLUE, GREY, ORANGE, WIDTH
+from benchmark.reporting.regret import BOUND, CRITERION, REFERENCE, Mean, label
+from benchmark.reporting.svg import clean, save
 
 COLORS = {CRITERION: BLUE, BOUND: ORANGE, REFERENCE: GREY}
 LEGEND = {
@@ -23,50 +22,51 @@ LEGEND = {
 }
 
 
-def draw(found: pd.DataFrame, folder: Path) -> list[Path]:
+Value = Callable[[Mean], Interval | None]
+
+
+def draw(means: Sequence[Mean], folder: Path) -> list[Path]:
     """Write ``regret.svg`` and ``correlation.svg`` and return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return [_draw(found, value, folder / f"{value}.svg") for value in ("regret", "correlation")]
+    written = save(_figures(means), folder, "regret")
+    clean(folder, written)
+    return written
 
 
-def _draw(found: pd.DataFrame, value: str, path: Path) -> Path:
-    with style.context(["default", STYLE, {"svg.hashsalt": value}]), replacing(path) as temporary:
-        panels(found.dropna(subset=[value]), value).savefig(
-            temporary, format="svg", metadata={"Date": None, "Creator": None}
-        )
-    return path
+def _figures(means: Sequence[Mean]) -> Iterator[tuple[str, Figure]]:
+    values: dict[str, Value] = {
+        "regret": lambda m: m.regret,
+        "correlation": lambda m: m.correlation,
+    }
+    for name, value in values.items():
+        yield name, panels([mean for mean in means if value(mean)], name, value)
 
 
-def panels(found: pd.DataFrame, value: str) -> Figure:
-    """Draw the means and intervals of all criteria, those with the least mean regret on top."""
-    targets, worlds = found.target.unique(), found.world.unique()
-    names = found[found.world == ALL].groupby("criterion").regret.mean().sort_values().index
+def panels(means: Sequence[Mean], title: str, value: Value) -> Figure:
+    """Draw means and intervals, a row of panels per target, criteria by kind and then by name."""
+    targets = list(dict.fromkeys(mean.target for mean in means))
+    worlds = list(dict.fromkeys(mean.world for mean in means))
+    names = list(dict.fromkeys(mean.criterion for mean in means))
     figure = Figure(figsize=(1.5 * WIDTH, (0.7 + 0.17 * len(names)) * len(targets) + 0.4))
     grid = figure.subplots(len(targets), len(worlds), sharey=True, sharex="row", squeeze=False)
+    for mean in means:
+        axes = grid[targets.index(mean.target), worlds.index(mean.world)]
+        _dot(axes, names.index(mean.criterion), value(mean), COLORS[mean.kind])
     for line, target in zip(grid, targets, strict=True):
-        for axes, world in zip(line, worlds, strict=True):
-            rows = found[(found.target == target) & (found.world == world)]
-            _panel(axes, rows.set_index("criterion").reindex(names), value)
-        line[len(worlds) // 2].set_xlabel(f"{value}, {Metric.parse(target).label}")
+        line[len(worlds) // 2].set_xlabel(f"{title}, {label(target)}")
     for axes, world in zip(grid[0], worlds, strict=True):
         axes.set_title(world)
     grid[0, 0].set_yticks(range(len(names)), [label(name) for name in names])
     grid[0, 0].set_ylim(len(names) - 0.4, -0.6)
     handles = [
         Line2D([], [], color=COLORS[kind], marker="o", ls="", label=LEGEND[kind])
-        for kind in COLORS
-        if kind in set(found.kind)
+        for kind in dict.fromkeys(mean.kind for mean in means)
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=3)
     return figure
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, value: str) -> None:
-    for place, (_, row) in enumerate(rows.iterrows()):
-        if row[value] == row[value]:
-            axes.errorbar(
-                row[value], place, xerr=row[f"{value}_half_width"], fmt="o", ms=3, lw=1,
-                color=COLORS[row["kind"]],
-            )  # fmt: skip
+def _dot(axes: Axes, place: int, found: Interval | None, color: str) -> None:
+    if found is not None:
+        axes.errorbar(found.mean, place, xerr=found.half_width, fmt="o", ms=3, lw=1, color=color)
     axes.locator_params(axis="x", nbins=4)
     axes.tick_params(axis="y", length=0)

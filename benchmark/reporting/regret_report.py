@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 
-from benchmark.reporting.regret import ALL, BOUND, CRITERION, REFERENCE, label
+from benchmark.reporting.metric import Interval
+from benchmark.reporting.regret import (
+    ALL,
+    BOUND,
+    CRITERION,
+    KINDS,
+    REFERENCE,
+    Mean,
+    is_apart,
+    label,
+)
 
 _HEAD = """# What selection on biased validation data costs
 
@@ -22,89 +32,103 @@ number of criteria. *Bounds* ask the truth about validation rows and cannot be h
 """
 
 
-def markdown(found: pd.DataFrame, default: str, confidence: float) -> str:
-    """Return conclusions and tables of a :func:`benchmark.reporting.regret.summary`."""
+def markdown(means: Sequence[Mean], default: str, confidence: float) -> str:
+    """Return conclusions and tables."""
     sections = [
-        _section(part, target, default) for target, part in found.groupby("target", sort=False)
+        _section([mean for mean in means if mean.target == target], target, default)
+        for target in dict.fromkeys(mean.target for mean in means)
     ]
     return "\n".join([_HEAD.format(confidence=f"{confidence:.0%}"), *sections])
 
 
-def _section(part: pd.DataFrame, target: str, default: str) -> str:
-    everywhere = part[part.world == ALL]
+def _section(means: Sequence[Mean], target: str, default: str) -> str:
     parts = [
         f"## Regret in {label(target)}",
-        "\n".join(f"- {line}" for line in conclusions(part, default)),
-        _grid(part, everywhere, "regret"),
+        "\n".join(f"- {line}" for line in conclusions(means, default)),
+        _grid(means, _bold),
         "Spearman's rank correlation of criterion and truth over the candidates of a pool:",
-        _grid(part, everywhere[everywhere.kind != REFERENCE], "correlation"),
+        _grid([mean for mean in means if mean.correlation], _correlation),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def conclusions(part: pd.DataFrame, default: str) -> list[str]:
-    """Return what the regrets in one target say, one sentence or two each."""
-    rows = part[part.world == ALL].set_index("criterion")
-    asked = rows[(rows.kind == CRITERION) & (rows.index != default)]
-    told = asked.change.abs() > asked.change_half_width
-    better, worse = asked[told & (asked.change < 0)], asked[told & (asked.change > 0)]
-    bounds, none = rows[rows.kind == BOUND], rows[rows.kind == REFERENCE]
+def conclusions(means: Sequence[Mean], default: str) -> list[str]:
+    """Return what the regrets in one target say, a sentence or two each."""
+    rows = [mean for mean in means if mean.world == ALL]
+    (own,) = (mean for mean in rows if mean.criterion == default)
+    changes = {
+        mean: mean.change for mean in rows if mean.kind == CRITERION and mean.change and mean != own
+    }
+    apart = {mean: change for mean, change in changes.items() if is_apart(change)}
+    less = [mean for mean, change in apart.items() if change.mean < 0]
+    more = [mean for mean, change in apart.items() if change.mean > 0]
+    open_ = [mean for mean in changes if mean not in apart]
     return [
         f"Over all worlds, the default criterion ({label(default)}) has a regret of "
-        f"{_value(rows.loc[default], 'regret')}; {_each(none, 'regret')}.",
-        f"Less regret than the default's, by paired differences: {_each(better, 'change')}. "
-        f"More: {_each(worse, 'change')}. Not told apart: {_each(asked[~told], 'change')}.",
-        f"Had the truth about the validation rows been known: {_each(bounds, 'regret')}.",
-        f"Least regret by world: {'; '.join(_leaders(part))}.",
+        f"{_regret(own)}; {_each(rows, REFERENCE)}.",
+        f"Less regret than the default's, by paired differences: {_changes(less)}. "
+        f"More: {_changes(more)}. Not told apart: {_changes(open_)}.",
+        f"Had the truth about the validation rows been known: {_each(rows, BOUND)}.",
+        f"Least regret by world: {'; '.join(_leaders(means))}.",
     ]
 
 
-def _leaders(part: pd.DataFrame) -> Iterable[str]:
-    asked = part[(part.kind == CRITERION) & (part.world != ALL)]
-    for world, rows in asked.groupby("world", sort=False):
-        least = rows.loc[rows.regret.idxmin()]
-        others = int(rows.best.sum()) - 1
+def _leaders(means: Sequence[Mean]) -> Iterator[str]:
+    for world in dict.fromkeys(mean.world for mean in means if mean.world != ALL):
+        rows = [mean for mean in means if mean.world == world and mean.kind == CRITERION]
+        least = min(rows, key=lambda mean: mean.regret.mean)
+        others = sum(mean.best for mean in rows) - 1
         yield (
-            f"{world}: {label(least.criterion)} ({_value(least, 'regret')}; "
-            f"{others} of {len(rows) - 1} others not told from it)"
+            f"{world}: {label(least.criterion)} ({_regret(least)}; {others} of {len(rows) - 1} "
+            "others not told from it)"
         )
 
 
-def _each(rows: pd.DataFrame, value: str) -> str:
-    ordered = rows.sort_values(value)
-    return (
-        ", ".join(f"{label(str(i))} ({_value(row, value)})" for i, row in ordered.iterrows())
-        or "none"
+def _each(means: Sequence[Mean], kind: str) -> str:
+    found = sorted((mean for mean in means if mean.kind == kind), key=lambda m: m.regret.mean)
+    return ", ".join(f"{label(mean.criterion)}: {_regret(mean)}" for mean in found) or "nothing"
+
+
+def _changes(means: Sequence[Mean]) -> str:
+    found = sorted(
+        (mean.change.mean, label(mean.criterion), mean.change) for mean in means if mean.change
     )
+    return ", ".join(f"{name} ({_text(change, '+.4f')})" for _, name, change in found) or "none"
 
 
-def _grid(part: pd.DataFrame, order: pd.DataFrame, value: str) -> str:
-    """Return a table of criteria by world, in the order of kinds and mean regret."""
-    order = order.sort_values("regret").sort_values("kind", key=_rank, kind="stable")
-    cells = part.assign(text=[_cell(row, value) for _, row in part.iterrows()])
-    grid = cells.pivot(index="criterion", columns="world", values="text")
-    grid = grid.loc[order.criterion, part.world.unique()].fillna("–")
-    grid.index = pd.Index(
-        [
-            f"*{label(name)}*" if kind == BOUND else label(name)
-            for name, kind in zip(order.criterion, order.kind, strict=True)
-        ],
-        name="Criterion",
+def _grid(means: Sequence[Mean], text: Callable[[Mean], str]) -> str:
+    """Return a table of criteria by world, by kind and then by the regret over all worlds."""
+    rows = sorted(
+        (mean for mean in means if mean.world == ALL),
+        key=lambda mean: (KINDS.index(mean.kind), mean.regret.mean),
     )
-    return grid.to_markdown(disable_numparse=True, stralign="right")
+    worlds = list(dict.fromkeys(mean.world for mean in means))
+    cells = {(mean.criterion, mean.world): text(mean) for mean in means}
+    lines = [
+        [_name(row), *(cells.get((row.criterion, world), "–") for world in worlds)] for row in rows
+    ]
+    align = ["left"] + ["right"] * len(worlds)
+    frame = pd.DataFrame(lines, columns=["Criterion", *worlds])
+    return frame.to_markdown(index=False, disable_numparse=True, colalign=align)
 
 
-def _rank(kinds: pd.Series[str]) -> pd.Series[int]:
-    return kinds.map({CRITERION: 0, BOUND: 1, REFERENCE: 2})
+def _name(mean: Mean) -> str:
+    return f"*{label(mean.criterion)}*" if mean.kind == BOUND else label(mean.criterion)
 
 
-def _cell(row: pd.Series[float], value: str) -> str:
-    text = _value(row, value)
-    return f"**{text}**" if row["best"] and value == "regret" else text
+def _regret(mean: Mean) -> str:
+    return _text(mean.regret, ".4f")
 
 
-def _value(row: pd.Series[float], value: str) -> str:
-    style = "+.4f" if value == "change" else ".2f" if value == "correlation" else ".4f"
-    half_width = row[f"{value}_half_width"]
-    spread = "" if pd.isna(half_width) else f" ± {half_width:{style.lstrip('+')}}"
-    return f"{row[value]:{style}}{spread}"
+def _bold(mean: Mean) -> str:
+    return f"**{_regret(mean)}**" if mean.best else _regret(mean)
+
+
+def _correlation(mean: Mean) -> str:
+    return _text(mean.correlation, ".2f") if mean.correlation else "–"
+
+
+def _text(found: Interval, style: str) -> str:
+    if found.half_width is None:
+        return format(found.mean, style)
+    return f"{found.mean:{style}} ± {found.half_width:{style.lstrip('+')}}"

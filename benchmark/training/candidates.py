@@ -68,7 +68,7 @@ def watch(job: Job) -> dict[str, Any]:
 
 
 def _judged(method: Method, data: Data) -> dict[str, dict[str, float]]:
-    """Return what the criteria say, what the truth would say, and what is true of the test split."""
+    """Return what the criteria say, what the truth would, and what is true of the test split."""
     valid, test = predict(method, data.valid.table), predict(method, data.test.table)
     return {
         "criteria": _values(CRITERIA, data.valid.labels, valid),
