@@ -98,6 +98,21 @@ def orderings(study: str | None = None) -> None:
     write_text(place.results / "orderings.md", text)
 
 
+def reproduction(study: str | None = None) -> None:
+    """Put a study's runs beside the values that a paper published."""
+    from benchmark.reporting.records import read
+    from benchmark.reporting.reproduction import Published
+    from benchmark.reporting.reproduction_text import write
+    from benchmark.studies import Workspace
+
+    place = Workspace(study)
+    found, arms = Published.read(place.folder / "published.yaml"), {}
+    for name, arm in found.arms.items():
+        own = Workspace(arm.study)
+        (arms[name],) = read(own.params, own.runs, own.ready)
+    write(found, arms, place.params.leaderboard.confidence, place.results)
+
+
 def show(study: str | None = None) -> None:
     """Print the leaderboard and where the pictures lie."""
     from benchmark.reporting.leaderboard import plain
@@ -175,6 +190,19 @@ def regret(study: str | None = None) -> None:
     draw(means, place.results / "plots")
 
 
+def sweep_report(study: str | None = None) -> None:
+    """Write which method is best in which world of a sweep, with pictures."""
+    from benchmark.reporting.sweep import read
+    from benchmark.reporting.sweep_page import write
+    from benchmark.reporting.sweep_plots import draw
+    from benchmark.studies import Workspace
+
+    place = Workspace(study)
+    params, results = place.params, place.results
+    found = read(params, place.sweep, place.runs, place.ready)
+    write(found, params, draw(found, results / "plots"), results)
+
+
 def methods() -> None:
     """Write the list of all methods to docs/methods.md."""
     from benchmark.catalogue import markdown
@@ -221,9 +249,11 @@ COMMANDS = (
     Command(leaderboard, IN_STUDY),
     Command(plots, IN_STUDY),
     Command(orderings, IN_STUDY),
+    Command(reproduction, IN_STUDY),
     Command(show, IN_STUDY),
     Command(worlds, IN_STUDY),
     Command(sweep, {"method": METHOD} | IN_STUDY),
+    Command(sweep_report, IN_STUDY),
     Command(candidates, {"method": METHOD} | IN_STUDY),
     Command(regret, IN_STUDY),
     Command(export_recbole, {"dataset": DATASET}),

@@ -43,6 +43,8 @@ KINDS: dict[str, tuple[Schema, str, dict[str, Any]]] = {
     "SFG of NFM": (PLAIN, "SFG", {"base": "NFM"}),
     "SFG of PNN": (PLAIN, "SFG", {"base": "PNN"}),
     "ETA": (REMEMBERING, "ETA", {"retrieved": 3}),
+    "NeuMF": (PLAIN, "NeuMF", {"pair": ["user", "item"]}),
+    "NeuMF, history": (REMEMBERING, "NeuMF", {"pair": ["user", "item"]}),
     "MIRRN": (REMEMBERING, "MIRRN", {"retrieved": 3, "recent": 2}),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)

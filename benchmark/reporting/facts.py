@@ -10,6 +10,11 @@ from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import Log
 from benchmark.schema import SPLITS
 
+LATE = (
+    "Methods that need delay learn from labels as known while training; all others are given "
+    "final labels, which exist one attribution window after it: they compete on unequal terms."
+)
+
 
 def facts(log: Log, params: Params) -> dict[str, str]:
     """Return what the numbers rest on; values apart by "/" differ between methods."""
@@ -100,11 +105,7 @@ def notes(log: Log, params: Params) -> tuple[str, ...]:
         if log.schema.has_impressions
         else "The log consists of clicks: nothing is measured on impressions without one."
     )
-    late = (
-        "Methods that need delay learn from labels as known while training; all others are given "
-        "final labels, which exist one attribution window after it: they compete on unequal terms."
-    )
-    timed = (late,) if log.schema.attribution_window is not None else ()
+    timed = (LATE,) if log.schema.attribution_window is not None else ()
     by = selected(params.protocol)
     found = (by, single if len(params.protocol.seeds) == 1 else spread, arrows, biased, *timed)
     return (*found, missing) if (missing := _left_out(log, params)) else found

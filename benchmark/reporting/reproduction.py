@@ -51,7 +51,6 @@ class Published(_Section):
     agree, ``spread`` what the paper's ± is.
     """
 
-    dataset: str
     source: str
     evidence: str
     spread: str
@@ -67,8 +66,9 @@ class Published(_Section):
         for entry in self.entries:
             for values in (entry.mean, entry.spread):
                 if values is not None and len(values) != len(self.metrics):
+                    wanted = len(self.metrics)
                     raise ValueError(
-                        f"{entry.published_as}: {len(values)} values for {len(self.metrics)} metrics"
+                        f"{entry.published_as}: {len(values)} values for {wanted} metrics"
                     )
         named = {self.contrast, *(entry.arm for entry in self.entries)}
         if unknown := sorted(named - set(self.arms)):
@@ -134,8 +134,7 @@ def rows(found: Published, arms: Arms) -> Iterator[Row]:
     """
     metrics = [Metric.parse(name) for name in found.metrics]
     for entry in found.entries:
-        ours = _task(arms[entry.arm], entry.method)
-        other = _task(arms[found.contrast], entry.method) if entry.arm == _first(found) else None
+        ours, other = _run(arms, entry), _contrast(found, arms, entry)
         for place, metric in enumerate(metrics):
             yield Row(
                 entry,
@@ -154,20 +153,21 @@ def orders(found: Published, arms: Arms, confidence: float) -> Iterator[Order]:
         for a, b in permutations(found.entries, 2)
         if a.mean is not None and b.mean is not None
     ]
-    first = _first(found)
     for published, a, b in sorted(pairs, key=lambda pair: -pair[0]):
         if published > 0:
-            tasks = [_task(arms[entry.arm], entry.method) for entry in (a, b)]
-            others = [
-                _task(arms[found.contrast], entry.method) if entry.arm == first else None
-                for entry in (a, b)
-            ]
-            checks = (_check(found, *both, confidence) for both in (tasks, others))
-            yield Order(a, b, published, *checks)
+            ours = _check(found, _run(arms, a), _run(arms, b), confidence)
+            other, another = (_contrast(found, arms, entry) for entry in (a, b))
+            yield Order(a, b, published, ours, _check(found, other, another, confidence))
 
 
-def _first(found: Published) -> str:
-    return next(iter(found.arms))
+def _run(arms: Arms, entry: Entry) -> Task | None:
+    return _task(arms[entry.arm], entry.method)
+
+
+def _contrast(found: Published, arms: Arms, entry: Entry) -> Task | None:
+    """Return the run of the contrast arm that differs from the entry's in one thing alone."""
+    first = next(iter(found.arms))
+    return _task(arms[found.contrast], entry.method) if entry.arm == first else None
 
 
 def _task(log: Log, method: str) -> Task | None:

@@ -98,6 +98,12 @@ class Comparison:
         row = self._rows.get((world, method))
         return row.cells.get(metric) if row else None
 
+    def label(self, world: str) -> tuple[str, str]:
+        """Return the knob and the level of a world in words; the base has its name alone."""
+        for knob, level in self.sweep.worlds()[world].items():
+            return knob.replace("_", " "), f"{level:g}"
+        return world, ""
+
     def levels(self, knob: str) -> dict[float, str]:
         """Return the worlds of a knob by level, the base among them, in the order of levels.
 
@@ -181,8 +187,8 @@ class Comparison:
 
 
 def quantity(metric: Metric) -> str:
-    """Return what a metric ranks by, such as "|CVR bias|"."""
-    return f"|{metric.label}|" if metric.measure.arrow == "→0" else metric.label
+    """Return what a metric ranks by, such as "absolute CVR bias"."""
+    return f"absolute {metric.label}" if metric.measure.arrow == "→0" else metric.label
 
 
 def alike(costs: Mapping[str, Array], confidence: float) -> list[str]:

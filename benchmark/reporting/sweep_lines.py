@@ -32,7 +32,7 @@ def panels(found: Comparison, worlds: Sequence[str]) -> Iterator[Panel]:
         yield Panel(f"{title} {measure.arrow}", lines, measure.style, ideal)
         if ideal == 0:
             sizes = _lines(found, worlds, metric, np.abs)
-            yield Panel(f"size of {title} ↓", sizes, measure.style.lstrip("+"))
+            yield Panel(f"absolute {title} ↓", sizes, measure.style.lstrip("+"))
     for metric in found.headline:
         ranks = found.ranks[metric]
         lines = {

@@ -106,7 +106,7 @@ def _limit(axes: Axes, panel: Panel) -> None:
     axes.set_ylim(low - margin, high + margin)
     axes.locator_params(axis="y", nbins=5)
     if panel.best_on_top:
-        axes.set_yticks([1, *range(10, len(panel.lines), 10), len(panel.lines)])
+        axes.set_yticks([1, *range(10, len(panel.lines) + 1, 10)])
         axes.invert_yaxis()
 
 
@@ -124,7 +124,7 @@ def _label(
         method: (point.mean - bottom) / (top - bottom) for method, (_, point) in ends.items()
     }
     ordered = sorted(shown, key=lambda method: heights[method])
-    places = spread([min(1.0, max(0.0, heights[method])) for method in ordered], GAP)
+    places = spread([min(0.95, max(0.03, heights[method])) for method in ordered], GAP)
     for method, place in zip(ordered, places, strict=True):
         x, point = ends[method]
         inside = 0 <= heights[method] <= 1

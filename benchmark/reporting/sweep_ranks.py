@@ -47,13 +47,9 @@ def heat_map(found: Comparison, metric: Metric) -> Figure:
 
 def _heads(axes: Axes, found: Comparison, worlds: list[str]) -> None:
     """Name the columns, and part those of different knobs."""
-    changed = found.sweep.worlds()
-    names = [
-        next((f"{knob.replace('_', ' ')} {level:g}" for knob, level in changed[w].items()), w)
-        for w in worlds
-    ]
+    names = [" ".join(found.label(world)) for world in worlds]
     axes.xaxis.tick_top()
     axes.set_xticks(np.arange(len(worlds)) + 0.5, names, rotation=90, fontsize=7)
     for place, (left, right) in enumerate(pairwise(worlds), 1):
-        same = set(changed[left]) == set(changed[right])
+        same = found.label(left)[0] == found.label(right)[0]
         axes.axvline(place, color="white", lw=0.4 if same else 2.5)

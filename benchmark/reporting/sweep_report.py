@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from benchmark.params import Params
+from benchmark.reporting.facts import LATE
 from benchmark.reporting.metric import Array, Metric, interval
 from benchmark.reporting.sweep import ALL, Comparison, alike, quantity
+from benchmark.reporting.table import Table
 
 NAMES = 3  # methods that a cell lists
 
@@ -24,17 +26,23 @@ def conditions(found: Comparison, params: Params) -> list[str]:
         f"(learning rate {params.protocol.learning_rate.default:g}). One whose defaults suit this "
         "simulation badly ranks low for that reason alone."
     )
+    late = [LATE] if any(_timed(table) for table in found.tables.values()) else []
     return [
         "Each knob of the simulation is turned alone, away from the base world. " + tuned,
-        f"Each world is one draw of data, and the {seeds} seeds repeat the training only: intervals "
-        "and tests leave out how another draw would differ.",
+        f"Each world is one draw of data, and the {seeds} seeds repeat the training only: "
+        "intervals and tests leave out how another draw would differ.",
         "Not told apart: a two-sided paired t-test over the seeds, at level "
         f"{1 - found.confidence:.2g}, finds no difference from the best mean. With {seeds} seeds "
         "it finds large differences only, so it is no proof of equality; it is not corrected for "
         "the number of methods, and the best is chosen by the same seeds, which flatters its lead.",
+        *late,
         "The worlds are simulated. What may be claimed is how methods react to a knob here, not "
         "their order on a real log.",
     ]
+
+
+def _timed(table: Table) -> bool:
+    return table.log.schema is not None and table.log.schema.attribution_window is not None
 
 
 def findings(found: Comparison) -> list[str]:
@@ -42,29 +50,23 @@ def findings(found: Comparison) -> list[str]:
     return [*(_overall(found, m) for m in found.headline), _baselines(found), *_stability(found)]
 
 
-def by_world(found: Comparison) -> pd.DataFrame:
+def by_world(found: Comparison, metric: Metric) -> pd.DataFrame:
     """Return the best methods of each world, and of their average, as text."""
-    changed = found.sweep.worlds()
     rows = []
     for world in found.tables:
-        knob, level = next(iter(changed[world].items()), (world, None))
-        row = {"Knob": knob.replace("_", " "), "Level": "" if level is None else f"{level:g}"}
-        for metric in found.headline:
-            row |= _verdict(
-                found, metric, _costs(found, world, metric), _best(found, world, metric)
-            )
-        rows.append(row)
-    last = {"Knob": ALL, "Level": "mean"}
-    for metric in found.headline:
-        costs = found.overall(metric)
-        spread = interval(next(iter(costs.values())), found.confidence)
-        text = f"{abs(spread.mean):.4f}" + _plus_minus(spread.half_width)
-        last |= _verdict(found, metric, costs, text)
-    return pd.DataFrame([*rows, last])
+        place = dict(zip(("Knob", "Level"), found.label(world), strict=True))
+        costs = _costs(found, world, metric)
+        rows.append(place | _verdict(found, costs, _best(found, world, metric)))
+    overall = found.overall(metric)
+    rows.append({"Knob": ALL, "Level": "mean"} | _verdict(found, overall, _mean(found, overall)))
+    return pd.DataFrame(rows)
 
 
 def by_method(found: Comparison) -> pd.DataFrame:
-    """Return how each method's ranks vary and how often it is among the best, as text."""
+    """Return how each method's rank varies, and in how many worlds it is among the best.
+
+    Among the best are those that are not told apart from it.
+    """
     ordered = [*found.ranks[found.headline[0]].mean(axis=1).sort_values(kind="stable").index]
     rest = sorted(set(found.titles) - set(ordered))
     rows = []
@@ -72,8 +74,8 @@ def by_method(found: Comparison) -> pd.DataFrame:
         row = {"Method": found.titles[method]}
         for metric in found.headline:
             what = quantity(metric)
-            row[f"Rank by {what}: mean (range)"] = _range(found, method, metric)
-            row[f"Not told from the best by {what}"] = _share(found, method, metric)
+            row[f"Mean rank (range), {what}"] = _range(found, method, metric)
+            row[f"Among the best, {what}"] = _share(found, method, metric)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -102,11 +104,16 @@ def _best(found: Comparison, world: str, metric: Metric) -> str:
     return cell.text() if cell else ""
 
 
-def _verdict(
-    found: Comparison, metric: Metric, costs: Mapping[str, Array], value: str
-) -> dict[str, str]:
-    what = quantity(metric)
-    heads = f"Best by {what}", f"Not told from it by {what}", f"Baseline enough for {what}?"
+def _mean(found: Comparison, overall: Mapping[str, Array]) -> str:
+    best = next(iter(overall.values()), None)
+    if best is None:
+        return ""
+    spread = interval(best, found.confidence)
+    return f"{abs(spread.mean):.4f}{_plus_minus(spread.half_width)}"
+
+
+def _verdict(found: Comparison, costs: Mapping[str, Array], value: str) -> dict[str, str]:
+    heads = "Best", "Not told apart from it", "Baseline"
     if not costs:
         return dict.fromkeys(heads, "–")
     best, *others = alike(costs, found.confidence)
@@ -115,22 +122,25 @@ def _verdict(
     texts = (
         f"{found.titles[best]} {value}",
         f"{len(others)} of {len(costs) - 1}" + (f": {listed}" if names else ""),
-        _enough(found, costs),
+        _lag(found, costs),
     )
     return dict(zip(heads, texts, strict=True))
 
 
-def _enough(found: Comparison, costs: Mapping[str, Array]) -> str:
-    """Return which baselines are not told from the best, or by how much the better one is worse."""
-    known = [method for method in costs if method in found.sweep.baselines]
-    if not known:
+def _lag(found: Comparison, costs: Mapping[str, Array]) -> str:
+    """Return by how much the better baseline is worse than the best method."""
+    if (baseline := _baseline(found, costs)) is None:
         return "–"
-    best, equal = next(iter(costs.values())), alike(costs, found.confidence)
-    enough = [found.titles[method] for method in known if method in equal]
-    if enough:
-        return f"yes: {', '.join(enough)}"
-    lag = interval(costs[known[0]] - best, found.confidence)
-    return f"no: {found.titles[known[0]]} worse by {lag.mean:.4f}{_plus_minus(lag.half_width)}"
+    best = next(iter(costs))
+    if baseline == best:
+        return f"{found.titles[baseline]} is the best"
+    lag = interval(costs[baseline] - costs[best], found.confidence)
+    told = "" if baseline in alike(costs, found.confidence) else ": told apart"
+    return f"{found.titles[baseline]} worse by {lag.mean:.4f}{_plus_minus(lag.half_width)}{told}"
+
+
+def _baseline(found: Comparison, costs: Mapping[str, Array]) -> str | None:
+    return next((method for method in costs if method in found.sweep.baselines), None)
 
 
 def _plus_minus(half_width: float | None) -> str:
@@ -170,16 +180,20 @@ def _baselines(found: Comparison) -> str:
     if not names:
         return "No baseline is on record."
     counts = [
-        f"in {_enough_in(found, metric)} of {len(found.tables)} worlds by {quantity(metric)}"
+        f"in {_enough(found, metric)} of {len(found.tables)} worlds by {quantity(metric)}"
         for metric in found.headline
     ]
-    return f"A baseline ({' or '.join(names)}) is not told from the best {', '.join(counts)}."
+    return (
+        f"The better baseline ({' or '.join(names)}) is not told apart from the best method "
+        f"{', '.join(counts)}."
+    )
 
 
-def _enough_in(found: Comparison, metric: Metric) -> int:
+def _enough(found: Comparison, metric: Metric) -> int:
+    """Return in how many worlds the better baseline is not told apart from the best method."""
+    worlds = [_costs(found, world, metric) for world in found.tables]
     return sum(
-        any((cell := found.cell(w, m, metric)) and cell.best for m in found.sweep.baselines)
-        for w in found.tables
+        _baseline(found, costs) in alike(costs, found.confidence) for costs in worlds if costs
     )
 
 
@@ -189,17 +203,18 @@ def _stability(found: Comparison) -> Iterator[str]:
         if len(ranks) < 3 or ranks.shape[1] < 2:
             continue
         with_base = ranks.corr().iloc[0, 1:]
+        least = " ".join(found.label(str(with_base.idxmin())))
         yield (
-            f"Order by {quantity(metric)}: rank correlation with the base world "
-            f"{with_base.median():.2f} in the median world, least ({with_base.min():.2f}) in "
-            f"{with_base.idxmin()}; {_steady(found, ranks)}"
+            f"Ranks by {quantity(metric)}: their correlation with those of the base world is "
+            f"{with_base.median():.2f} in the median world and least, {with_base.min():.2f}, with "
+            f"{least}; {_steady(found, ranks)}"
         )
 
 
 def _steady(found: Comparison, ranks: pd.DataFrame) -> str:
     ranges: pd.Series[float] = ranks.max(axis=1) - ranks.min(axis=1)
     names: Sequence[str] = [
-        f"{found.titles[str(method)]} ({ranges[method]:g} places)"
+        f"{found.titles[str(method)]} ({ranges[method]:g} places between its extremes)"
         for method in (ranges.idxmin(), ranges.idxmax())
     ]
     return f"the steadiest rank is that of {names[0]}, the least steady that of {names[1]}."

@@ -19,8 +19,7 @@ from benchmark.training.trainer import PREDICTION_ROWS, Data
 from benchmark.training.trees import BoostedTrees
 
 ROWS = 300_000
-TREES = 50  # few and small: a probability that is too extreme harms more than one too tame
-SIZE = {"learning_rate": 0.1, "num_leaves": 15, "min_data_in_leaf": 100, "cat_smooth": 100}
+TREES, LEAVES = 100, 7  # small trees: a probability too extreme harms more than one too tame
 FLOOR = 0.1  # of the CTR, below which no propensity is believed
 SEED = 0
 
@@ -42,7 +41,7 @@ def _learned(schema: Schema, features: Features, label: Tensor, rows: Tensor) ->
     """Return trees fitted on the given rows (n,) of the train split, or on some of them."""
     generator = torch.Generator().manual_seed(SEED)
     drawn = rows[torch.randperm(len(rows), generator=generator)[:ROWS].to(rows.device)]
-    trees = BoostedTrees(schema, **SIZE)
+    trees = BoostedTrees(schema, num_leaves=LEAVES)
     trees.grow(TREES, Features(features.ids[drawn], features.numbers[drawn]), label[drawn], SEED)
     return trees
 

@@ -36,11 +36,13 @@ class NeuMF(Embeddings):
     Differs from the paper: side information may enter the MLP; no pre-training of the two parts.
     """
 
+    pair: Tensor
+
     def __init__(
         self, schema: Schema, *, embedding_size: int, hidden: Sequence[int], options: NeuMFOptions
     ) -> None:
         super().__init__(schema, embedding_size=embedding_size, hidden=())
-        self.pair = _columns(schema, options.pair)
+        self.register_buffer("pair", _columns(schema, options.pair), persistent=False)
         self.factors = nn.Embedding(self.table.num_embeddings, embedding_size)
         nn.init.normal_(self.factors.weight, std=0.01)
         layers: list[nn.Module] = []
@@ -53,11 +55,11 @@ class NeuMF(Embeddings):
 
     def forward(self, features: Features) -> Tensor:
         """Return the encodings (B, width)."""
-        ids = (features.ids + self.starts)[:, self.pair]
+        ids = (features.ids + self.starts).index_select(1, self.pair)
         return torch.cat([self.factors(ids).prod(1), super().forward(features)], 1)
 
 
-def _columns(schema: Schema, pair: tuple[str, str]) -> list[int]:
+def _columns(schema: Schema, pair: tuple[str, str]) -> Tensor:
     names = [field.name for field in schema.categorical]
     for name in pair:
         if name not in names:
@@ -65,4 +67,4 @@ def _columns(schema: Schema, pair: tuple[str, str]) -> list[int]:
                 f"option 'pair' of the backbone NeuMF names {name!r}, which is no categorical field"
                 f" of {schema.dataset}; known: {', '.join(names)}"
             )
-    return [names.index(name) for name in pair]
+    return torch.tensor([names.index(name) for name in pair])
