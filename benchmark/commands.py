@@ -109,7 +109,7 @@ def reproduction(study: str | None = None) -> None:
     found, arms = Published.read(place.folder / "published.yaml"), {}
     for name, arm in found.arms.items():
         own = Workspace(arm.study)
-        (arms[name],) = read(own.params, own.runs, own.ready)
+        arms[name], *_ = read(own.params, own.runs, own.ready)
     write(found, arms, place.params.leaderboard.confidence, place.results)
 
 
@@ -176,17 +176,18 @@ def regret(study: str | None = None) -> None:
     from benchmark.files import write_text
     from benchmark.reporting.regret import outcomes, read, summary, table
     from benchmark.reporting.regret_plots import draw
-    from benchmark.reporting.regret_report import markdown
+    from benchmark.reporting.regret_report import conditions, markdown
     from benchmark.studies import Workspace
 
     place = Workspace(study)
-    params, worlds = place.params, place.sweep.worlds()
+    params, sweep, chosen = place.params, place.sweep, place.selection
     default, confidence = params.protocol.selection_metric, params.leaderboard.confidence
-    pools = read(place.runs, params, place.selection, worlds)
+    pools = read(place.runs, params, chosen, sweep.worlds())
     means = summary(outcomes(pools), default, confidence)
     text = table(means).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_text(place.results / "regret.csv", text)
-    write_text(place.results / "regret.md", markdown(means, default, confidence))
+    about = conditions(params, sweep, chosen)
+    write_text(place.results / "regret.md", markdown(means, default, confidence, about))
     draw(means, place.results / "plots")
 
 

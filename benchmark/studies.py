@@ -10,8 +10,6 @@ from pydantic import PositiveInt
 from benchmark.params import Params, Section
 
 STUDIES = Path("studies")
-
-
 BASE = "base"
 
 
@@ -23,12 +21,14 @@ def world_name(knob: str, level: float) -> str:
 class Sweep(Section):
     """Worlds that differ from a dataset with its ``options`` in the level of one knob each.
 
-    ``baselines`` are the methods that a better one must be told apart from to be worth its while.
+    ``baselines`` are the methods that a better one must be told apart from to be worth its while,
+    ``meanings`` say what a knob does.
     """
 
     dataset: str
     baselines: tuple[str, ...] = ()
     knobs: dict[str, tuple[int | float, ...]]
+    meanings: dict[str, str] = {}
 
     def worlds(self) -> dict[str, dict[str, int | float]]:
         """Return the option that each world changes, none in the base, by name."""

@@ -50,7 +50,7 @@ class Coat(Dataset):
         "beside published tables, and nothing else."
     )
     stages = ("impression", "click", "conversion")
-    categorical = (
+    categorical: tuple[str, ...] = (
         "user_id", "user_gender", "user_age", "user_location", "user_fashioninterest",
         "item_id", "item_gender", "item_jackettype", "item_color", "item_onfrontpage",
     )  # fmt: skip

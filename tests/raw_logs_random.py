@@ -65,11 +65,10 @@ def read_songs(
     users, songs = ({pair[i] for pair in (*chosen, *drawn)} for i in (0, 1))
     cells = [(user, song) for user in users for song in songs]
     logged = [cell for cell in cells if not (held_out and cell in drawn)]
-    rated = sum(cell in chosen for cell in logged)
     for user, song in logged:
         rating, key = chosen.get((user, song)), f"yahoo {user} {song}"
         if not rating and unrated is not None:
-            share = unrated * rated / (len(logged) - rated)
+            share = unrated * len(chosen) / (len(cells) - len(chosen))
             if fraction(f"unrated {key}") >= share:
                 continue
         yield {

@@ -38,7 +38,7 @@ from benchmark.reporting.regret_report import conclusions, markdown
 from benchmark.training import candidates
 from benchmark.training.candidates import BOUNDS, TARGETS, train_all
 from benchmark.training.method import Method
-from benchmark.training.selection import CRITERIA
+from benchmark.training.selection import CRITERIA, ESTIMATED
 from benchmark.training.undefined import UndefinedError
 
 AUC, RISK, TRUE = "cvr_auc_clicked", "cvr_drlogloss_impressions", "cvr_logloss_oracle"
@@ -80,7 +80,7 @@ def test_every_epoch_of_every_candidate_is_judged_by_all_criteria(
     for record in records:
         assert len(record["epochs"]) == 4
         for epoch in record["epochs"]:
-            assert epoch["criteria"].keys() == expected
+            assert {AUC, *ESTIMATED} <= epoch["criteria"].keys() <= expected
             assert epoch["bounds"].keys() == set(BOUNDS)
             assert epoch["targets"].keys() == set(TARGETS)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
@@ -189,11 +189,12 @@ def test_conclusions_follow_the_numbers() -> None:
 
 
 def test_the_report_has_every_criterion_and_marks_what_cannot_be_had() -> None:
-    text = markdown(summary(outcomes(pools()), AUC, 0.95), AUC, 0.95)
+    text = markdown(summary(outcomes(pools()), AUC, 0.95), AUC, 0.95, "About it.")
     assert "## Regret in CVR log loss, all impressions (oracle)" in text
     assert "| *CVR log loss, all impressions (oracle)*" in text
     assert text.count("| CVR AUC, clicked impressions ") == 2  # regret and rank correlation
     assert "95%" in text
+    assert "About it." in text
 
 
 # --- the verbs
@@ -217,7 +218,11 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         runs = tmp_path / "results/studies/s/runs" / PLAIN / place
         write_json(runs / "task.json", {"protocol": protocol})
         for number, value in enumerate((0.6, 0.7)):
-            epoch = {"criteria": {AUC: value}, "bounds": {TRUE: 0.3}, "targets": {TRUE: 1 - value}}
+            epoch = {
+                "criteria": {AUC: value},
+                "bounds": {TRUE: -value},
+                "targets": {TRUE: 1 - value},
+            }
             write_json(runs / f"candidates/{number:04d}.json", {"epochs": [epoch, epoch]})
     return tmp_path / "results/studies/s"
 
@@ -227,7 +232,9 @@ def test_the_verb_writes_table_text_and_pictures(study: Path) -> None:
     rows = list(csv.DictReader((study / "regret.csv").open(encoding="utf-8")))
     assert {row["world"] for row in rows} == {"base", "k-2", ALL}
     assert {row["regret"] for row in rows if row["criterion"] == AUC} == {"0"}
-    assert "0.0500" in (study / "regret.md").read_text(encoding="utf-8")
+    text = (study / "regret.md").read_text(encoding="utf-8")
+    assert "0.0500" in text
+    assert "2 hyper-parameter settings × 12 epochs; seeds of the draws: 1, 2." in text
     for name in ("regret", "correlation"):
         assert "CVR AUC" in (study / f"plots/{name}.svg").read_text(encoding="utf-8")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from pydantic import ValidationError
 
@@ -18,6 +18,7 @@ from benchmark.reporting.records import Fit, Log, Provenance, Task
 from benchmark.reporting.reproduction import Published, orders, rows
 from benchmark.reporting.reproduction_text import write
 from benchmark.studies import Workspace
+from benchmark.training.backbones import blueprint
 from benchmark.training.method import Method
 from benchmark.training.trainer import Data, fit
 from benchmark.training.tuner import defaults
@@ -94,7 +95,9 @@ def test_orders_are_the_papers_and_checked_on_the_seeds_that_both_have() -> None
 def test_the_three_files_tell_the_same(tmp_path: Path) -> None:
     write(Published.model_validate(content()), arms(), 0.95, tmp_path)
     page = (tmp_path / "reproduction.md").read_text(encoding="utf-8")
-    assert "| 0.7000 ± 0.0200 | 0.7100 ± 0.0141 (2) |    +0.0100 |" in page
+    cells = [[cell.strip() for cell in line.split("|")] for line in page.splitlines()]
+    first = ["0.7000 ± 0.0200", "0.7100 ± 0.0141 (2)", "+0.0100", "yes", "0.4000 (1)"]
+    assert ["", "up & co", "DCG@2", *first, ""] in cells
     assert "1 of 2 values lie within the paper's ±." in page
     assert "- Ours: 1 holds, 2 not told apart, 0 reversed, of 3." in page
     assert "- The split." in page
@@ -104,8 +107,6 @@ def test_the_three_files_tell_the_same(tmp_path: Path) -> None:
     tex = (tmp_path / "reproduction.tex").read_text(encoding="utf-8")
     assert r"up \& co & paper & $0.7000_{\pm 0.0200}$ & $0.9000_{\pm 0.0200}$ \\" in tex
     assert r" & ours & $0.1000$ & $0.1000$ \\" in tex
-    assert all(line.count("&") == 3 for line in re.findall(r"^.*(?:paper|ours) &.*$", tex, re.M)
-               if r"\&" not in line)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -144,10 +145,8 @@ def test_the_protocol_may_replace_published_defaults(protocol: Protocol) -> None
 
 
 def test_the_last_epoch_may_be_kept(ready: Path, protocol: Protocol) -> None:
-    data = Data.read(ready, __import__("torch").device("cpu"))
+    data = Data.read(ready, torch.device("cpu"))
     kind = registry.load("methods", "naive", Method)
-    from benchmark.training.backbones import blueprint
-
     method = kind(blueprint(data.schema, protocol.backbone))
     last = protocol.model_copy(update={"kept_epoch": "last", "max_epochs": 6, "patience": 1})
     result = fit(method, data, last, {"learning_rate": 0.05, "weight_decay": 0.0}, seed=0)

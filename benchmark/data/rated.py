@@ -27,25 +27,34 @@ def funnel(cells: pl.LazyFrame, key: str, chosen: Mapping[str, Any]) -> pl.LazyF
     where there is none; ``key`` seeds the hash that splits. Drawn cells are the test split, and
     nothing else unless the option ``drawn_cells`` is "in_train": then what users chose among them
     is in train and valid too, with the ratings that the test asks for. ``unrated_per_rating``
-    keeps about so many of the logged cells without a rating.
+    keeps about so many cells without a rating, by a hash: the same ones either way.
     """
-    logged = cells if chosen["drawn_cells"] == "in_train" else cells.filter(~DRAWN)
-    return pl.concat([_logged(logged, key, chosen), _drawn(cells.filter(DRAWN), chosen)])
+    drawn, logged = cells.filter(DRAWN), _thinned(cells, key, chosen["unrated_per_rating"])
+    if chosen["drawn_cells"] == "held_out":
+        logged = logged.filter(~DRAWN)
+    return pl.concat([_logged(logged, key, chosen), _drawn(drawn, chosen)])
+
+
+def _thinned(cells: pl.LazyFrame, key: str, unrated: float | None) -> pl.LazyFrame:
+    if unrated is None:
+        return cells
+    rated = cells.select(RATED.mean()).collect().item()
+    kept = min(1.0, unrated * rated / (1 - rated))
+    place = split_by_hash(_cell(f"unrated {key}"), {"kept": kept, "left": 1 - kept})
+    return cells.filter(RATED | (place == "kept"))
 
 
 def _logged(cells: pl.LazyFrame, key: str, chosen: Mapping[str, Any]) -> pl.LazyFrame:
-    cell = pl.format(f"{key} {{}} {{}}", "user_id", "item_id")
-    if (wanted := chosen["unrated_per_rating"]) is not None:
-        rated = cells.select(RATED.mean()).collect().item()
-        kept = min(1.0, wanted * rated / (1 - rated))
-        drawn = split_by_hash(pl.format("unrated {}", cell), {"kept": kept, "left": 1 - kept})
-        cells = cells.filter(RATED | (drawn == "kept"))
     return cells.with_columns(
-        split=split_by_hash(cell, SHARES),
+        split=split_by_hash(_cell(key), SHARES),
         policy=pl.lit("log"),
         click=RATED.cast(pl.Int8),
         conversion=pl.when(RATED).then(_liked("chosen", chosen)),
     )
+
+
+def _cell(key: str) -> pl.Expr:
+    return pl.format(f"{key} {{}} {{}}", "user_id", "item_id")
 
 
 def _drawn(cells: pl.LazyFrame, chosen: Mapping[str, Any]) -> pl.LazyFrame:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
 from benchmark.files import read_json
 from benchmark.params import Params, Protocol
@@ -114,10 +113,10 @@ def _outcomes(pool: Pool, target: str) -> Iterator[dict[str, object]]:
     regret = _costs(pool.targets[target])
     regret -= regret.min()
     for kind, frame in ((CRITERION, pool.criteria), (BOUND, pool.bounds)):
-        for name in frame:
+        for name in frame.dropna(axis="columns", how="all"):
             asked = _costs(frame[name].dropna())
-            rho = spearmanr(asked, regret[asked.index]).statistic
             chosen = regret[asked.idxmin()]
+            rho = asked.corr(regret[asked.index], method="spearman")
             yield {"kind": kind, "criterion": name, "regret": chosen, "correlation": rho}
     yield {"kind": REFERENCE, "criterion": RANDOM, "regret": regret.mean()}
     if 0 in regret.index:

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from benchmark.reporting.metric import Interval
 from benchmark.reporting.palette import BLUE, GREY, ORANGE, WIDTH
-from benchmark.reporting.regret import BOUND, CRITERION, REFERENCE, Mean, label
+from benchmark.reporting.regret import BOUND, CRITERION, RANDOM, REFERENCE, Mean, label
 from benchmark.reporting.svg import clean, save
 
 COLORS = {CRITERION: BLUE, BOUND: ORANGE, REFERENCE: GREY}
@@ -38,11 +38,12 @@ def _figures(means: Sequence[Mean]) -> Iterator[tuple[str, Figure]]:
         "correlation": lambda m: m.correlation,
     }
     for name, value in values.items():
-        yield name, panels([mean for mean in means if value(mean)], name, value)
+        shown = [mean for mean in means if value(mean) and mean.criterion != RANDOM]
+        yield name, panels(shown, name, value)
 
 
 def panels(means: Sequence[Mean], title: str, value: Value) -> Figure:
-    """Draw means and intervals, a row of panels per target, criteria by kind and then by name."""
+    """Draw means, to whose range the axes are cut, and intervals; a row of panels per target."""
     targets = list(dict.fromkeys(mean.target for mean in means))
     worlds = list(dict.fromkeys(mean.world for mean in means))
     names = list(dict.fromkeys(mean.criterion for mean in means))
@@ -53,6 +54,10 @@ def panels(means: Sequence[Mean], title: str, value: Value) -> Figure:
         _dot(axes, names.index(mean.criterion), value(mean), COLORS[mean.kind])
     for line, target in zip(grid, targets, strict=True):
         line[len(worlds) // 2].set_xlabel(f"{title}, {label(target)}")
+        found = [value(mean) for mean in means if mean.target == target]
+        centres = [interval.mean for interval in found if interval]
+        margin = 0.1 * (max(centres) - min(centres)) or 0.1
+        line[0].set_xlim(min(centres) - margin, max(centres) + margin)
     for axes, world in zip(grid[0], worlds, strict=True):
         axes.set_title(world)
     grid[0, 0].set_yticks(range(len(names)), [label(name) for name in names])

@@ -17,6 +17,7 @@ from benchmark.reporting.regret import (
     is_apart,
     label,
 )
+from benchmark.studies import BASE, Selection, StudyParams, Sweep
 
 _HEAD = """# What selection on biased validation data costs
 
@@ -26,19 +27,32 @@ In every draw of every simulated world, each method has a pool of candidates: th
 default and of random hyper-parameters, after each epoch. A criterion chooses one by the validation
 split. Its **regret** is how much worse that one is than the best of the pool in the truth about the
 test split, which only a simulation knows. Means over pools (methods and draws), ± the half-width of
-the {confidence} Student-t interval, which takes pools as independent. Bold: the least regret that a
-criterion of the log has, and those that a paired t-test does not tell from it, uncorrected for the
-number of criteria. *Bounds* ask the truth about validation rows and cannot be had.
+the {confidence} Student-t interval, which takes pools as independent, though the methods of a draw
+share its rows. Bold: the least regret that a criterion of the log has, and those that a paired
+t-test does not tell from it, uncorrected for the number of criteria. In italics, bounds: they ask
+the truth about validation rows and cannot be had.
 """
 
 
-def markdown(means: Sequence[Mean], default: str, confidence: float) -> str:
-    """Return conclusions and tables."""
+def conditions(params: StudyParams, sweep: Sweep, chosen: Selection) -> str:
+    """Return what the worlds and the candidates of a study are."""
+    options = params.options.get(sweep.dataset, {})
+    changed = ", ".join(f"{name} {value}" for name, value in options.items()) or "its defaults"
+    return (
+        f"Worlds: {BASE} is {sweep.dataset} with {changed}; the others change the option in their "
+        f"name. Methods: {', '.join(params.methods)}. Pools: {chosen.candidates} hyper-parameter "
+        f"settings × {params.protocol.max_epochs} epochs; seeds of the draws: "
+        f"{', '.join(map(str, chosen.draws))}.\n"
+    )
+
+
+def markdown(means: Sequence[Mean], default: str, confidence: float, about: str) -> str:
+    """Return conclusions and tables, after what they are about."""
     sections = [
         _section([mean for mean in means if mean.target == target], target, default)
         for target in dict.fromkeys(mean.target for mean in means)
     ]
-    return "\n".join([_HEAD.format(confidence=f"{confidence:.0%}"), *sections])
+    return "\n".join([_HEAD.format(confidence=f"{confidence:.0%}"), about, *sections])
 
 
 def _section(means: Sequence[Mean], target: str, default: str) -> str:

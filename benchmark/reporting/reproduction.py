@@ -24,7 +24,7 @@ class _Section(BaseModel):
 
 
 class Arm(_Section):
-    """A study whose runs stand beside published values, and what readers call it."""
+    """A study, whose first dataset's runs stand beside published values, and its name in tables."""
 
     study: str
     title: str

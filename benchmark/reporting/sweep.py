@@ -35,10 +35,10 @@ def read(params: StudyParams, sweep: Sweep, runs: Path, ready: Path) -> Comparis
             for method in params.methods
         ]
         tables[world] = build(Log(world, schema, tuple(tasks)), params)
-    if not any(table.rows for table in tables.values()):
+    if not any(table.headline for table in tables.values()):
         raise FileNotFoundError(
-            f"{runs} holds no finished run of the methods in params.yaml; run the stages of the "
-            "study's dvc.yaml or `python -m benchmark sweep METHOD --study NAME` first"
+            f"{runs} holds no finished run with a headline metric of params.yaml; run the stages "
+            "of the study's dvc.yaml or `python -m benchmark sweep METHOD --study NAME` first"
         )
     return Comparison(tables, sweep, params.leaderboard.confidence)
 

@@ -24,7 +24,7 @@ class Panel:
 
 
 def panels(found: Comparison, worlds: Sequence[str]) -> Iterator[Panel]:
-    """Yield every metric, the size of those that should be 0, and the ranks."""
+    """Yield every metric, also without sign where it should be 0, and the ranks."""
     for metric in found.columns:
         measure, title = metric.measure, f"{metric.label}, {metric.population}"
         ideal = {"→0": 0.0, "→1": 1.0}.get(measure.arrow)
@@ -33,7 +33,7 @@ def panels(found: Comparison, worlds: Sequence[str]) -> Iterator[Panel]:
         if ideal == 0:
             sizes = _lines(found, worlds, metric, np.abs)
             yield Panel(f"absolute {title} ↓", sizes, measure.style.lstrip("+"))
-    for metric in found.headline:
+    for metric in found.headline if found.everywhere else ():
         ranks = found.ranks[metric]
         lines = {
             str(method): {place: Interval(row[w], None) for place, w in enumerate(worlds)}

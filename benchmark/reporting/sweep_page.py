@@ -97,4 +97,4 @@ def _pictures(found: Comparison, knob: str, paths: Iterable[Path]) -> list[Any]:
     ranks = [RANKS.format(quantity=quantity(metric)) for metric in found.headline]
     levels = CAPTION.format(knob=knob.replace("_", " "), confidence=found.confidence)
     captions = [levels] if knob else ranks
-    return [picture(knob, path, text) for path, text in zip(paths, captions, strict=True)]
+    return [picture(knob, path, text) for path, text in zip(paths, captions, strict=False)]

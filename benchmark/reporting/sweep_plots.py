@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,8 @@ Styles = dict[str, tuple[str, str]]
 def draw(found: Comparison, folder: Path) -> dict[str, list[Path]]:
     """Write the pictures and return their paths by knob, those of all worlds under ""."""
     folder.mkdir(parents=True, exist_ok=True)
-    maps = ((f"ranks_{metric.name}", heat_map(found, metric)) for metric in found.headline)
+    ranked = found.headline if found.everywhere else []
+    maps = ((f"ranks_{metric.name}", heat_map(found, metric)) for metric in ranked)
     written = {"": save(maps, folder, "ranks")}
     for knob in found.sweep.knobs:
         written[knob] = save(_levels(found, knob), folder / knob, knob)
@@ -48,7 +50,7 @@ def levels(found: Comparison, knob: str) -> Figure:
     drawn, roles = list(panels(found, list(worlds.values()))), named(found, list(worlds.values()))
     styles = dict(zip(roles, zip(SEVERAL, MARKERS, strict=True), strict=False))
     lines = -(-len(drawn) // COLUMNS)
-    figure = Figure(figsize=(WIDTH, HEIGHT * lines + 0.5 + 0.1 * len(roles)))
+    figure = Figure(figsize=(WIDTH, HEIGHT * lines + 0.6 + 0.17 * len(roles)))
     grid = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
     ticks = [f"{level:g}" + "\n(base)" * (world == BASE) for level, world in worlds.items()]
     for axes, panel in zip(grid, drawn, strict=False):
@@ -57,7 +59,7 @@ def levels(found: Comparison, knob: str) -> Figure:
     for axes in grid[len(drawn) :]:
         axes.set_visible(False)
     figure.supxlabel(knob.replace("_", " "), fontsize=8.5)
-    figure.legend(handles=_legend(styles, roles, found.titles), loc="outside upper center", ncols=2)
+    figure.legend(handles=_legend(styles, roles, found.titles), loc="outside upper left")
     return figure
 
 
@@ -70,9 +72,8 @@ def _legend(styles: Styles, roles: Mapping[str, str], titles: Mapping[str, str])
 
 
 def _panel(axes: Axes, panel: Panel, styles: Styles, titles: Mapping[str, str]) -> None:
-    for method, line in panel.lines.items():
-        if method not in styles:
-            axes.plot(list(line), [point.mean for point in line.values()], color=OTHERS, lw=0.6)
+    others = [line for method, line in panel.lines.items() if method not in styles]
+    _grey_lines(axes, others)
     if panel.ideal is not None:
         axes.axhline(panel.ideal, color="0.4", lw=0.8, ls=":")
     shown = {method: panel.lines[method] for method in styles if panel.lines.get(method)}
@@ -83,6 +84,13 @@ def _panel(axes: Axes, panel: Panel, styles: Styles, titles: Mapping[str, str]) 
     axes.grid(visible=False, axis="x")
     _limit(axes, panel)
     _label(axes, panel, shown, styles, titles)
+
+
+def _grey_lines(axes: Axes, lines: Iterable[Mapping[int, Interval]]) -> None:
+    """Draw many lines as one with gaps, which makes a far smaller file."""
+    gap = (float("nan"), float("nan"))
+    ends = [[*((x, point.mean) for x, point in line.items()), gap] for line in lines]
+    axes.plot(*np.array([gap, *chain(*ends)]).T, color=OTHERS, lw=0.6)
 
 
 def _named_line(
@@ -106,7 +114,8 @@ def _limit(axes: Axes, panel: Panel) -> None:
     axes.set_ylim(low - margin, high + margin)
     axes.locator_params(axis="y", nbins=5)
     if panel.best_on_top:
-        axes.set_yticks([1, *range(10, len(panel.lines) + 1, 10)])
+        count = len(panel.lines)
+        axes.set_yticks(range(1, count + 1, max(1, count // 4)))
         axes.invert_yaxis()
 
 

@@ -87,7 +87,7 @@ def left_out(found: Comparison) -> list[str]:
     )
     total = len(found.tables)
     return [
-        f"{title}, in {'all' if count == total else count} of {total} worlds: {reason}"
+        f"{title}, in {'all' if count == total else f'{count} of'} {total} worlds: {reason}"
         for (title, reason), count in sorted(missing.items())
     ]
 
@@ -212,9 +212,9 @@ def _stability(found: Comparison) -> Iterator[str]:
 
 
 def _steady(found: Comparison, ranks: pd.DataFrame) -> str:
-    ranges: pd.Series[float] = ranks.max(axis=1) - ranks.min(axis=1)
+    low, high = ranks.min(axis=1), ranks.max(axis=1)
     names: Sequence[str] = [
-        f"{found.titles[str(method)]} ({ranges[method]:g} places between its extremes)"
-        for method in (ranges.idxmin(), ranges.idxmax())
+        f"{found.titles[str(method)]} ({low[method]:g} to {high[method]:g})"
+        for method in ((high - low).idxmin(), (high - low).idxmax())
     ]
     return f"the steadiest rank is that of {names[0]}, the least steady that of {names[1]}."
