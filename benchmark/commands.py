@@ -6,113 +6,228 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-RAW, READY, MANUAL = Path("data/raw"), Path("data/ready"), Path("data/manual")
-RECBOLE = Path("data/recbole")
+MANUAL, RECBOLE = Path("data/manual"), Path("data/recbole")
 PINS = Path("datasets/pins.json")
-RUNS, RESULTS = Path("results/runs"), Path("results")
 METHODS, CARDS = Path("docs/methods.md"), Path("docs/datasets")
 DATASET = "a file name in datasets/, without .py"
 METHOD = "a file name in methods/, without .py"
+STUDY = "a folder in studies/, whose params, data and results are used instead of the benchmark's"
 
 
-def download(dataset: str) -> None:
+def download(dataset: str, study: str | None = None) -> None:
     """Fetch or take the raw files of one dataset."""
     from benchmark import registry
     from benchmark.data.dataset import Dataset
     from benchmark.data.download import fetch
     from benchmark.data.raw import origins
-    from benchmark.params import Params
+    from benchmark.studies import Workspace
 
-    options = Params.read().options.get(dataset, {})
+    place = Workspace(study)
+    options = place.params.options.get(dataset, {})
     chosen = registry.load("datasets", dataset, Dataset)(**options)
-    fetch(dataset, chosen.sources, RAW / dataset, MANUAL / (chosen.base or dataset), PINS)
-    if found := origins(RAW / dataset):
+    raw = place.raw / dataset
+    fetch(dataset, chosen.sources, raw, MANUAL / (chosen.base or dataset), PINS)
+    if found := origins(raw):
         print(f"{dataset}: {found}")
 
 
-def preprocess(dataset: str) -> None:
+def preprocess(dataset: str, study: str | None = None) -> None:
     """Write the ready splits of one dataset."""
     from benchmark import registry
     from benchmark.data import download
     from benchmark.data.dataset import Dataset
     from benchmark.data.preprocess import preprocess as make_ready
-    from benchmark.params import Params
+    from benchmark.studies import Workspace
 
-    options = Params.read().options.get(dataset, {})
-    kind = registry.load("datasets", dataset, Dataset)
-    raw = RAW / dataset
-    make_ready(kind(**options), dataset, raw, READY / dataset, verified=download.is_verified(raw))
+    place = Workspace(study)
+    options = place.params.options.get(dataset, {})
+    chosen = registry.load("datasets", dataset, Dataset)(**options)
+    raw = place.raw / dataset
+    make_ready(chosen, dataset, raw, place.ready / dataset, verified=download.is_verified(raw))
 
 
-def run(dataset: str, method: str) -> None:
+def run(dataset: str, method: str, study: str | None = None) -> None:
     """Tune one method on one dataset and run it with every seed."""
-    from benchmark.params import Params
+    from benchmark.studies import Workspace
     from benchmark.training.run import run as run_task
 
-    run_task(READY / dataset, method, Params.read().protocol, RUNS / dataset / method)
+    place = Workspace(study)
+    run_task(place.ready / dataset, method, place.params.protocol, place.runs / dataset / method)
 
 
 def export_recbole(dataset: str) -> None:
     """Write the ready splits of one dataset as atomic files for stock RecBole."""
     from benchmark.data import atomic_files
+    from benchmark.studies import Workspace
 
-    atomic_files.export_recbole(READY / dataset, RECBOLE / dataset)
+    atomic_files.export_recbole(Workspace().ready / dataset, RECBOLE / dataset)
 
 
-def leaderboard() -> None:
+def leaderboard(study: str | None = None) -> None:
     """Write the tables, the record of every seed and the references to results/."""
-    from benchmark.params import Params
     from benchmark.reporting.leaderboard import write
     from benchmark.reporting.records import read
+    from benchmark.studies import Workspace
 
-    params = Params.read()
-    write(read(params, RUNS, READY), params, RESULTS)
+    place = Workspace(study)
+    params = place.params
+    write(read(params, place.runs, place.ready), params, place.results)
 
 
-def plots() -> None:
+def plots(study: str | None = None) -> None:
     """Draw the pictures in results/plots and write results/index.html."""
-    from benchmark.params import Params
     from benchmark.reporting.citations import references
     from benchmark.reporting.page import write
     from benchmark.reporting.plots import draw
     from benchmark.reporting.records import read
     from benchmark.reporting.table import build
+    from benchmark.studies import Workspace
 
-    params = Params.read()
-    logs = read(params, RUNS, READY)
+    place = Workspace(study)
+    params, results = place.params, place.results
+    logs = read(params, place.runs, place.ready)
     tables = [build(log, params) for log in logs]
-    write(tables, draw(tables, RESULTS / "plots"), references(logs), RESULTS / "index.html")
+    write(tables, draw(tables, results / "plots"), references(logs), results / "index.html")
 
 
-def show() -> None:
+def orderings(study: str | None = None) -> None:
+    """Check which orderings that a study's papers report hold in its runs."""
+    from benchmark.files import write_text
+    from benchmark.reporting.orderings import Orderings, markdown
+    from benchmark.reporting.records import read
+    from benchmark.studies import Workspace
+
+    place = Workspace(study)
+    params, found = place.params, Orderings.read(place.folder / "orderings.yaml")
+    text = markdown(found, read(params, place.runs, place.ready), params.leaderboard.confidence)
+    write_text(place.results / "orderings.md", text)
+
+
+def reproduction(study: str | None = None) -> None:
+    """Put a study's runs beside the values that a paper published."""
+    from benchmark.reporting.records import read
+    from benchmark.reporting.reproduction import Published
+    from benchmark.reporting.reproduction_text import write
+    from benchmark.studies import Workspace
+
+    place = Workspace(study)
+    found, arms = Published.read(place.folder / "published.yaml"), {}
+    for name, arm in found.arms.items():
+        own = Workspace(arm.study)
+        arms[name], *_ = read(own.params, own.runs, own.ready)
+    write(found, arms, place.params.leaderboard.confidence, place.results)
+
+
+def show(study: str | None = None) -> None:
     """Print the leaderboard and where the pictures lie."""
-    from benchmark.params import Params
     from benchmark.reporting.leaderboard import plain
     from benchmark.reporting.records import read
     from benchmark.reporting.table import build
+    from benchmark.studies import Workspace
 
-    params = Params.read()
-    for log in read(params, RUNS, READY):
+    place = Workspace(study)
+    params = place.params
+    for log in read(params, place.runs, place.ready):
         print(plain(build(log, params)), end="\n\n")
-    page = RESULTS / "index.html"
+    page = place.results / "index.html"
     print(f"page: {page}" if page.is_file() else "no page yet: run `python -m benchmark plots`")
-    for picture in sorted((RESULTS / "plots").glob("*/*.svg")):
+    for picture in sorted((place.results / "plots").glob("*/*.svg")):
         print(f"picture: {picture}")
+
+
+def worlds(study: str | None = None) -> None:
+    """Write the ready splits of every world of a study's sweep."""
+    from benchmark.data.worlds import write
+    from benchmark.studies import Workspace
+
+    place = Workspace(study)
+    sweep = place.sweep
+    options = place.params.options.get(sweep.dataset, {})
+    raw, chosen = place.raw / sweep.dataset, place.params.selection
+    download(sweep.dataset, study)
+    if chosen is None:
+        write(sweep, options, raw, place.ready)
+        return
+    for seed in chosen.draws:
+        write(sweep, options | {"seed": seed}, raw, place.ready / str(seed))
+
+
+def sweep(method: str, study: str | None = None) -> None:
+    """Run one method in every world of a study's sweep."""
+    from benchmark.studies import Workspace
+    from benchmark.training.run import run_all
+
+    place = Workspace(study)
+    datasets = {place.runs / method / name: place.ready / name for name in place.sweep.worlds()}
+    for failure in run_all(datasets, method, place.params.protocol):
+        print(f"on record: {failure}")
+
+
+def candidates(method: str, study: str | None = None) -> None:
+    """Train one method's candidates for a study of selection criteria."""
+    from benchmark.studies import Workspace
+    from benchmark.training.candidates import train_all
+
+    place = Workspace(study)
+    draws = {
+        place.runs / method / str(seed) / world: (place.ready / str(seed) / world, seed)
+        for seed in place.selection.draws
+        for world in place.sweep.worlds()
+    }
+    train_all(draws, method, place.params.protocol, place.selection.candidates)
+
+
+def regret(study: str | None = None) -> None:
+    """Compare the selection criteria of a study by the regret of what they choose."""
+    from benchmark.files import write_text
+    from benchmark.reporting.regret import outcomes, read, summary, table
+    from benchmark.reporting.regret_plots import draw
+    from benchmark.reporting.regret_report import conditions, markdown
+    from benchmark.studies import Workspace
+
+    place = Workspace(study)
+    params, sweep, chosen = place.params, place.sweep, place.selection
+    default, confidence = params.protocol.selection_metric, params.leaderboard.confidence
+    pools = read(place.runs, params, chosen, sweep.worlds())
+    means = summary(outcomes(pools), default, confidence)
+    text = table(means).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_text(place.results / "regret.csv", text)
+    about = conditions(params, sweep, chosen)
+    write_text(place.results / "regret.md", markdown(means, default, confidence, about))
+    draw(means, place.results / "plots")
+
+
+def sweep_report(study: str | None = None) -> None:
+    """Write which method is best in which world of a sweep, with pictures."""
+    from benchmark.reporting.sweep import read
+    from benchmark.reporting.sweep_page import write
+    from benchmark.reporting.sweep_plots import draw
+    from benchmark.studies import Workspace
+
+    place = Workspace(study)
+    params, results = place.params, place.results
+    found = read(params, place.sweep, place.runs, place.ready)
+    write(found, params, draw(found, results / "plots"), results)
 
 
 def datasets() -> None:
     """Print all datasets: what they have, how to get them, what is here."""
     from benchmark.cards.listing import Folders, table
+    from benchmark.studies import Workspace
 
-    print(table(Folders(RAW, READY, CARDS)))
+    place = Workspace()
+    print(table(Folders(place.raw, place.ready, CARDS)))
 
 
 def cards() -> None:
     """Write the cards of all datasets to docs/datasets/, with counts of those that are ready."""
     from benchmark.cards.listing import Folders
     from benchmark.cards.write import write_all
+    from benchmark.studies import Workspace
 
-    print(f"wrote {write_all(Folders(RAW, READY, CARDS))} and a card per dataset in {CARDS}/")
+    place = Workspace()
+    folders = Folders(place.raw, place.ready, CARDS)
+    print(f"wrote {write_all(folders)} and a card per dataset in {CARDS}/")
 
 
 def methods() -> None:
@@ -137,7 +252,7 @@ def new_method(name: str) -> None:
 
 @dataclass(frozen=True)
 class Command:
-    """A verb with its positional arguments and their help."""
+    """A verb with the help of its arguments; "--" begins the name of an optional one."""
 
     function: Callable[..., None]
     arguments: Mapping[str, str] = field(default_factory=dict)
@@ -153,13 +268,21 @@ class Command:
         return (self.function.__doc__ or "").splitlines()[0]
 
 
+IN_STUDY = {"--study": STUDY}
 COMMANDS = (
-    Command(download, {"dataset": DATASET}),
-    Command(preprocess, {"dataset": DATASET}),
-    Command(run, {"dataset": DATASET, "method": METHOD}),
-    Command(leaderboard),
-    Command(plots),
-    Command(show),
+    Command(download, {"dataset": DATASET} | IN_STUDY),
+    Command(preprocess, {"dataset": DATASET} | IN_STUDY),
+    Command(run, {"dataset": DATASET, "method": METHOD} | IN_STUDY),
+    Command(leaderboard, IN_STUDY),
+    Command(plots, IN_STUDY),
+    Command(orderings, IN_STUDY),
+    Command(reproduction, IN_STUDY),
+    Command(show, IN_STUDY),
+    Command(worlds, IN_STUDY),
+    Command(sweep, {"method": METHOD} | IN_STUDY),
+    Command(sweep_report, IN_STUDY),
+    Command(candidates, {"method": METHOD} | IN_STUDY),
+    Command(regret, IN_STUDY),
     Command(export_recbole, {"dataset": DATASET}),
     Command(datasets),
     Command(cards),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from optuna.distributions import FloatDistribution
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of the file: no unknown keys, no changes."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Range(_Section):
+class Range(Section):
     """A hyper-parameter that every method tunes, log-uniform; trial 0 takes the default."""
 
     low: float
@@ -26,7 +28,7 @@ class Range(_Section):
         return FloatDistribution(self.low, self.high, log=True)
 
 
-class BackboneParams(_Section):
+class BackboneParams(Section):
     """The encoder and the heads that all methods share; ``options`` are the encoder's own."""
 
     name: str
@@ -37,7 +39,7 @@ class BackboneParams(_Section):
     options: dict[str, Any] = {}
 
 
-class Pretraining(_Section):
+class Pretraining(Section):
     """What every encoder learns from features alone before a method trains it.
 
     ``rate`` is the share of categorical fields that are masked or replaced in a row.
@@ -48,31 +50,40 @@ class Pretraining(_Section):
     rate: float = Field(default=0.3, gt=0, lt=1)
 
 
-class Tuning(_Section):
-    """The budget of the search, equal for all methods: ``trials`` in batches of ``batch``."""
+class Tuning(Section):
+    """The budget of the search, equal for all methods: ``trials`` in batches of ``batch``.
 
-    trials: PositiveInt
+    Without trials, every method has its published defaults.
+    """
+
+    trials: NonNegativeInt
     batch: PositiveInt
     seed: int
 
 
-class Protocol(_Section):
-    """How every method is trained, tuned and run."""
+class Protocol(Section):
+    """How every method is trained, tuned and run.
+
+    ``defaults`` stand in for the published ones, by hyper-parameter. ``kept_epoch`` "last" trains
+    for ``max_epochs`` without early stopping, as many papers do.
+    """
 
     backbone: BackboneParams
     pretraining: Pretraining = Pretraining()
     batch_size: PositiveInt
     max_epochs: PositiveInt
     patience: PositiveInt
+    kept_epoch: Literal["best", "last"] = "best"
     selection_metric: str
     learning_rate: Range
     weight_decay: Range
+    defaults: dict[str, Any] = {}
     tuning: Tuning
     seeds: tuple[int, ...]
     device: str
 
 
-class Params(_Section):
+class Params(Section):
     """The whole file."""
 
     datasets: tuple[str, ...]
@@ -82,19 +93,31 @@ class Params(_Section):
     leaderboard: Leaderboard
 
     @classmethod
-    def read(cls, path: Path = Path("params.yaml")) -> Params:
-        """Read and check the file.
+    def read(cls, path: Path = Path("params.yaml"), *changes: Path) -> Self:
+        """Read and check the file, with what further files change in it.
 
         Raises:
             FileNotFoundError: not in the project root.
             pydantic.ValidationError: a key is missing, unknown or of the wrong kind.
         """
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} not found; run this from the project root")
-        return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content: dict[str, Any] = {}
+        for file in (path, *changes):
+            if not file.is_file():
+                raise FileNotFoundError(f"{file} not found; run this from the project root")
+            content = _changed(content, yaml.safe_load(file.read_text(encoding="utf-8")))
+        return cls.model_validate(content)
 
 
-class Leaderboard(_Section):
+def _changed(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the content with the changes, which reach into its sections."""
+    new = dict(content)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(content.get(key), dict)
+        new[key] = _changed(content[key], value) if both else value
+    return new
+
+
+class Leaderboard(Section):
     """What the tables show: the first defined headline metric sorts a dataset's table."""
 
     headline: tuple[str, ...]

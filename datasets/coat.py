@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from benchmark.data import rated
 from benchmark.data.dataset import DataError, Dataset, Source
+from benchmark.data.options import check, one_of
 from benchmark.data.raw import find
-from benchmark.data.split import split_by_hash
 
-SHARES = {"train": 0.9, "valid": 0.1}
+FEATURES = one_of({"all": "ids and attributes", "ids": "ids alone"})
 
 
 class Coat(Dataset):
@@ -41,10 +43,14 @@ class Coat(Dataset):
         "366 of them were also self-chosen, with the very same rating, so that keeping them would "
         "show the answer; dropping just those would deplete the clicks. As the cells were drawn at "
         "random, the rest is still a fair sample of the users' choices. 290 users and 300 items "
-        "only: differences need many seeds."
+        "only: differences need many seeds. Option drawn_cells: in_train puts the drawn cells "
+        "back, as public code of two papers has it: the 366 answers are then among the labels of "
+        "train and valid, and results show memory beside generalisation. Option unrated_per_rating "
+        "thins out what was not rated, and propensities then mean the sample. Both serve to stand "
+        "beside published tables, and nothing else."
     )
     stages = ("impression", "click", "conversion")
-    categorical = (
+    categorical: tuple[str, ...] = (
         "user_id", "user_gender", "user_age", "user_location", "user_fashioninterest",
         "item_id", "item_gender", "item_jackettype", "item_color", "item_onfrontpage",
     )  # fmt: skip
@@ -56,27 +62,23 @@ class Coat(Dataset):
             sha256="6073d0b515ed1f6e830e4fead66dc76ad7991a7553eaa58e228b234a9d19daed",
         ),
     )
-    options = {"positive_rating": 4}
+    options = {**rated.OPTIONS, "features": "all"}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        check(self.title, self.chosen, {**rated.RULES, "features": FEATURES})
+        if self.chosen["features"] == "ids":
+            self.categorical = ("user_id", "item_id")
 
     def table(self, raw: Path) -> pl.LazyFrame:
-        positive = self.chosen["positive_rating"]
-        if positive not in range(2, 6):
-            raise DataError(f"option positive_rating is {positive!r}; it must be 2, 3, 4 or 5")
         chosen, drawn = _matrix(find(raw, "train.ascii")), _matrix(find(raw, "test.ascii"))
         if chosen.shape != drawn.shape:
             raise DataError(f"{raw}: train.ascii is {chosen.shape}, test.ascii {drawn.shape}")
         user, item = np.indices(chosen.shape).reshape(2, -1)
         ratings = {"chosen": chosen.ravel(), "drawn": drawn.ravel()}
-        random, cell = pl.col("drawn") > 0, pl.format("coat {} {}", "user_id", "item_id")
-        rating = pl.when(random).then("drawn").otherwise("chosen")
+        cells = pl.LazyFrame({"user_id": user, "item_id": item, "group": user, **ratings})
         return (
-            pl.LazyFrame({"user_id": user, "item_id": item, "group": user, **ratings})
-            .with_columns(
-                split=pl.when(random).then(pl.lit("test")).otherwise(split_by_hash(cell, SHARES)),
-                policy=pl.when(random).then(pl.lit("random")).otherwise(pl.lit("log")),
-                click=pl.when(~random).then(pl.col("chosen") > 0).cast(pl.Int8),
-                conversion=pl.when(rating > 0).then(rating >= positive).cast(pl.Int8),
-            )
+            rated.funnel(cells, "coat", self.chosen)
             .join(_attributes(raw, "user", len(chosen)), on="user_id", maintain_order="left")
             .join(_attributes(raw, "item", chosen.shape[1]), on="item_id", maintain_order="left")
         )

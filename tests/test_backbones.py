@@ -22,6 +22,7 @@ from benchmark.training.backbones import blueprint
 from benchmark.training.backbones.dhen import DHEN
 from benchmark.training.backbones.eta import ETA
 from benchmark.training.backbones.mirrn import MIRRN, FourierFilter
+from benchmark.training.backbones.neumf import NeuMF
 from benchmark.training.backbones.retrieval import SimHash, TargetAttention, nearest, taken
 from benchmark.training.backbones.sfg import SFG
 from benchmark.training.blueprint import Backbone, Embeddings
@@ -43,6 +44,8 @@ KINDS: dict[str, tuple[Schema, str, dict[str, Any]]] = {
     "SFG of NFM": (PLAIN, "SFG", {"base": "NFM"}),
     "SFG of PNN": (PLAIN, "SFG", {"base": "PNN"}),
     "ETA": (REMEMBERING, "ETA", {"retrieved": 3}),
+    "NeuMF": (PLAIN, "NeuMF", {"pair": ["user", "item"]}),
+    "NeuMF, history": (REMEMBERING, "NeuMF", {"pair": ["user", "item"]}),
     "MIRRN": (REMEMBERING, "MIRRN", {"retrieved": 3, "recent": 2}),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -164,6 +167,7 @@ def test_hidden_layers_end_all_but_those_of_recbole(kind: str) -> None:
     backbone = of(kind, hidden=(5,))
     if isinstance(getattr(backbone, "base", backbone), Embeddings):
         beside = len(backbone.beside.pairs) if getattr(backbone, "beside", None) else 0
+        beside += backbone.vector_size if isinstance(backbone, NeuMF) else 0
         assert backbone.width == 5 + beside
     assert backbone(inputs(KINDS[kind][0])).shape == (32, backbone.width)
 

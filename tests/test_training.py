@@ -56,7 +56,7 @@ def sequential(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_pool(_: Protocol) -> Iterator[None]:
         yield None
 
-    monkeypatch.setattr(run_module, "_workers", no_pool)
+    monkeypatch.setattr(run_module, "workers", no_pool)
 
 
 def probe(ready: Path, protocol: Protocol) -> tuple[Probe, Data]:
@@ -103,7 +103,7 @@ def test_workers_do_not_change_the_numbers(
     def no_pool(_: Protocol) -> Iterator[None]:
         yield None
 
-    monkeypatch.setattr(run_module, "_workers", no_pool)
+    monkeypatch.setattr(run_module, "workers", no_pool)
     run(ready, METHOD, small, tmp_path / "alone")
     assert records(tmp_path / "pool") == records(tmp_path / "alone")
 

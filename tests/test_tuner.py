@@ -10,6 +10,7 @@ import pytest
 from benchmark import registry
 from benchmark.params import Protocol
 from benchmark.training.method import Method
+from benchmark.training.trainer import DivergedError
 from benchmark.training.tuner import defaults, search_space, tune
 
 METHOD = registry.load("methods", "hm3", Method)
@@ -64,7 +65,7 @@ def test_later_batches_learn_from_earlier_ones(protocol: Protocol) -> None:
 
 
 def test_diverged_trials_are_passed_over_but_not_all_may_diverge(protocol: Protocol) -> None:
-    with pytest.raises(RuntimeError, match="all 5 trials of HM3 diverged"):
+    with pytest.raises(DivergedError, match="all 5 trials of HM3 diverged"):
         tune(METHOD, protocol, Recorder(fails=True))
 
     class FirstFails(Recorder):
@@ -74,3 +75,11 @@ def test_diverged_trials_are_passed_over_but_not_all_may_diverge(protocol: Proto
 
     objective = FirstFails()
     assert tune(METHOD, protocol, objective) != objective.asked[0][1]
+
+
+def test_without_trials_the_published_defaults_are_taken(protocol: Protocol) -> None:
+    none = protocol.tuning.model_copy(update={"trials": 0})
+    objective = Recorder()
+    found = tune(METHOD, protocol.model_copy(update={"tuning": none}), objective)
+    assert found == defaults(METHOD, protocol)
+    assert not objective.asked

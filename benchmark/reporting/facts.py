@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from benchmark.params import Params, Pretraining
+from benchmark.directions import HIGHER
+from benchmark.params import Params, Pretraining, Protocol
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import Log
 from benchmark.schema import SPLITS
+
+LATE = (
+    "Methods that need delay learn from labels as known while training; all others are given "
+    "final labels, which exist one attribution window after it: they compete on unequal terms."
+)
 
 
 def facts(log: Log, params: Params) -> dict[str, str]:
@@ -17,7 +23,6 @@ def facts(log: Log, params: Params) -> dict[str, str]:
     protocol, schema = params.protocol, log.schema
     backbone = protocol.backbone
     origins = [task.provenance for task in log.tasks if task.provenance]
-    selection = Metric.parse(protocol.selection_metric)
     return {
         "Space": "impressions" if schema.has_impressions else "clicks only",
         "Funnel": " → ".join(schema.stages),
@@ -27,7 +32,6 @@ def facts(log: Log, params: Params) -> dict[str, str]:
         + (f", {len(schema.sequences)} histories" if schema.sequences else ""),
         "Budget": f"{protocol.tuning.trials} trials per method; "
         f"seeds: {', '.join(map(str, protocol.seeds))}",
-        "Selected by": f"{selection.label}, {selection.population}, on the validation split",
         "Backbone": f"{backbone.name} of size {backbone.embedding_size}, shared layers "
         f"{_layers(backbone.hidden)}, towers {_layers(backbone.tower)}, "
         f"dropout {backbone.dropout:g}"
@@ -43,6 +47,22 @@ def facts(log: Log, params: Params) -> dict[str, str]:
         "Licence": schema.licence,
         "Commit": _each(_commit(origin.commit) for origin in origins),
     }
+
+
+def selected(protocol: Protocol) -> str:
+    """Return the sentence that says what was chosen by which criterion."""
+    chosen = [
+        *(["hyper-parameters"] if protocol.tuning.trials else []),
+        *(["epochs"] if protocol.kept_epoch == "best" else []),
+    ]
+    if not chosen:
+        return "Nothing is selected: published defaults, after the last epoch."
+    metric = Metric.parse(protocol.selection_metric)
+    better = "highest" if metric.measure.direction is HIGHER else "lowest"
+    return (
+        f"Selected by the {better} {metric.label}, {metric.population}, on the validation split: "
+        f"{' and '.join(chosen)}."
+    )
 
 
 def _pretraining(before: Pretraining) -> dict[str, str]:
@@ -85,12 +105,9 @@ def notes(log: Log, params: Params) -> tuple[str, ...]:
         if log.schema.has_impressions
         else "The log consists of clicks: nothing is measured on impressions without one."
     )
-    late = (
-        "Methods that need delay learn from labels as known while training; all others are given "
-        "final labels, which exist one attribution window after it: they compete on unequal terms."
-    )
-    timed = (late,) if log.schema.attribution_window is not None else ()
-    found = (single if len(params.protocol.seeds) == 1 else spread, arrows, biased, *timed)
+    timed = (LATE,) if log.schema.attribution_window is not None else ()
+    by = selected(params.protocol)
+    found = (by, single if len(params.protocol.seeds) == 1 else spread, arrows, biased, *timed)
     return (*found, missing) if (missing := _left_out(log, params)) else found
 
 

@@ -2,44 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
+from benchmark.directions import DIRECTIONS, Direction
+
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Measure:
-    """``cost`` of a value is lower for better ones; ``arrow`` shows the same to readers."""
+    """A measure by the name that readers know, and how its values are written."""
 
     title: str
-    arrow: str
-    cost: Callable[[Array], Array]
+    direction: Direction
     style: str = ".4f"
+
+    @property
+    def arrow(self) -> str:
+        """What shows which values are better."""
+        return self.direction.arrow
+
+    def cost(self, values: Array) -> Array:
+        """Return what is lower for better values."""
+        return self.direction.cost(values)
 
 
 TASKS = {"cvr": "CVR", "ctr": "CTR", "ctcvr": "CTCVR"}
+TITLES = {
+    "auc": "AUC",
+    "gauc": "GAUC",
+    "logloss": "log loss",
+    "snipslogloss": "SNIPS log loss",
+    "drlogloss": "doubly robust log loss",
+    "ece": "ECE",
+    "bias": "bias",
+    "pcoc": "PCOC",
+    "prauc": "average precision",
+    "ks": "KS",
+    "snipsauc": "SNIPS AUC (true propensities)",
+    "mse": "squared error",
+    "ctrbias": "largest bias by CTR",
+    "pip": "dependence on CTR (PIP)",
+    **{f"dcg{k}": f"DCG@{k}" for k in (2, 4, 6)},
+    **{f"hits{k}": f"hits@{k}" for k in (2, 4, 6)},
+    **{f"recall{k}": f"recall@{k}" for k in (2, 4, 6)},
+    **{f"ndcg{k}": f"NDCG@{k}" for k in (5, 10)},
+}
+STYLES = {"bias": "+.4f", "pcoc": ".3f", "mse": ".5f", "pip": "+.4f"}
 MEASURES = {
-    "auc": Measure("AUC", "↑", np.negative),
-    "gauc": Measure("GAUC", "↑", np.negative),
-    "logloss": Measure("log loss", "↓", np.positive),
-    "ece": Measure("ECE", "↓", np.positive),
-    "bias": Measure("bias", "→0", np.abs, "+.4f"),
-    "pcoc": Measure("PCOC", "→1", lambda ratio: np.abs(np.log(np.maximum(ratio, 1e-38))), ".3f"),
-    "prauc": Measure("average precision", "↑", np.negative),
-    "ks": Measure("KS", "↑", np.negative),
-    "snipsauc": Measure("SNIPS AUC", "↑", np.negative),
-    "mse": Measure("squared error", "↓", np.positive, ".5f"),
-    "ctrbias": Measure("largest bias by CTR", "↓", np.positive),
-    "pip": Measure("dependence on CTR (PIP)", "→0", np.abs, "+.4f"),
-    **{f"dcg{k}": Measure(f"DCG@{k}", "↑", np.negative) for k in (2, 4, 6)},
-    **{f"hits{k}": Measure(f"hits@{k}", "↑", np.negative) for k in (2, 4, 6)},
-    **{f"recall{k}": Measure(f"recall@{k}", "↑", np.negative) for k in (2, 4, 6)},
-    **{f"ndcg{k}": Measure(f"NDCG@{k}", "↑", np.negative) for k in (5, 10)},
+    name: Measure(title, DIRECTIONS[name], STYLES.get(name, ".4f"))
+    for name, title in TITLES.items()
 }
 POPULATIONS = {
     "oracle": "all impressions (oracle)",

@@ -43,18 +43,13 @@ def write(
     path: Path,
 ) -> None:
     """Write the page; ``pictures`` are SVG files by dataset, ``references`` BibTeX by key."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    environment.filters["groups"] = _groups
-    environment.globals |= {"cite": _cite, "named": _named, "value": _value}
-    text = environment.get_template("page.html.j2").render(
+    templates = environment()
+    templates.filters["groups"] = _groups
+    templates.globals |= {"cite": _cite, "named": _named, "value": _value}
+    text = templates.get_template("page.html.j2").render(
         tables=tables,
         pictures={
-            dataset: [_picture(dataset, path) for path in paths]
+            dataset: [picture(dataset, path, CAPTIONS[path.stem]) for path in paths]
             for dataset, paths in pictures.items()
         },
         references=references,
@@ -63,13 +58,23 @@ def write(
     write_text(path, text)
 
 
-def _picture(dataset: str, path: Path) -> Picture:
+def environment() -> Environment:
+    """Return the templates beside this file, which escape what they are given."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+
+
+def picture(group: str, path: Path, caption: str) -> Picture:
     """Inline a file; its ids get a prefix, since they would clash with those of other pictures."""
     svg = path.read_text(encoding="utf-8")
     svg = svg[svg.index("<svg") :]
-    prefix = f"{dataset}-{path.stem}-"
+    prefix = f"{group}-{path.stem}-"
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}", svg)
-    return Picture(Markup(svg), CAPTIONS[path.stem])
+    return Picture(Markup(svg), caption)
 
 
 def _groups(metrics: Iterable[Metric]) -> list[tuple[str, list[Metric]]]:

@@ -7,16 +7,15 @@ from pathlib import Path
 from textwrap import fill
 
 import numpy as np
-from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from benchmark.files import replacing
 from benchmark.reporting.metric import POPULATIONS, Array
-from benchmark.reporting.palette import BLUE, GREY, ORANGE, STYLE, WIDTH
+from benchmark.reporting.palette import BLUE, GREY, ORANGE, WIDTH
 from benchmark.reporting.scatter import scatter
+from benchmark.reporting.svg import clean, save
 from benchmark.reporting.table import Cell, Row, Table
 
 BEST = "best, or not distinguishable from it (paired t-test)"
@@ -29,24 +28,12 @@ def draw(tables: Iterable[Table], folder: Path) -> dict[str, list[Path]]:
 
     Other pictures in the folder are of older tables and are deleted.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    written = {table.log.dataset: _draw(table, folder / table.log.dataset) for table in tables}
-    for stale in set(folder.rglob("*.svg")) - {
-        path for paths in written.values() for path in paths
-    }:
-        stale.unlink()
+    written = {
+        table.log.dataset: save(_figures(table), folder / table.log.dataset, table.log.dataset)
+        for table in tables
+    }
+    clean(folder, [path for paths in written.values() for path in paths])
     return written
-
-
-def _draw(table: Table, folder: Path) -> list[Path]:
-    paths = []
-    with style.context(["default", STYLE, {"svg.hashsalt": table.log.dataset}]):
-        for name, figure in _figures(table):
-            path = folder / f"{name}.svg"
-            with replacing(path) as temporary:
-                figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
-            paths.append(path)
-    return paths
 
 
 def _figures(table: Table) -> Iterator[tuple[str, Figure]]:

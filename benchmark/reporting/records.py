@@ -121,11 +121,16 @@ def _log(dataset: str, params: Params, runs: Path, ready: Path) -> Log:
     started = any((runs / method / "task.json").is_file() for method in params.methods)
     prepared = (ready / "schema.json").is_file()
     schema = Schema.read(ready) if started or prepared else None
-    tasks = (_task(runs / method, method, schema, params.protocol) for method in params.methods)
+    tasks = (read_task(runs / method, method, schema, params.protocol) for method in params.methods)
     return Log(dataset, schema, tuple(tasks))
 
 
-def _task(folder: Path, method: str, schema: Schema | None, protocol: Protocol) -> Task:
+def read_task(folder: Path, method: str, schema: Schema | None, protocol: Protocol) -> Task:
+    """Return what a folder of results has on record of a method.
+
+    Raises:
+        ValueError: a record cannot be read.
+    """
     if schema is None or not (folder / "task.json").is_file():
         return Task(method, None, (), (), "not run yet")
     provenance = _read(folder / "task.json", Provenance)
@@ -156,7 +161,7 @@ def _incomplete(trials: tuple[Fit, ...], seeds: tuple[Fit, ...], protocol: Proto
     for fit in seeds:
         if fit.diverged:
             return f"diverged with seed {fit.seed}: {fit.diverged}"
-    if len(trials) == protocol.tuning.trials and all(fit.diverged for fit in trials):
+    if trials and len(trials) == protocol.tuning.trials and all(fit.diverged for fit in trials):
         return "diverged in every trial"
     if {fit.seed for fit in seeds} == set(protocol.seeds):
         return None

@@ -11,9 +11,14 @@ BINS = 10
 
 
 def log_loss(label: Array, score: Array) -> float:
-    """Return the mean cross entropy; labels may be probabilities."""
+    """Return the mean of :func:`cross_entropy`."""
+    return float(cross_entropy(label, score).mean())
+
+
+def cross_entropy(label: Array, score: Array) -> Array:
+    """Return that of every row; it is linear in the label, which may be any number."""
     low, high = np.log(np.maximum(score, 1e-38)), np.log1p(-np.minimum(score, 1 - 1e-16))
-    return float(-(label * low + (1 - label) * high).mean())
+    return -(label * low + (1 - label) * high)
 
 
 def mse(truth: Array | None, score: Array) -> float:

@@ -14,6 +14,7 @@ from benchmark.training.calibration import bias, ece, log_loss, mse, pcoc, relia
 from benchmark.training.diagnostics import ctr_bias, ctr_deciles, estimation_bias, independence
 from benchmark.training.discrimination import auc, average_precision, gauc, ks, snips_auc
 from benchmark.training.populations import Array, Labels, Population, Scores, population
+from benchmark.training.risks import dr_log_loss, snips_log_loss
 from benchmark.training.undefined import UndefinedError
 
 Measure = Callable[[Population], float]
@@ -39,8 +40,13 @@ COMMON: dict[str, Measure] = {
 }
 ON_CLICKS: dict[str, Measure] = {
     "snipsauc": lambda p: snips_auc(p.label, p.score, p.propensity),
+    "snipslogloss": lambda p: snips_log_loss(p.label, p.score, p.estimated_ctr),
     "pip": lambda p: independence(p.label, p.score, p.ctr).correlation,
     "pippvalue": lambda p: independence(p.label, p.score, p.ctr).p_value,
+}
+ON_IMPRESSIONS: dict[str, Measure] = {
+    "ieb": lambda p: estimation_bias(p.label, p.score),
+    "drlogloss": lambda p: dr_log_loss(p.label, p.score, p.estimated_ctr, p.estimated_cvr),
 }
 OF_LISTS: dict[str, Measure] = {
     f"{measure.__name__}{k}": partial(_listed, measure, k)
@@ -60,7 +66,7 @@ MEASURES: dict[str, dict[str, Measure]] = {
     "cvr_clicked": COMMON | ON_CLICKS,
     "cvr_random": COMMON | OF_LISTS,
     "cvr_oracle": COMMON | AGAINST_TRUTH,
-    "cvr_impressions": {"ieb": lambda p: estimation_bias(p.label, p.score)},
+    "cvr_impressions": ON_IMPRESSIONS,
     "ctr_impressions": COMMON,
     "ctcvr_impressions": COMMON,
 }
@@ -98,20 +104,16 @@ def evaluate_one(name: str, labels: Labels, scores: Scores) -> float:
     """Return one metric by name, at the price of its population alone.
 
     Raises:
-        LookupError: there is no such metric on this split.
+        LookupError: no metric has this name.
+        UndefinedError: it has no value on this split.
     """
     task, measure, rows = parts if len(parts := name.split("_")) == 3 else ("", "", "")
     space = f"{task}_{rows}"
     function = MEASURES.get(space, {}).get(measure)
-    try:
-        if function is None:
-            raise UndefinedError("no metric has this name")
-        return function(population(space, labels, scores))
-    except UndefinedError as reason:
+    if function is None:
         known = ", ".join(sorted(evaluate(labels, scores)))
-        raise LookupError(
-            f"metric {name!r} is not defined on this split: {reason}; defined: {known}"
-        ) from None
+        raise LookupError(f"no metric has the name {name!r}; defined on this split: {known}")
+    return function(population(space, labels, scores))
 
 
 def curves(labels: Labels, scores: Scores) -> dict[str, Any]:

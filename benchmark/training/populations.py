@@ -24,7 +24,10 @@ T = TypeVar("T", bound=np.generic)
 
 @dataclass(frozen=True)
 class Labels:
-    """The truth about one split: arrays (N,), NaN where unknown, None where the log lacks it."""
+    """The truth about one split: arrays (N,), NaN where unknown, None where the log lacks it.
+
+    The two estimates are of P(click) and P(conversion | click), fitted on the train split.
+    """
 
     conversion: Array
     click: Array | None
@@ -33,6 +36,8 @@ class Labels:
     oracle_conversion: Array | None = None
     oracle_cvr: Array | None = None
     oracle_ctr: Array | None = None
+    estimated_ctr: Array | None = None
+    estimated_cvr: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Population:
     truth: Array | None  # true probability of the label
     ctr: Array | None  # predicted
     propensity: Array | None  # true probability of a click
+    estimated_ctr: Array | None
+    estimated_cvr: Array | None
 
     @property
     def target(self) -> Array:
@@ -81,6 +88,8 @@ def population(name: str, labels: Labels, scores: Scores) -> Population:
         truth=_where(rows, truth),
         ctr=_where(rows, scores.ctr),
         propensity=_where(rows, labels.oracle_ctr),
+        estimated_ctr=_where(rows, labels.estimated_ctr),
+        estimated_cvr=_where(rows, labels.estimated_cvr),
     )
 
 

@@ -21,6 +21,7 @@ from benchmark.training.method import Method, Update
 from benchmark.training.metrics import evaluate_one
 from benchmark.training.populations import Array, Labels, Scores
 from benchmark.training.pretraining import pretraining
+from benchmark.training.selection import best
 from benchmark.training.stream import Stream, arrange
 from benchmark.training.table import Table
 
@@ -79,27 +80,52 @@ def fit(
 ) -> Fit:
     """Train in place, stop early on the validation split, end with the best epoch's weights.
 
-    The order of rows depends on ``seed`` alone, so all methods see the same batches; but those
-    with a schedule see what arrives, in that order, in about as many batches per epoch. Validation
-    is on final labels.
-
     Raises:
         DivergedError: a prediction on the validation split is not a number.
+        UndefinedError: the selection metric has no value on it.
+    """
+    work, history = 0, []
+    for epoch, done in enumerate(epochs(method, data, protocol, hyperparameters, seed)):
+        work += done
+        scores = predict(method, data.valid.table)
+        history.append(evaluate_one(protocol.selection_metric, data.valid.labels, scores))
+        last = protocol.kept_epoch == "last"
+        best_epoch = epoch if last else best(protocol.selection_metric, history)
+        if best_epoch == epoch:
+            weights = copy.deepcopy(method.state_dict())
+        if epoch - best_epoch >= protocol.patience:
+            break
+    method.load_state_dict(weights)
+    return Fit(best_epoch, tuple(history), work)
+
+
+def epochs(
+    method: Method,
+    data: Data,
+    protocol: Protocol,
+    hyperparameters: dict[str, float],
+    seed: int,
+) -> Iterator[int]:
+    """Train in place, epoch by epoch, and yield the work of each, in rows × gradients.
+
+    What precedes the first epoch counts as part of it. The order of rows depends on ``seed``
+    alone, so all methods see the same batches; but those with a schedule see what arrives, in that
+    order, in about as many batches per epoch. Validation is on final labels.
     """
 
     def train_epochs(
         updates: Updates,
-        epochs: Iterable[int],
+        numbers: Iterable[int],
         schedule: Schedule | None = None,
         module: nn.Module = method,
     ) -> Iterator[int]:
         optimizer = make_optimizer(module, hyperparameters)
         table = arrange(data.train, schedule)
         size = max(2, protocol.batch_size * len(table) // len(data.train))
-        for epoch in epochs:
+        for number in numbers:
             method.train()
             method.start_epoch()
-            rows = batches(table, size, seed, epoch)
+            rows = batches(table, size, seed, number)
             yield sum(train_batch(optimizer, updates, funnel) for funnel in rows)
 
     work, extra = 0, itertools.count(protocol.max_epochs)
@@ -107,21 +133,12 @@ def fit(
     for module, phase in (*before, *((method, phase) for phase in method.preparation())):
         passes = itertools.islice(extra, phase.epochs)
         work += sum(train_epochs(phase.updates, passes, phase.schedule, module))
-    epochs = train_epochs(method.updates, range(protocol.max_epochs), method.schedule())
+    selected = train_epochs(method.updates, range(protocol.max_epochs), method.schedule())
     if method.learn is not None:
-        epochs = (method.learn(data.train.whole(), seed) for _ in range(protocol.max_epochs))
-    history: list[float] = []
-    for epoch, done in enumerate(epochs):
-        work += done
-        scores = predict(method, data.valid.table)
-        history.append(evaluate_one(protocol.selection_metric, data.valid.labels, scores))
-        best_epoch = int(np.argmax(history))
-        if best_epoch == epoch:
-            best = copy.deepcopy(method.state_dict())
-        if epoch - best_epoch >= protocol.patience:
-            break
-    method.load_state_dict(best)
-    return Fit(best_epoch, tuple(history), work)
+        selected = (method.learn(data.train.whole(), seed) for _ in range(protocol.max_epochs))
+    for done in selected:
+        yield work + done
+        work = 0
 
 
 def batches(table: Table | Stream, size: int, seed: int, epoch: int) -> Iterator[Funnel]:

@@ -12,11 +12,13 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import TPESampler
+from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from benchmark.params import Protocol
 from benchmark.training.method import Method
+from benchmark.training.selection import is_maximised
+from benchmark.training.trainer import DivergedError
 
 Evaluate = Callable[[int, Sequence[dict[str, Any]]], list[float | None]]
 
@@ -31,8 +33,8 @@ def search_space(method: type[Method], protocol: Protocol) -> dict[str, BaseDist
 
 
 def defaults(method: type[Method], protocol: Protocol) -> dict[str, Any]:
-    """Return the first trial: published defaults of the method, defaults of the protocol."""
-    own = method.__init__.__kwdefaults__ or {}
+    """Return the first trial: the protocol's defaults, and the method's for what it leaves open."""
+    own = (method.__init__.__kwdefaults__ or {}) | protocol.defaults
     return {
         "learning_rate": protocol.learning_rate.default,
         "weight_decay": protocol.weight_decay.default,
@@ -40,18 +42,30 @@ def defaults(method: type[Method], protocol: Protocol) -> dict[str, Any]:
     }
 
 
+def sample(method: type[Method], protocol: Protocol, count: int, seed: int) -> list[dict[str, Any]]:
+    """Return the defaults, then points drawn at random from the search space."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    space = search_space(method, protocol)
+    study = optuna.create_study(sampler=RandomSampler(seed))
+    study.enqueue_trial(defaults(method, protocol))
+    return [study.ask(space).params for _ in range(count)]
+
+
 def tune(method: type[Method], protocol: Protocol, evaluate: Evaluate) -> dict[str, Any]:
-    """Return the best hyper-parameters found within the budget.
+    """Return the best hyper-parameters found within the budget, the defaults where there is none.
 
     ``evaluate`` gets the number of a batch's first trial and the batch's hyper-parameters, and
     returns their values, None for a trial that diverged.
 
     Raises:
-        RuntimeError: every trial diverged.
+        DivergedError: every trial diverged.
     """
+    if not protocol.tuning.trials:
+        return defaults(method, protocol)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = search_space(method, protocol)
-    study = optuna.create_study(direction="maximize")
+    maximised = is_maximised(protocol.selection_metric)
+    study = optuna.create_study(direction="maximize" if maximised else "minimize")
     study.enqueue_trial(defaults(method, protocol))
     budget = protocol.tuning
     for start in range(0, budget.trials, budget.batch):
@@ -62,7 +76,7 @@ def tune(method: type[Method], protocol: Protocol, evaluate: Evaluate) -> dict[s
         for trial, value in zip(trials, values, strict=True):
             study.tell(trial, value, TrialState.FAIL if value is None else TrialState.COMPLETE)
     if not study.get_trials(states=[TrialState.COMPLETE]):
-        raise RuntimeError(f"all {budget.trials} trials of {method.name} diverged")
+        raise DivergedError(f"all {budget.trials} trials of {method.name} diverged")
     return study.best_params
 
 

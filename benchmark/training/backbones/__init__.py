@@ -10,6 +10,7 @@ from benchmark.schema import Schema
 from benchmark.training.backbones.dhen import DHEN, DHENOptions
 from benchmark.training.backbones.eta import ETA, ETAOptions
 from benchmark.training.backbones.mirrn import MIRRN, MIRRNOptions
+from benchmark.training.backbones.neumf import NeuMF, NeuMFOptions
 from benchmark.training.backbones.options import Options, validated
 from benchmark.training.backbones.sfg import SFG, SFGOptions
 from benchmark.training.blueprint import Backbone, Blueprint, Embeddings
@@ -19,6 +20,7 @@ OWN: dict[str, tuple[type[Options], Callable[..., Backbone]]] = {
     "DHEN": (DHENOptions, DHEN),
     "ETA": (ETAOptions, ETA),
     "MIRRN": (MIRRNOptions, MIRRN),
+    "NeuMF": (NeuMFOptions, NeuMF),
 }
 NAMES = ("embeddings", *HEADS, *OWN, "SFG")
 

@@ -1,0 +1,167 @@
+"""Logs with a random slice: what is learned from, what is tested on, and that they do not touch."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+import pytest
+from layouts.coat import write as write_ratings
+from raw_logs import load, same
+from raw_logs_random import SONGS, read_feed, read_songs, write_feed, write_songs
+
+from benchmark.data.dataset import DataError
+from benchmark.training.ranking import Lists, dcg, hits
+
+RANDOM, CELL = pl.col("policy") == "random", ["user_id", "item_id"]
+
+
+def test_songs_are_read_as_the_slow_reader_reads_them(tmp_path: Path) -> None:
+    write_songs(tmp_path)
+    table = same(load("yahoo_r3")(), tmp_path, read_songs)
+    drawn, logged = table.filter(RANDOM), table.filter(~RANDOM)
+    assert len(drawn) == 20 * 10
+    assert len(logged) == 40 * 30 - len(drawn)
+    assert logged.join(drawn, on=CELL).is_empty()
+    other = load("yahoo_r3")(positive_rating=3, drawn_cells="in_train", unrated_per_rating=0.5)
+    reader = partial(read_songs, positive=3, held_out=False, unrated=0.5)
+    table = same(other, tmp_path, reader)
+    logged = table.filter(~RANDOM)
+    assert logged["click"].sum() == 40 * 10
+    assert 0.3 < (logged["click"] == 0).sum() / (40 * 10) < 0.7
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("1\t2\t6", r"line 2: \('1', '2', '6'\) is not a user and a song"),
+        ("1\tx\t5", r"line 2: \('1', 'x', '5'\) is not a user and a song"),
+        ("1\t2\t", r"line 2: \('1', '2', None\) is not a user and a song"),
+        ("1\t1\t5", "user 1 rates song 1 twice"),
+    ],
+)
+def test_damaged_songs_are_shown(tmp_path: Path, line: str, says: str) -> None:
+    write_songs(tmp_path)
+    next(tmp_path.rglob(f"{SONGS}-test.txt")).write_text(f"1\t1\t5\n{line}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=says):
+        load("yahoo_r3")().table(tmp_path)
+
+
+def test_songs_between_other_separators_are_refused(tmp_path: Path) -> None:
+    write_songs(tmp_path)
+    next(tmp_path.rglob(f"{SONGS}-test.txt")).write_text("1,1,5\n2,1,5\n", encoding="utf-8")
+    with pytest.raises(DataError, match="1 values in a line; they must be user, song, rating"):
+        load("yahoo_r3")().table(tmp_path)
+
+
+def test_the_feed_is_read_as_the_slow_reader_reads_it(tmp_path: Path) -> None:
+    write_feed(tmp_path / "pure")
+    table = same(load("kuairand")(), tmp_path / "pure", read_feed)
+    assert set(table.filter(RANDOM)["split"]) == {"test"}
+    assert dict(table.group_by("split").len().rows()) == {
+        "train": 12 * 4 * 2, "valid": 12 * 2 * 2, "test": 12 * 5 * 2
+    }  # fmt: skip
+    write_feed(tmp_path / "small", "1k")
+    dataset = load("kuairand")(version="1k", conversion="long_view", history=3)
+    reader = partial(read_feed, version="1k", label="long_view", length=3)
+    table = same(dataset, tmp_path / "small", reader)
+    assert table["clicked_videos"].list.len().max() == 3
+    assert "1K" in dataset.sources[0].file
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [(5, "2"), (6, ""), (17, "1"), (13, "-1"), (3, "noon"), (0, "u7")]
+)
+def test_a_damaged_line_of_the_feed_is_shown(tmp_path: Path, column: int, value: str) -> None:
+    write_feed(tmp_path)
+    path = next(tmp_path.rglob("log_standard_4_22*"))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    cells = lines[3].split(",")
+    lines[3] = ",".join([*cells[:column], value, *cells[column + 1 :]])
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(DataError, match=r"4_22_to_5_08_pure\.csv, line 4: .* must be 0 or 1"):
+        load("kuairand")().table(tmp_path)
+
+
+def test_likes_without_a_click_are_no_labels_and_statistics_no_features(tmp_path: Path) -> None:
+    write_feed(tmp_path)
+    table = load("kuairand")().table(tmp_path).collect()
+    unclicked = table.filter(pl.col("click") == 0)
+    assert unclicked["is_like"].sum() > 0
+    assert unclicked["conversion"].null_count() == len(unclicked)
+    later = {"play_time_ms", "long_view", "is_like", "profile_stay_time", "comment_stay_time"}
+    dataset = load("kuairand")()
+    assert not later & {*dataset.categorical, *dataset.numeric}
+
+
+def test_drawn_ratings_may_stand_in_train_too(tmp_path: Path) -> None:
+    write_ratings(tmp_path)
+    out = load("coat")(features="ids").table(tmp_path).collect()
+    inside = load("coat")(drawn_cells="in_train").table(tmp_path).collect()
+    assert inside.filter(RANDOM).equals(out.filter(RANDOM))
+    logged = inside.filter(~RANDOM)
+    assert len(logged) == 30 * 40
+    both = logged.join(out.filter(RANDOM), on=CELL, suffix="_test").filter(pl.col("click") == 1)
+    assert len(both) > 10
+    assert both["conversion"].equals(both["conversion_test"])
+    again = logged.join(out.filter(RANDOM), on=CELL, how="anti")
+    assert again.equals(out.filter(~RANDOM))
+
+
+def test_thinning_keeps_every_rating_and_about_as_many_others(tmp_path: Path) -> None:
+    write_ratings(tmp_path)
+    whole = load("coat")().table(tmp_path).collect().filter(~RANDOM)
+    thin = load("coat")(unrated_per_rating=0.3).table(tmp_path).collect().filter(~RANDOM)
+    clicked = pl.col("click") == 1
+    assert thin.filter(clicked).equals(whole.filter(clicked))
+    ratio = len(thin.filter(~clicked)) / len(thin.filter(clicked))
+    assert ratio == pytest.approx(0.3, rel=0.15)
+    assert thin.join(whole, on=CELL).height == thin.height
+    more = load("coat")(unrated_per_rating=0.3, drawn_cells="in_train").table(tmp_path).collect()
+    assert more.filter(~RANDOM).join(more.filter(RANDOM), on=CELL, how="anti").equals(thin)
+
+
+@pytest.fixture(scope="module")
+def real() -> pl.DataFrame:
+    """Every cell of the real ratings, as if none were held out."""
+    if not (folder := os.environ.get("CVR_REAL_DATA")):
+        pytest.skip("CVR_REAL_DATA names no folder of real samples")
+    dataset = load("coat")(drawn_cells="in_train")
+    return dataset.table(Path(folder) / "coat").collect()
+
+
+def top(drawn: pl.DataFrame, score: pl.Series) -> list[float]:
+    """DCG and hits at 2, 4 and 6, as docs/reproduction.md has them."""
+    lists = Lists.ranked(
+        drawn["conversion"].cast(pl.Float64).to_numpy(),
+        score.cast(pl.Float64).to_numpy(),
+        drawn["group"].to_numpy(),
+    )
+    assert len(lists.positives) == 237
+    return [round(measure(lists, k), 3) for measure in (dcg, hits) for k in (2, 4, 6)]
+
+
+def test_top_k_on_the_real_ratings_lies_between_chance_and_the_best(real: pl.DataFrame) -> None:
+    """237 of the 290 users like one of their 16 items; the papers' means are over these alone."""
+    drawn = real.filter(RANDOM)
+    chance, best = pl.zeros(len(drawn), eager=True), drawn["conversion"]
+    assert top(drawn, chance) == [0.370, 0.581, 0.749, 0.454, 0.907, 1.361]
+    assert top(drawn, best) == [1.482, 1.918, 2.095, 1.764, 2.688, 3.160]
+
+
+def test_answers_in_train_are_worth_more_than_methods_differ_by(real: pl.DataFrame) -> None:
+    drawn, chosen = real.filter(RANDOM), real.filter(pl.col("click") == 1)
+    known = drawn.join(chosen, on=CELL, how="left", suffix="_seen", maintain_order="left")
+    assert known["conversion_seen"].count() == 366
+    elsewhere = chosen.join(drawn, on=CELL, how="anti")
+    likes = elsewhere.group_by("item_id").agg(
+        share=(pl.col("conversion").sum() + 1) / (pl.len() + 1 / 0.27)
+    )
+    items = known.join(likes, on="item_id", how="left", maintain_order="left")
+    share = items["share"].fill_null(0.27)
+    assert top(drawn, share) == [0.615, 0.883, 1.077, 0.753, 1.327, 1.850]
+    remembered = items["conversion_seen"].replace_strict({0: -9, 1: 9}, default=0)
+    assert top(drawn, remembered) == [0.634, 0.841, 1.005, 0.724, 1.168, 1.609]
+    assert top(drawn, share + remembered) == [0.806, 1.060, 1.253, 0.947, 1.485, 2.008]

@@ -1,0 +1,253 @@
+"""The study of criteria: what is recorded of candidates, and what their regret comes to."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import TinyFunnel
+
+from benchmark import registry
+from benchmark.__main__ import main
+from benchmark.data.dataset import Dataset
+from benchmark.data.preprocess import preprocess
+from benchmark.files import read_json, write_json
+from benchmark.params import Params, Protocol
+from benchmark.registry import ROOT
+from benchmark.reporting.metric import Interval
+from benchmark.reporting.regret import (
+    ALL,
+    BOUND,
+    CRITERION,
+    DEFAULTS,
+    RANDOM,
+    REFERENCE,
+    Mean,
+    Pool,
+    is_apart,
+    outcomes,
+    summary,
+)
+from benchmark.reporting.regret_report import conclusions, markdown
+from benchmark.training import candidates
+from benchmark.training.candidates import BOUNDS, TARGETS, train_all
+from benchmark.training.method import Method
+from benchmark.training.selection import CRITERIA, ESTIMATED
+from benchmark.training.undefined import UndefinedError
+
+AUC, RISK, TRUE = "cvr_auc_clicked", "cvr_drlogloss_impressions", "cvr_logloss_oracle"
+KINDS = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
+PLAIN = next(n for n, k in KINDS.items() if not k.search_space and k.requires == {"click"})
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the ready folder of a small world with an oracle."""
+    folder = tmp_path_factory.mktemp("data") / "world"
+    kinds = (registry.load("datasets", name, Dataset) for name in registry.names("datasets"))
+    simulated = next(k for k in kinds if not k.sources and "rows" in k.options and k.stages)
+    preprocess(simulated(rows=4000), "world", folder, folder, verified=True)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def sequential(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def no_pool(_: Protocol) -> Iterator[None]:
+        yield None
+
+    monkeypatch.setattr(candidates, "workers", no_pool)
+
+
+# --- what is recorded
+
+
+def test_every_epoch_of_every_candidate_is_judged_by_all_criteria(
+    world: Path, protocol: Protocol, tmp_path: Path
+) -> None:
+    impatient = protocol.model_copy(update={"patience": 1, "max_epochs": 4})
+    train_all({tmp_path: (world, 5)}, PLAIN, impatient, 3)
+    records = [read_json(path) for path in sorted((tmp_path / "candidates").iterdir())]
+    assert len(records) == 3
+    assert len({str(record["hyperparameters"]) for record in records}) == 3
+    expected = {name for name in CRITERIA if not name.endswith("random") and "ctcvr" not in name}
+    for record in records:
+        assert len(record["epochs"]) == 4
+        for epoch in record["epochs"]:
+            assert {AUC, *ESTIMATED} <= epoch["criteria"].keys() <= expected
+            assert epoch["bounds"].keys() == set(BOUNDS)
+            assert epoch["targets"].keys() == set(TARGETS)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
+    train_all({tmp_path: (world, 5)}, PLAIN, impatient, 3)
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
+
+
+def test_without_a_truth_there_is_nothing_to_compare_with(
+    ready: Path, protocol: Protocol, tmp_path: Path
+) -> None:
+    assert "oracle_cvr" not in TinyFunnel().categorical
+    with pytest.raises(UndefinedError, match="has no oracle; to compare criteria, the truth"):
+        train_all({tmp_path / "run": (ready, 0)}, PLAIN, protocol, 2)
+    assert not (tmp_path / "run").exists()
+
+
+# --- what it comes to
+
+
+def pool(name: str, auc: list[float], risk: list[float], truth: list[float]) -> Pool:
+    """Return two candidates of two epochs each."""
+    index = pd.MultiIndex.from_product([[0, 1], [0, 1]])
+    criteria = pd.DataFrame({AUC: auc, RISK: risk}, index)
+    bounds, targets = (pd.DataFrame({TRUE: truth}, index) for _ in range(2))
+    return Pool(name, criteria, bounds, targets)
+
+
+def pools() -> list[Pool]:
+    truth = [0.4, 0.3, 0.25, 0.28]
+    return [
+        pool("w", [0.6, 0.7, 0.65, 0.64], [0.4, 0.3, 0.2, 0.2], truth),
+        pool("w", [0.6, 0.5, 0.65, 0.64], [0.2, 0.3, 0.2, 0.2], truth),
+        pool("x", [0.6, 0.7, 0.8, 0.64], [0.5, 0.4, 0.3, 0.2], truth),
+    ]
+
+
+def test_regret_is_the_truth_of_the_choice_less_that_of_the_best() -> None:
+    found = outcomes(pools()).pivot(index="criterion", columns="pool", values="regret")
+    assert found.loc[AUC].tolist() == pytest.approx([0.05, 0, 0])
+    assert found.loc[RISK].tolist() == pytest.approx([0, 0.15, 0.03])  # the first of equals
+    assert found.loc[TRUE].tolist() == [0, 0, 0]
+    assert found.loc[DEFAULTS].tolist() == pytest.approx([0.05] * 3)
+    assert found.loc[RANDOM].tolist() == pytest.approx([0.0575] * 3)
+
+
+def test_correlation_is_1_where_the_criterion_ranks_as_the_truth_does() -> None:
+    truth = [0.4, 0.3, 0.25, 0.28]
+    backwards = [pool("w", truth, [0.9, 0.8, 0.6, 0.7], truth)]
+    found = outcomes(backwards).set_index("criterion").correlation
+    assert found[RISK] == pytest.approx(1)  # lower is better, as in the truth
+    assert found[AUC] == pytest.approx(-1)
+    assert found[TRUE] == pytest.approx(1)
+
+
+def test_means_are_paired_with_the_default_and_over_all_worlds_too() -> None:
+    means = {(m.world, m.criterion): m for m in summary(outcomes(pools()), AUC, 0.95)}
+    assert {world for world, _ in means} == {"w", "x", ALL}
+    assert (means["w", RISK].pools, means["x", RISK].pools, means[ALL, RISK].pools) == (2, 1, 3)
+    assert means[ALL, AUC].regret.mean == pytest.approx(0.05 / 3)
+    change = means["w", RISK].change
+    assert change is not None
+    assert change.mean == pytest.approx((-0.05 + 0.15) / 2)
+    assert means["x", RISK].regret == Interval(pytest.approx(0.03), None)
+    assert means["w", AUC].best
+    assert means["w", RISK].best  # not told apart from it by two pools
+    assert not means[ALL, TRUE].best  # no log knows it
+    assert means[ALL, TRUE].kind == BOUND
+    assert means[ALL, RANDOM].kind == REFERENCE
+
+
+def test_an_undefined_criterion_is_left_out_and_a_diverged_candidate_counts_as_far_as_it_got() -> (
+    None
+):
+    (first, *_) = pools()
+    half = Pool(
+        "w", first.criteria.assign(**{RISK: float("nan")})[1:], first.bounds[1:], first.targets[1:]
+    )
+    found = outcomes([half]).set_index("criterion")
+    assert RISK not in found.index
+    assert found.regret[AUC] == pytest.approx(0.05)
+
+
+def mean(criterion: str, kind: str, regret: float, change: Interval | None = None) -> Mean:
+    return Mean(TRUE, ALL, kind, criterion, 9, Interval(regret, 0.001), change, None, best=False)
+
+
+def test_conclusions_follow_the_numbers() -> None:
+    assert is_apart(Interval(-0.2, 0.1))
+    assert not is_apart(Interval(-0.05, 0.1))
+    rows = [
+        mean(AUC, CRITERION, 0.02, Interval(0.0, 0.0)),
+        mean(RISK, CRITERION, 0.01, Interval(-0.01, 0.004)),
+        mean("cvr_logloss_clicked", CRITERION, 0.03, Interval(0.01, 0.004)),
+        mean("ctcvr_auc_impressions", CRITERION, 0.021, Interval(0.001, 0.004)),
+        mean(TRUE, BOUND, 0.001),
+        mean(RANDOM, REFERENCE, 0.1),
+    ]
+    default, changes, bound, _ = conclusions(rows, AUC)
+    assert "(CVR AUC, clicked impressions) has a regret of 0.0200 ± 0.0010" in default
+    assert f"{RANDOM}: 0.1000" in default
+    less, more, open_ = changes.replace("More: ", "|").replace("Not told apart: ", "|").split("|")
+    assert "doubly robust log loss, all logged impressions (-0.0100 ± 0.0040)" in less
+    assert "CVR log loss, clicked impressions (+0.0100" in more
+    assert "CTCVR AUC" in open_
+    assert "CVR log loss, all impressions (oracle): 0.0010" in bound
+
+
+def test_the_report_has_every_criterion_and_marks_what_cannot_be_had() -> None:
+    text = markdown(summary(outcomes(pools()), AUC, 0.95), AUC, 0.95, "About it.")
+    assert "## Regret in CVR log loss, all impressions (oracle)" in text
+    assert "| *CVR log loss, all impressions (oracle)*" in text
+    assert text.count("| CVR AUC, clicked impressions ") == 2  # regret and rank correlation
+    assert "95%" in text
+    assert "About it." in text
+
+
+# --- the verbs
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a study of one method on two draws, with made-up records."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    folder = tmp_path / "studies" / "s"
+    folder.mkdir(parents=True)
+    content: dict[str, Any] = {
+        "methods": [PLAIN],
+        "sweep": {"dataset": "d", "knobs": {"k": [2]}},
+        "selection": {"candidates": 2, "draws": [1, 2]},
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    protocol = Params.read().protocol.model_dump(mode="json")
+    for place in (f"{draw}/{world}" for draw in (1, 2) for world in ("base", "k-2")):
+        runs = tmp_path / "results/studies/s/runs" / PLAIN / place
+        write_json(runs / "task.json", {"protocol": protocol})
+        for number, value in enumerate((0.6, 0.7)):
+            epoch = {
+                "criteria": {AUC: value},
+                "bounds": {TRUE: -value},
+                "targets": {TRUE: 1 - value},
+            }
+            write_json(runs / f"candidates/{number:04d}.json", {"epochs": [epoch, epoch]})
+    return tmp_path / "results/studies/s"
+
+
+def test_the_verb_writes_table_text_and_pictures(study: Path) -> None:
+    assert main(["regret", "--study", "s"]) == 0
+    rows = list(csv.DictReader((study / "regret.csv").open(encoding="utf-8")))
+    assert {row["world"] for row in rows} == {"base", "k-2", ALL}
+    assert {row["regret"] for row in rows if row["criterion"] == AUC} == {"0"}
+    text = (study / "regret.md").read_text(encoding="utf-8")
+    assert "0.0500" in text
+    assert "2 hyper-parameter settings × 12 epochs; seeds of the draws: 1, 2." in text
+    for name in ("regret", "correlation"):
+        assert "CVR AUC" in (study / f"plots/{name}.svg").read_text(encoding="utf-8")
+
+
+def test_what_is_missing_or_out_of_date_is_one_sentence(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = study / "runs" / PLAIN / "1/base/task.json"
+    write_json(task, {"protocol": {}})
+    assert main(["regret", "--study", "s"]) == 1
+    assert "is out of date: its protocol is not the study's" in capsys.readouterr().err
+    (task.parent / "candidates/0001.json").unlink()
+    assert main(["regret", "--study", "s"]) == 1
+    assert "holds 1 of 2 candidates; run `python -m benchmark cand" in capsys.readouterr().err
+    assert main(["regret"]) == 1
+    assert "has no section `s" in capsys.readouterr().err
