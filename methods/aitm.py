@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from benchmark.training.blueprint import Blueprint, mlp
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import ctr_loss
 from benchmark.training.method import Method
 
 
@@ -76,5 +75,5 @@ class AITM(Method):
         ctr, ctcvr = self._steps(funnel.features)
         ctcvr_loss = ctcvr.cross_entropy(funnel.clicked * funnel.conversion).mean()
         excess = (ctcvr.value() - ctr.value()).relu().mean()
-        click_loss = ctr_loss(Prediction(cvr=ctcvr, ctr=ctr), funnel)
+        click_loss = ctr.cross_entropy(funnel.clicked).mean()
         return click_loss + self.ctcvr_weight * ctcvr_loss + self.calibrator_weight * excess

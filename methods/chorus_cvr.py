@@ -25,7 +25,7 @@ class ChorusCVR(Method):
 
     The last :math:`\hat n` is without gradient, a stop-gradient: soft labels supervise one way.
 
-    Evidence: a report of a re-implementation; direction, normalisation and floor are assumed.
+    Evidence: a re-implementation; direction (summaries disagree), means and floor are assumed.
 
     Differs from the paper: the CTR loss is added; both weights, there 1, and floor are tuned.
     """

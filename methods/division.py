@@ -6,7 +6,6 @@ from torch import Tensor
 
 from benchmark.training.blueprint import Blueprint
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import ctr_loss
 from benchmark.training.method import Method
 
 
@@ -47,15 +46,15 @@ class Division(Method):
         self.ctcvr_tower = blueprint.towers(1, self.ctcvr_backbone.width)
 
     def forward(self, features: Features) -> Prediction:
-        (ctr_logit,) = self.ctr_tower(self.backbone(features))
-        ctr = Probability.from_logit(ctr_logit)
-        return Prediction(ctr=ctr, cvr=self._ctcvr(features).given(ctr))
+        ctr, ctcvr = self._both(features)
+        return Prediction(ctr=ctr, cvr=ctcvr.given(ctr))
 
-    def _ctcvr(self, features: Features) -> Probability:
-        (logit,) = self.ctcvr_tower(self.ctcvr_backbone(features))
-        return Probability.from_logit(logit)
+    def _both(self, features: Features) -> tuple[Probability, Probability]:
+        (ctr,) = self.ctr_tower(self.backbone(features))
+        (ctcvr,) = self.ctcvr_tower(self.ctcvr_backbone(features))
+        return Probability.from_logit(ctr), Probability.from_logit(ctcvr)
 
     def loss(self, funnel: Funnel) -> Tensor:
-        joint = funnel.clicked * funnel.conversion
-        ctcvr_loss = self._ctcvr(funnel.features).cross_entropy(joint).mean()
-        return ctr_loss(self(funnel.features), funnel) + ctcvr_loss
+        ctr, ctcvr = self._both(funnel.features)
+        click_loss = ctr.cross_entropy(funnel.clicked).mean()
+        return click_loss + ctcvr.cross_entropy(funnel.clicked * funnel.conversion).mean()

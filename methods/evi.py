@@ -25,7 +25,7 @@ class EVI(Method):
 
     What the teacher gives carries no gradient. It learns P(click and conversion), too low a label.
 
-    Evidence: authors' published code read; defaults are its weights over its CTR weight, 0.2.
+    Evidence: authors' code read; defaults are its weights over the CTR's, its CVR's too by a slip.
 
     Differs from the paper: towers for mixed experts; CTCVR weighs 1, there 0.5; one layer is
     distilled, there two; unlike in the code, variances learn and features teach one way.

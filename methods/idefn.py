@@ -17,18 +17,18 @@ class IdeFN(Method):
 
     With click o, conversion r, predictions :math:`\hat o, \hat r` and the part :math:`m` of an
     unclicked impression that a plan of total mass :math:`\kappa` moves to the batch's conversions,
-    at the squared distance of their features in the CVR tower, L is the mean over impressions of
+    at the squared distance of their encodings, L is the mean over impressions of
 
     .. math:: e(o, \hat o) + \gamma (\alpha \, o \, e(r, \hat r)
               + (1 - \alpha) (1 - o) \, e(m, \hat r))
 
     m is a label without gradient, a stop-gradient; it averages to :math:`\kappa` whatever the data.
 
-    Evidence: loss, :math:`\kappa, \alpha, \gamma` and the dummy's cost 0 read in the paper; how it
-    relaxes the plan and rounds labels is not known to us.
+    Evidence: plan, dummy of cost 0, loss and :math:`\kappa, \alpha, \gamma` read in the paper.
 
-    Differs from the paper: Sinkhorn's iterations at a tuned temperature, conversions of the batch
-    only, soft labels; values are tuned.
+    Differs from the paper: soft labels, where it takes 1 if most of what an impression owns goes
+    to a conversion; Sinkhorn's iterations at a tuned temperature, where it repeats them around
+    their last plan; conversions of the batch only; values are tuned.
     """
 
     name = "IdeFN"
@@ -70,10 +70,10 @@ class IdeFN(Method):
         return Prediction(ctr=ctr, cvr=cvr)
 
     def loss(self, funnel: Funnel) -> Tensor:
-        hidden = self.towers.hidden(self.backbone(funnel.features))
-        ctr, cvr = map(Probability.from_logit, self.towers.read(hidden))
+        encoding = self.backbone(funnel.features)
+        ctr, cvr = map(Probability.from_logit, self.towers(encoding))
         unclicked, converted = 1 - funnel.clicked, funnel.clicked * funnel.conversion
-        matched = matched_share(hidden[1].detach(), unclicked, converted, **self.transport)
+        matched = matched_share(encoding.detach(), unclicked, converted, **self.transport)
         weights = self.click_share * funnel.clicked + (1 - self.click_share) * unclicked
         cvr_loss = (weights * cvr.cross_entropy(converted + matched)).mean()
         return ctr_loss(Prediction(ctr=ctr, cvr=cvr), funnel) + self.cvr_weight * cvr_loss

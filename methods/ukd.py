@@ -27,9 +27,9 @@ class UKD(Method):
     The discriminator's gradient is reversed in the teacher's features. In L the teacher is frozen:
     its label is without gradient, a stop-gradient.
 
-    Evidence: structure from abstract and an article by the team; form of the losses from memory.
+    Evidence: structure and losses from a write-up that restates the paper's equations.
 
-    Differs from the paper: sizes and values are ours; dropout acts on the shared encoding.
+    Differs from the paper: heads are averaged, dropout acts on the encoding, means for sums; values.
     """
 
     name = "UKD"

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy
 from worlds import batch, blueprint, schema
 
 from benchmark import registry
 from benchmark.training.behaviour_graph import BehaviourGraph
 from benchmark.training.experts import Extraction, GroupedExperts
-from benchmark.training.losses import click_cvr_loss, ctr_loss
+from benchmark.training.losses import click_cvr_loss, ctr_loss, ips_loss
 from benchmark.training.method import Method
 
 FUNNEL = batch(schema(), 100)
@@ -247,6 +248,18 @@ def test_edges_are_counted_on_training_batches_by_the_loss() -> None:
     method.loss(FUNNEL)
     labels = torch.stack([FUNNEL.micro, FUNNEL.macro]).double()  # type: ignore[list-item]
     assert method.graph.cooccurrences.equal(1 + labels @ labels.T)
+
+
+def test_the_graph_method_weighs_clicks_and_predicts_its_nodes_on_them() -> None:
+    method = build("gmcm", node_weight=3.0, propensity_floor=0.3)
+    p = method(FUNNEL.features)
+    clicks = FUNNEL.clicked > 0
+    nodes = [
+        binary_cross_entropy(step.value()[clicks], label[clicks].double())
+        for step, label in ((p.micro, FUNNEL.micro), (p.macro, FUNNEL.macro))
+    ]
+    expected = ctr_loss(p, FUNNEL) + ips_loss(p, FUNNEL, 0.3) + 3 * sum(nodes)
+    assert_same(method.loss(FUNNEL), expected)
 
 
 def test_ctr_of_the_graph_method_learns_nothing_from_weighted_clicks() -> None:

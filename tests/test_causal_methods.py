@@ -135,7 +135,62 @@ def test_dual_propensities_agree_with_plain_arithmetic() -> None:
     torch.testing.assert_close(loss, rest + 0.7 * (clicks + others), rtol=1e-9, atol=0)
 
 
+def test_a_conditioned_teacher_agrees_with_plain_arithmetic() -> None:
+    weights = {"cvr_weight": 0.7, "information_weight": 0.3, "propensity_floor": 0.3}
+    method = build("evi", **weights)
+    encoding, hidden = plain_parts(method)
+    ctr, cvr = (logit.sigmoid() for logit in method.towers.read(hidden))
+    taught, features = method.teacher(encoding, Probability.from_logit(ctr.logit()))
+    o, r, t = FUNNEL.clicked, FUNNEL.conversion, taught.value()
+    u, v = o / ctr.clamp_min(0.3), (1 - o) / (1 - ctr).clamp_min(0.3)
+    rest = (entropy(o, ctr) + entropy(r, ctr * cvr) + entropy(r, t)).mean()
+    debiased = (u * entropy(r, cvr) + v * entropy(t, cvr)).mean()
+    expected = rest + 0.7 * debiased + 0.3 * method.transfer(hidden[1], features)
+    torch.testing.assert_close(method.loss(FUNNEL), expected, rtol=1e-9, atol=0)
+
+
+def plain_parts(method: Any) -> tuple[Tensor, Tensor]:
+    encoding = method.backbone(FUNNEL.features)
+    return encoding, method.towers.hidden(encoding)
+
+
+def test_doubted_distillation_agrees_with_plain_arithmetic() -> None:
+    method = build("ukd", distillation_weight=0.7, doubt_scale=2.0)
+    prediction, doubt = method.towers(method.backbone(FUNNEL.features))
+    ctr, cvr = prediction.ctr.value(), prediction.cvr.value()
+    label = method.teacher(FUNNEL.features).cvr.value()
+    clicks = entropy(FUNNEL.conversion, cvr)[~UNCLICKED].mean()
+    others = (doubt + (-2 * doubt).exp() * entropy(label, cvr))[UNCLICKED].mean()
+    expected = entropy(FUNNEL.clicked, ctr).mean() + clicks + 0.7 * others
+    assert doubt.all()
+    torch.testing.assert_close(method.loss(FUNNEL), expected, rtol=1e-9, atol=0)
+
+
+def test_imagined_clicks_agree_with_plain_arithmetic() -> None:
+    weights = {"cvr_weight": 0.7, "counterfactual_weight": 0.3, "propensity_floor": 0.3}
+    towers = logits(2)
+    method = with_logits("escim", *towers, **weights)
+    ctr, cvr = (logit.sigmoid() for logit in towers)
+    o, r, p = FUNNEL.clicked, FUNNEL.conversion, ctr.clamp_min(0.3)
+    label = method.prior.imagine(FUNNEL).conversion
+    weighted = 0.7 * o * entropy(r, cvr) + 0.3 * (1 - o) * entropy(label, cvr)
+    expected = (entropy(o, ctr) + entropy(r, ctr * cvr) + weighted / p).mean()
+    assert label[UNCLICKED].any()
+    torch.testing.assert_close(method.loss(FUNNEL), expected, rtol=1e-9, atol=0)
+
+
 # --- what carries no gradient
+
+
+@pytest.mark.parametrize("name", ["ddpo", "chorus_cvr", "escim"])
+def test_propensities_learn_nothing_from_being_weights(name: str) -> None:
+    towers = logits(2 if name == "escim" else 3)
+    low, high = (
+        gradients(with_logits(name, *towers, propensity_floor=floor).loss(FUNNEL), towers)
+        for floor in (1e-3, 0.5)
+    )
+    assert_equal(low[:1], high[:1])
+    assert not low[1].allclose(high[1], rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -204,12 +259,12 @@ def test_preparation_trains_nothing_else(name: str, part: str) -> None:
 def test_transported_labels_are_constants() -> None:
     """The gradient of each row is that of a cross entropy with a fixed soft label."""
     method = build("idefn", cvr_weight=2.0, click_share=0.8, mass=0.1)
-    hidden = method.towers.hidden(method.backbone(FUNNEL.features))
+    encoding = method.backbone(FUNNEL.features)
     converted = FUNNEL.clicked * FUNNEL.conversion
-    matched = matched_share(hidden[1].detach(), 1 - FUNNEL.clicked, converted, **method.transport)
+    matched = matched_share(encoding.detach(), 1 - FUNNEL.clicked, converted, **method.transport)
     assert matched[UNCLICKED].mean().item() == pytest.approx(0.1, rel=1e-5)
-    ctr, cvr = (logit.detach().requires_grad_() for logit in method.towers.read(hidden))
-    method.towers.read = lambda _: (ctr, cvr)
+    ctr, cvr = (logit.detach().requires_grad_() for logit in method.towers(encoding))
+    method.towers = FixedLogits(ctr, cvr)
     (found,) = gradients(method.loss(FUNNEL), [cvr])
     weights = torch.where(UNCLICKED, 0.2, 0.8) * 2 / ROWS
     torch.testing.assert_close(found, weights * (cvr.sigmoid() - converted - matched))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -139,6 +139,25 @@ def test_heads_are_fitted_to_what_the_weights_need(name: str, truth: Truth) -> N
 
     too_low, right, too_high = map(gradient, (-0.5, 0, 0.5))
     assert (right.abs() < torch.minimum(-too_low, too_high) / 3).all()
+
+
+@pytest.mark.parametrize("name", ["es_dfm", "defer", "fsiw"])
+def test_where_nothing_converts_late_labels_are_taken_at_their_word(name: str) -> None:
+    funnel, logit = batch(schema(), 64), torch.randn(64, dtype=torch.float64)
+    method, naive = (build(n, Truth(0.3, 1e-3), logit) for n in (name, "stream_vanilla"))
+    if name == "fsiw":  # as if the window had closed
+        funnel = replace(funnel, elapsed=torch.ones(64))
+    torch.testing.assert_close(method.loss(funnel), naive.loss(funnel))
+
+
+def test_delays_that_are_certain_to_be_short_leave_the_loss_of_clicks() -> None:
+    funnel = batch(schema(), 64)
+    logit = torch.randn(64, dtype=torch.float64, requires_grad=True)
+    funnel = replace(funnel, delay=torch.full((64,), 0.5))
+    method, naive = (build(n, TRUTHS[0], logit) for n in ("dfm", "stream_vanilla"))
+    method.rate_towers = FixedLogits(torch.full((64,), 200.0, dtype=torch.float64))
+    slopes = [torch.autograd.grad(m.loss(funnel), logit)[0] for m in (method, naive)]
+    torch.testing.assert_close(*slopes)
 
 
 # --- gradients and numbers

@@ -258,6 +258,12 @@ def test_certain_clicks_leave_the_ctcvr() -> None:
     assert_equal_losses(division.loss(everything), negatives.loss(everything))
 
 
+def test_without_its_calibrator_transfer_learns_what_division_does() -> None:
+    ctr, ctcvr = logits(2)
+    loss = with_logits("aitm", ctr, ctcvr, calibrator_weight=0.0).loss(FUNNEL)
+    assert_equal_losses(loss, with_logits("division", ctr, ctcvr).loss(FUNNEL))
+
+
 def test_divided_models_share_nothing() -> None:
     method = build("division")
     no_sales = replace(FUNNEL, conversion=torch.zeros(ROWS))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal, localcontext
 
 import pytest
 import torch
@@ -58,6 +60,40 @@ def test_extreme_logits_stay_finite_and_exact(dtype: torch.dtype) -> None:
     one = torch.ones((), dtype=dtype)
     (gradient,) = torch.autograd.grad(both.cross_entropy(one) + mixed.cross_entropy(one), logits)
     assert gradient.isfinite().all()
+
+
+def by_hand(x: float, y: float, z: float) -> dict[str, list[Decimal]]:
+    """Return the gradients of four cross entropies by the logits of a, b and c, from 60 digits."""
+    with localcontext(prec=60):
+        a, b, c = (1 / (1 + Decimal(-logit).exp()) for logit in (x, y, z))
+        m = a * b + (1 - a) * c
+        slopes = [a * (1 - a) * (b - c), a * b * (1 - b), (1 - a) * c * (1 - c)]
+        return {
+            "a and b": [a - 1, b - 1],
+            "not both": [p * a * b / (1 - a * b) for p in (1 - a, 1 - b)],
+            "mixed": [-slope / m for slope in slopes],
+            "not mixed": [slope / (1 - m) for slope in slopes],
+        }
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("logits", list(itertools.product((-50.0, -20.0, 3.0, 50.0), repeat=3)))
+def test_gradients_at_extreme_logits_are_exact(
+    dtype: torch.dtype, logits: tuple[float, float, float]
+) -> None:
+    leaf = torch.tensor(logits, dtype=dtype, requires_grad=True)
+    a, b, c = map(Probability.from_logit, leaf)
+    zero, one = torch.zeros((), dtype=dtype), torch.ones((), dtype=dtype)
+    losses_of = {
+        "a and b": (a & b).cross_entropy(one),
+        "not both": (a & b).cross_entropy(zero),
+        "mixed": a.mix(b, c).cross_entropy(one),
+        "not mixed": a.mix(b, c).cross_entropy(zero),
+    }
+    for name, expected in by_hand(*logits).items():
+        (found,) = torch.autograd.grad(losses_of[name], leaf, retain_graph=True)
+        exact = torch.tensor([float(value) for value in expected], dtype=dtype)
+        torch.testing.assert_close(found[: len(exact)], exact, rtol=1e-5, atol=1e-7)
 
 
 # --- losses by hand

@@ -217,7 +217,9 @@ def assert_equal_gradients(one: list[Tensor], other: list[Tensor]) -> None:
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-15)
 
 
-@pytest.mark.parametrize("name", ["multi_ipw", "multi_dr", "escm2_ips", "escm2_dr"])
+@pytest.mark.parametrize(
+    "name", ["multi_ipw", "multi_dr", "multi_snips", "escm2_ips", "escm2_dr", "escm2_snips"]
+)
 def test_ctr_tower_learns_nothing_from_weighted_clicks(name: str) -> None:
     method = build(name, cvr_weight=7.0, **({"ctcvr_weight": 0.0} if "escm2" in name else {}))
     ctr_loss = losses.ctr_loss(method(FUNNEL.features), FUNNEL)

@@ -105,6 +105,14 @@ def rows_of(funnel: Funnel, rows: Tensor) -> Funnel:
     )
 
 
+def doubled(funnel: Funnel) -> Funnel:
+    """Return the same batch in double precision."""
+    parts = vars(funnel).items()
+    labels = {key: part.double() for key, part in parts if isinstance(part, Tensor)}
+    features = replace(funnel.features, numbers=funnel.features.numbers.double())
+    return replace(funnel, features=features, **labels)
+
+
 def blueprint(schema: Schema, tower: tuple[int, ...] = (8, 4)) -> Blueprint:
     """Return a blueprint of small parts."""
     return Blueprint(schema, lambda s: Embeddings(s, embedding_size=4, hidden=()), tower)

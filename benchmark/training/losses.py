@@ -1,7 +1,8 @@
 r"""Shared pieces of losses, with click o, conversion r, predictions ô and r̂, e = cross entropy.
 
-Averages say over what: :func:`over_clicks` or ``.mean()`` over all impressions. Gradients are
-stopped here and nowhere else: no propensity used as a weight carries a gradient.
+Averages say over what: :func:`over_clicks` or ``.mean()`` over all impressions. No propensity that
+is a weight here carries a gradient, nor what a loss takes as given; losses that learn a propensity
+by its weights take these from elsewhere, and say so.
 """
 
 from __future__ import annotations

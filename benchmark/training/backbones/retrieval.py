@@ -31,12 +31,12 @@ def nearest(query: Tensor, history: Tensor, known: Tensor, count: int) -> Tensor
     """Return the places (B, count) in a history of least Hamming distance to a query, in time.
 
     Signs are (B, bits) and (B, L, bits). Of two at the same distance the more recent is nearer;
-    what is not ``known`` (B, L) comes last. A shorter history is returned whole.
+    what is not ``known`` (B, L) is farther than all that is. A shorter history is returned whole.
     """
     length, bits = history.shape[1:]
     distance = (bits - torch.einsum("blh,bh->bl", history, query)) / 2
+    distance = distance.masked_fill(~known, bits + 1)
     order = distance * length - torch.arange(length, device=distance.device)
-    order = order.masked_fill(~known, math.inf)
     return order.topk(min(count, length), largest=False).indices.sort().values
 
 
