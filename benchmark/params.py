@@ -57,7 +57,10 @@ class Tuning(_Section):
 
 
 class Protocol(_Section):
-    """How every method is trained, tuned and run."""
+    """How every method is trained, tuned and run.
+
+    Embedding tables of at least ``row_sparse_from`` rows are trained only in the rows of a batch.
+    """
 
     backbone: BackboneParams
     pretraining: Pretraining = Pretraining()
@@ -67,6 +70,7 @@ class Protocol(_Section):
     selection_metric: str
     learning_rate: Range
     weight_decay: Range
+    row_sparse_from: PositiveInt = 200_000
     tuning: Tuning
     seeds: tuple[int, ...]
     device: str
