@@ -66,6 +66,7 @@ class Protocol(Section):
 
     ``defaults`` stand in for the published ones, by hyper-parameter. ``kept_epoch`` "last" trains
     for ``max_epochs`` without early stopping, as many papers do.
+    Embedding tables of at least ``row_sparse_from`` rows are trained only in the rows of a batch.
     """
 
     backbone: BackboneParams
@@ -77,6 +78,7 @@ class Protocol(Section):
     selection_metric: str
     learning_rate: Range
     weight_decay: Range
+    row_sparse_from: PositiveInt = 200_000
     defaults: dict[str, Any] = {}
     tuning: Tuning
     seeds: tuple[int, ...]
