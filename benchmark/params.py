@@ -85,6 +85,18 @@ class Protocol(Section):
     device: str
 
 
+class Launch(Section):
+    """Where ``python -m benchmark launch`` runs: no number depends on it.
+
+    ``workers`` is how many trainings run at a time: by default as many as there are cores, or GPUs
+    if they do the work; on a cluster, 100. ``options`` are those of the cluster's jobs.
+    """
+
+    on: Literal["local", "slurm", "ray"] = "local"
+    workers: PositiveInt | None = None
+    options: dict[str, Any] = {}
+
+
 class Params(Section):
     """The whole file."""
 
@@ -93,6 +105,7 @@ class Params(Section):
     options: dict[str, dict[str, Any]]
     protocol: Protocol
     leaderboard: Leaderboard
+    launch: Launch = Launch()
 
     @classmethod
     def read(cls, path: Path = Path("params.yaml"), *changes: Path) -> Self:

@@ -42,9 +42,7 @@ def defaults(method: type[Method], protocol: Protocol) -> dict[str, Any]:
     }
 
 
-def sample(
-    method: type[Method], protocol: Protocol, count: int, seed: int
-) -> list[dict[str, Any]]:
+def sample(method: type[Method], protocol: Protocol, count: int, seed: int) -> list[dict[str, Any]]:
     """Return the defaults, then points drawn at random from the search space."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = search_space(method, protocol)
