@@ -55,6 +55,20 @@ def run(dataset: str, method: str, study: str | None = None) -> None:
     run_task(place.ready / dataset, method, place.params.protocol, place.runs / dataset / method)
 
 
+def launch(
+    study: str | None = None,
+    on: str | None = None,
+    workers: str | None = None,
+    options: str | None = None,
+) -> None:
+    """Run all pending tasks side by side: on this machine, SLURM or Ray."""
+    from benchmark.launch import chosen, launch
+    from benchmark.studies import Workspace
+
+    place = Workspace(study)
+    launch(place, chosen(place.params.launch, on, workers, options))
+
+
 def export_recbole(dataset: str) -> None:
     """Write the ready splits of one dataset as atomic files for stock RecBole."""
     from benchmark.data import atomic_files
@@ -269,10 +283,16 @@ class Command:
 
 
 IN_STUDY = {"--study": STUDY}
+LAUNCH = {
+    "--on": "local, slurm or ray; by default what params.yaml says under `launch`, or local",
+    "--workers": "how many trainings at a time; by default one per core or GPU, on a cluster 100",
+    "--options": "of a cluster's jobs, as YAML: 'partition: gpu, gpus_per_node: 1, time: 240'",
+}
 COMMANDS = (
     Command(download, {"dataset": DATASET} | IN_STUDY),
     Command(preprocess, {"dataset": DATASET} | IN_STUDY),
     Command(run, {"dataset": DATASET, "method": METHOD} | IN_STUDY),
+    Command(launch, IN_STUDY | LAUNCH),
     Command(leaderboard, IN_STUDY),
     Command(plots, IN_STUDY),
     Command(orderings, IN_STUDY),

@@ -66,6 +66,7 @@ class Protocol(Section):
 
     ``defaults`` stand in for the published ones, by hyper-parameter. ``kept_epoch`` "last" trains
     for ``max_epochs`` without early stopping, as many papers do.
+    Embedding tables of at least ``row_sparse_from`` rows are trained only in the rows of a batch.
     """
 
     backbone: BackboneParams
@@ -77,10 +78,23 @@ class Protocol(Section):
     selection_metric: str
     learning_rate: Range
     weight_decay: Range
+    row_sparse_from: PositiveInt = 200_000
     defaults: dict[str, Any] = {}
     tuning: Tuning
     seeds: tuple[int, ...]
     device: str
+
+
+class Launch(Section):
+    """Where ``python -m benchmark launch`` runs: no number depends on it.
+
+    ``workers`` is how many trainings run at a time: by default as many as there are cores, or GPUs
+    if they do the work; on a cluster, 100. ``options`` are those of the cluster's jobs.
+    """
+
+    on: Literal["local", "slurm", "ray"] = "local"
+    workers: PositiveInt | None = None
+    options: dict[str, Any] = {}
 
 
 class Params(Section):
@@ -91,6 +105,7 @@ class Params(Section):
     options: dict[str, dict[str, Any]]
     protocol: Protocol
     leaderboard: Leaderboard
+    launch: Launch = Launch()
 
     @classmethod
     def read(cls, path: Path = Path("params.yaml"), *changes: Path) -> Self:

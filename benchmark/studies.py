@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from pydantic import PositiveInt
@@ -105,6 +106,21 @@ class Workspace:
             file = self.folder / "params.yaml"
             raise LookupError(f"{file} has no section `selection`; name a study that has")
         return found
+
+    def tasks(self) -> list[tuple[str, Path, Path]]:
+        """Return the method, the ready dataset and the folder of results of every task.
+
+        Raises:
+            LookupError: the study has candidates instead of tasks.
+        """
+        params = self.params
+        if params.selection is not None:
+            raise LookupError(f"{self.folder} trains candidates: `python -m benchmark candidates`")
+        if params.sweep is None:
+            pairs = product(params.datasets, params.methods)
+            return [(m, self.ready / d, self.runs / d / m) for d, m in pairs]
+        worlds = product(params.sweep.worlds(), params.methods)
+        return [(m, self.ready / world, self.runs / m / world) for world, m in worlds]
 
     @property
     def raw(self) -> Path:

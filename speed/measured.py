@@ -42,9 +42,9 @@ def preprocessed(dataset: str, raw: Path, ready: Path) -> Cost:
 
 
 def _main(dataset: str, raw: str, ready: str) -> None:
-    from benchmark import registry  # noqa: PLC0415
-    from benchmark.data.dataset import Dataset  # noqa: PLC0415
-    from benchmark.data.preprocess import preprocess  # noqa: PLC0415
+    from benchmark import registry
+    from benchmark.data.dataset import Dataset
+    from benchmark.data.preprocess import preprocess
 
     adapter = registry.load("datasets", dataset, Dataset)()
     preprocess(adapter, dataset, Path(raw), Path(ready), verified=False)

@@ -69,7 +69,7 @@ def pretrained(
     """Train before the method as the trainer does; return the mean loss of each pass."""
     torch.manual_seed(1)
     ((lessons, phase),) = pretraining(method, made, rows, Pretraining(epochs=passes, **params))
-    optimizer, losses = make_optimizer(lessons, HYPER), []
+    optimizer, losses = make_optimizer(lessons, HYPER, large=10**9), []
     for epoch in range(phase.epochs):
         seen = []
         for funnel in batches(rows, 256, 0, epoch):

@@ -18,8 +18,10 @@ from benchmark.schema import Schema
 from benchmark.training.method import Method
 from benchmark.training.metrics import evaluate_one
 from benchmark.training.populations import Labels, Scores
-from benchmark.training.run import claim, prepare
+from benchmark.training.provenance import describe, environment
+from benchmark.training.run import prepare
 from benchmark.training.selection import CRITERIA
+from benchmark.training.tasks import claim
 from benchmark.training.trainer import Data, DivergedError, epochs, predict
 from benchmark.training.tuner import sample
 from benchmark.training.undefined import UndefinedError
@@ -41,11 +43,13 @@ def train_all(
         UndefinedError: a dataset does not know what impressions without a click would lead to.
     """
     method, jobs = registry.load("methods", method_name, Method), dict[Path, Job]()
+    where = environment(protocol.device)
     for folder, (ready, seed) in draws.items():
         schema = Schema.read(ready)
         if not (schema.has_oracle and schema.has_impressions):
             raise UndefinedError(f"{ready} has no oracle; to compare criteria, the truth is needed")
-        if claim(folder, schema, method_name, method, protocol):
+        task = describe(schema, method_name, method, protocol, where)
+        if claim(folder, task, method.missing(schema)):
             for number, point in enumerate(sample(method, protocol, count, seed)):
                 chosen = tuple(sorted(point.items()))
                 job = Job(ready, method_name, protocol, chosen, seed, final=True)

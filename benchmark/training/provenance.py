@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -21,9 +22,16 @@ LIBRARIES = ("torch", "lightgbm", "recbole", "numpy", "optuna", "polars", "sciki
 
 
 def describe(
-    schema: Schema, method_name: str, method: type[Method], protocol: Protocol
+    schema: Schema,
+    method_name: str,
+    method: type[Method],
+    protocol: Protocol,
+    where: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return what a result depends on and where it came from; ``key`` changes with the former."""
+    """Return what a result depends on and where it came from; ``key`` changes with the former.
+
+    ``where`` is the :func:`environment` of the process that does the work.
+    """
     task: dict[str, Any] = {
         "dataset": schema.dataset,
         "method": method_name,
@@ -32,11 +40,24 @@ def describe(
         "protocol": protocol.model_dump(mode="json"),
         "data": schema.fingerprint,
         "code": _code(method_name),
-        "versions": {name: _version(name) for name in LIBRARIES},
-        "python": platform.python_version(),
-        "device": _device_name(resolve_device(protocol.device)),
+        **where,
     }
     return task | {"key": fingerprint(f"{name}={task[name]}" for name in sorted(task))}
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return what a result depends on of the process that works; a device it lacks is None."""
+    return {
+        "versions": {name: _version(name) for name in LIBRARIES},
+        "python": platform.python_version(),
+        "device": _device_name(resolve_device(device)),
+    }
+
+
+def is_elsewhere(task: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two descriptions differ in their device alone."""
+    differing = {name for name in task if task[name] != other.get(name)}
+    return differing <= {"key", "device"}
 
 
 def resolve_device(name: str) -> torch.device:
@@ -62,9 +83,9 @@ def _version(library: str) -> str:
         return "not installed"
 
 
-def _device_name(device: torch.device) -> str:
+def _device_name(device: torch.device) -> str | None:
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+        return torch.cuda.get_device_name(device) if torch.cuda.is_available() else None
     return f"{device.type} ({platform.machine()})"
 
 

@@ -1,17 +1,12 @@
-"""The tasks of the benchmark: a method on a dataset, tuned, then run with every seed, on record.
-
-A task's folder holds ``task.json`` (its key and provenance), ``trials/*.json`` and
-``seeds/*.json``, each written whole; or ``skipped.json`` with the reason. Content under another
-key is deleted, content under the same key is kept: that is how a killed run resumes.
-"""
+"""Running tasks: side by side, with the same workers."""
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +14,16 @@ import torch
 from tqdm import tqdm
 
 from benchmark import registry
-from benchmark.files import read_json, write_json
 from benchmark.params import Protocol
-from benchmark.schema import Schema
+from benchmark.pools.pool import Pool
 from benchmark.training.backbones import blueprint
 from benchmark.training.method import Method
 from benchmark.training.metrics import assess, curves, evaluate
 from benchmark.training.nuisances import with_estimates
-from benchmark.training.provenance import commit, describe, resolve_device
-from benchmark.training.selection import ESTIMATED, check
+from benchmark.training.provenance import environment, resolve_device
+from benchmark.training.selection import ESTIMATED
+from benchmark.training.tasks import Task
 from benchmark.training.trainer import Data, DivergedError, fit, predict
-from benchmark.training.tuner import tune
-from benchmark.training.undefined import UndefinedError
 from benchmark.training.workers import Job, Queue, workers
 
 
@@ -51,31 +44,63 @@ def run_all(
 ) -> list[DivergedError]:
     """Run a method on several datasets with the same workers; return what diverged.
 
-    ``datasets`` has a ready dataset by the folder of its results. Searches come one after the
-    other, then the seeds of all datasets in one queue.
+    ``datasets`` has a ready dataset by the folder of its results.
     """
-    method = registry.load("methods", method_name, Method)
-    for ready in datasets.values():
-        check(protocol.selection_metric, Schema.read(ready))
-    tasks = [
-        _Task(folder, ready, method_name, protocol)
-        for folder, ready in datasets.items()
-        if claim(folder, Schema.read(ready), method_name, method, protocol)
-    ]
-    total = len(tasks) * (protocol.tuning.trials + len(protocol.seeds))
-    places = [ready.name for ready in datasets.values()]
-    label = f"{places[0] if len(places) == 1 else f'{len(places)} datasets'} × {method_name}"
-    with workers(protocol) as pool, tqdm(total=total, desc=label, unit="fit") as bar:
+    tasks = [Task(folder, ready, method_name, protocol) for folder, ready in datasets.items()]
+    diverged = []
+    for _, failure in run_tasks(tasks, workers(protocol)):
+        if not isinstance(failure, DivergedError):
+            raise failure
+        diverged.append(failure)
+    return diverged
+
+
+def run_tasks(
+    tasks: Sequence[Task], opened: AbstractContextManager[Pool | None]
+) -> list[tuple[Task, BaseException]]:
+    """Run tasks side by side with the same workers; return which failed, and why.
+
+    A search waits for each of its batches, so that workers have something to do only if there are
+    several searches: each task has a thread. Where workers may be elsewhere, one of them says what
+    its device and libraries are, which is part of every key.
+    """
+    with ThreadPoolExecutor(max(1, len(tasks))) as threads, opened as pool, _bar() as bar:
+        where = _environment(tasks[0].protocol.device, pool) if tasks else {}
+        claims = [(task, _claimed(task, where)) for task in tasks]
+        claimed = [task for task, found in claims if found is True]
+        bar.total = sum(task.fits for task in claimed)
+        bar.set_description(str(tasks[0]) if len(tasks) == 1 else f"{len(claimed)} tasks")
         queue = Queue(pool, bar, train)
-        failures, jobs = [], dict[Path, Job]()
-        for task in tasks:
-            try:
-                jobs |= task.seeds(tune(method, protocol, partial(task.trials, queue)))
-            except DivergedError as failure:
-                failures.append(failure)
-            except UndefinedError as reason:
-                task.skip(f"cannot be selected by {protocol.selection_metric}: {reason}")
-        return failures + _diverged(jobs, queue.collect(jobs))
+        futures = [threads.submit(task.run, queue) for task in claimed]
+        _await(futures)
+        failures = [(task, found) for task, found in claims if isinstance(found, Exception)]
+        ended = [(task, future.exception()) for task, future in zip(claimed, futures, strict=True)]
+        return failures + [(task, error) for task, error in ended if error is not None]
+
+
+def _bar() -> tqdm[Any]:
+    return tqdm(desc="waiting for a worker", unit="fit")
+
+
+def _environment(device: str, pool: Pool | None) -> dict[str, Any]:
+    if pool is None or not pool.remote:
+        return environment(device)
+    asked = pool.submit(environment, device)
+    _await([asked])
+    return asked.result()
+
+
+def _await(futures: Sequence[Future[Any]]) -> None:
+    """Wait with pauses, in which an interrupt is heard: not every system breaks off a wait."""
+    while wait(futures, timeout=0.5).not_done:
+        pass
+
+
+def _claimed(task: Task, where: Mapping[str, Any]) -> bool | Exception:
+    try:
+        return task.claim(where)
+    except (OSError, LookupError, ValueError, RuntimeError) as error:
+        return error
 
 
 def train(job: Job) -> dict[str, Any]:
@@ -122,65 +147,6 @@ def _tested(method: Method, data: Data) -> dict[str, Any]:
         "undefined": reasons,
         **curves(data.test.labels, scores),
     }
-
-
-@dataclass(frozen=True)
-class _Task:
-    """A method on a dataset, whose results belong into a folder."""
-
-    folder: Path
-    ready: Path
-    method: str
-    protocol: Protocol
-
-    def trials(
-        self, queue: Queue, first: int, batch: Sequence[dict[str, Any]]
-    ) -> list[float | None]:
-        """Return the validation value of each trial of a batch, numbered from ``first``."""
-        jobs = {
-            self.folder / "trials" / f"{first + i:04d}.json": self._job(
-                hyperparameters, self.protocol.tuning.seed, final=False
-            )
-            for i, hyperparameters in enumerate(batch)
-        }
-        return [record["value"] for record in queue.collect(jobs)]
-
-    def seeds(self, hyperparameters: dict[str, Any]) -> dict[Path, Job]:
-        """Return the jobs that train with every seed and evaluate on the test split."""
-        return {
-            self.folder / "seeds" / f"{seed}.json": self._job(hyperparameters, seed, final=True)
-            for seed in self.protocol.seeds
-        }
-
-    def skip(self, reason: str) -> None:
-        """Record why there is no result."""
-        write_json(self.folder / "skipped.json", {"reason": reason})
-
-    def _job(self, hyperparameters: dict[str, Any], seed: int, *, final: bool) -> Job:
-        chosen = tuple(sorted(hyperparameters.items()))
-        return Job(self.ready, self.method, self.protocol, chosen, seed, final)
-
-
-def _diverged(jobs: Mapping[Path, Job], records: Iterable[dict[str, Any]]) -> list[DivergedError]:
-    return [
-        DivergedError(f"seed {job.seed} of {job.method} on {job.ready.name}: {record['diverged']}")
-        for job, record in zip(jobs.values(), records, strict=True)
-        if "diverged" in record
-    ]
-
-
-def claim(
-    folder: Path, schema: Schema, method_name: str, method: type[Method], protocol: Protocol
-) -> bool:
-    """Make the folder belong to the task, without what another left; False if it is skipped."""
-    task = describe(schema, method_name, method, protocol)
-    path = folder / "task.json"
-    if not path.is_file() or read_json(path)["key"] != task["key"]:
-        shutil.rmtree(folder, ignore_errors=True)
-        write_json(path, task | {"commit": commit()})
-    if reason := method.missing(schema):
-        write_json(folder / "skipped.json", {"reason": reason})
-    return not reason
 
 
 @lru_cache(maxsize=1)

@@ -19,6 +19,7 @@ from benchmark.training.arrivals import Schedule
 from benchmark.training.funnel import Funnel
 from benchmark.training.method import Method, Update
 from benchmark.training.metrics import evaluate_one
+from benchmark.training.optimizer import Adam
 from benchmark.training.populations import Array, Labels, Scores
 from benchmark.training.pretraining import pretraining
 from benchmark.training.selection import best
@@ -119,7 +120,7 @@ def epochs(
         schedule: Schedule | None = None,
         module: nn.Module = method,
     ) -> Iterator[int]:
-        optimizer = make_optimizer(module, hyperparameters)
+        optimizer = make_optimizer(module, hyperparameters, protocol.row_sparse_from)
         table = arrange(data.train, schedule)
         size = max(2, protocol.batch_size * len(table) // len(data.train))
         for number in numbers:
@@ -152,17 +153,17 @@ def batches(table: Table | Stream, size: int, seed: int, epoch: int) -> Iterator
             yield table.take(rows)
 
 
-def make_optimizer(module: nn.Module, hyperparameters: dict[str, float]) -> torch.optim.Optimizer:
+def make_optimizer(module: nn.Module, hyperparameters: dict[str, float], large: int) -> Adam:
     """Return the optimiser that every method is trained with."""
-    return torch.optim.Adam(
-        module.parameters(),
-        lr=hyperparameters["learning_rate"],
+    return Adam(
+        module,
+        learning_rate=hyperparameters["learning_rate"],
         weight_decay=hyperparameters["weight_decay"],
-        fused=True,
+        large=large,
     )
 
 
-def train_batch(optimizer: torch.optim.Optimizer, updates: Updates, funnel: Funnel) -> int:
+def train_batch(optimizer: torch.optim.Optimizer | Adam, updates: Updates, funnel: Funnel) -> int:
     """Take the steps of one batch, each in its own parameters; return rows × steps."""
     steps = 0
     for update in updates(funnel):

@@ -1,0 +1,1 @@
+"""Workers of several kinds behind one contract; what they do is none of their business."""

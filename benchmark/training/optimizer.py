@@ -1,0 +1,98 @@
+"""The one optimiser: Adam, which for large embedding tables touches only the rows of the batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+
+
+class Adam:
+    """Adam over the parameters of a module, with L2 regularisation as part of the gradient.
+
+    Embedding tables of at least ``large`` rows are trained row by row, so that a step costs what
+    its batch needs, however large the table is. There, a row that is not in the batch keeps its
+    value and its moments; dense Adam would move it on by its decaying first moment and regularise
+    it. Where all rows are in every batch, both are the same. Bias correction counts steps, not
+    visits of a row, as PyTorch's ``SparseAdam`` does, which has no regularisation.
+    """
+
+    def __init__(
+        self, module: nn.Module, *, learning_rate: float, weight_decay: float, large: int
+    ) -> None:
+        self.tables = [_Rows(table.weight) for table in large_tables(module, large)]
+        rowwise = {id(rows.weight) for rows in self.tables}
+        dense = [parameter for parameter in module.parameters() if id(parameter) not in rowwise]
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.dense = (
+            torch.optim.Adam(
+                dense, lr=learning_rate, weight_decay=weight_decay, betas=BETAS, eps=EPSILON,
+                fused=True,
+            )
+            if dense
+            else None
+        )  # fmt: skip
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        if self.dense is not None:
+            self.dense.zero_grad()
+        for rows in self.tables:
+            rows.weight.grad = None
+
+    def step(self) -> None:
+        """Take a step where there is a gradient."""
+        if self.dense is not None:
+            self.dense.step()
+        for rows in self.tables:
+            if rows.weight.grad is not None:
+                rows.step(rows.weight.grad, self.learning_rate, self.weight_decay)
+
+
+def large_tables(module: nn.Module, large: int) -> list[nn.Embedding]:
+    """Return the embedding tables of at least so many rows, set to give row-sparse gradients."""
+    found = [
+        part
+        for part in module.modules()
+        if isinstance(part, nn.Embedding) and part.num_embeddings >= large
+    ]
+    for table in found:
+        table.sparse = True
+    return found
+
+
+class _Rows:
+    """One table with the moments of its rows."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight
+        self.mean, self.square = torch.zeros_like(weight), torch.zeros_like(weight)
+        self.steps = 0
+
+    @torch.no_grad()
+    def step(self, gradient: Tensor, learning_rate: float, weight_decay: float) -> None:
+        """Move the rows that the gradient is about; all of them if it is dense."""
+        self.steps += 1
+        rows, summed = _by_row(gradient)
+        weight, mean, square = (
+            table.index_select(0, rows) for table in (self.weight, self.mean, self.square)
+        )
+        summed.add_(weight, alpha=weight_decay)
+        mean.lerp_(summed, 1 - BETAS[0])
+        square.mul_(BETAS[1]).addcmul_(summed, summed, value=1 - BETAS[1])
+        self.mean.index_copy_(0, rows, mean)
+        self.square.index_copy_(0, rows, square)
+        shrink = (1 - BETAS[1] ** self.steps) ** 0.5
+        scale = square.sqrt_().add_(EPSILON * shrink)
+        rate = learning_rate * shrink / (1 - BETAS[0] ** self.steps)
+        self.weight.index_copy_(0, rows, weight.addcdiv_(mean, scale, value=-rate))
+
+
+def _by_row(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distinct rows of a gradient and the sum of each."""
+    if not gradient.is_sparse:
+        return torch.arange(len(gradient), device=gradient.device), gradient.clone()
+    values = gradient._values()  # `coalesce` does the same in twice the time
+    rows, positions = torch.unique(gradient._indices()[0], return_inverse=True)
+    return rows, values.new_zeros(len(rows), values.shape[1]).index_add_(0, positions, values)

@@ -1,0 +1,144 @@
+"""Say how long a study takes and what it costs, from the seconds that trainings took here.
+
+Reads the seconds of every seed's training in results/runs.csv, per row and gradient, takes the
+mean over methods, and multiplies. Nothing about GPUs is assumed: give a measured speed-up, and
+prices, as arguments. Run: python speed/plan.py [--rows N] [--speedup S]
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+RUNS, PAGE = Path("results/runs.csv"), Path("docs/planning.md")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What was measured: seconds of one core per row and gradient, by method."""
+
+    seconds: dict[str, float]
+    device: str
+    trainings: int
+
+    @classmethod
+    def read(cls, path: Path) -> Rate:
+        """Take the mean of each method's trainings.
+
+        Raises:
+            ValueError: trainings of several devices are on record.
+        """
+        runs = pd.read_csv(path, usecols=["method", "device", "seconds", "sample_gradients"])
+        if len(devices := runs["device"].unique()) != 1:
+            raise ValueError(f"{path} has runs of {', '.join(devices)}; keep those of one device")
+        sums = runs.groupby("method")[["seconds", "sample_gradients"]].sum()
+        rates = sums["seconds"] / sums["sample_gradients"]
+        return cls({str(m): float(s) for m, s in rates.items()}, str(devices[0]), len(runs))
+
+    @property
+    def mean(self) -> float:
+        """The mean over methods."""
+        return sum(self.seconds.values()) / len(self.seconds)
+
+
+@dataclass(frozen=True)
+class Study:
+    """How much is to be trained."""
+
+    methods: int
+    datasets: int
+    trials: int
+    seeds: int
+    rows: float
+    epochs: float
+
+    @property
+    def trainings(self) -> int:
+        """All trials and seeds."""
+        return self.methods * self.datasets * (self.trials + self.seeds)
+
+    def core_hours(self, rate: Rate) -> float:
+        """Return the hours of one core, were time proportional to rows × epochs."""
+        return self.trainings * self.rows * self.epochs * rate.mean / 3600
+
+
+def parsed() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    for name, default in {"methods": 30, "datasets": 20, "trials": 30, "seeds": 10}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--rows", type=float, default=1e7, help="for training, of a dataset")
+    parser.add_argument("--epochs", type=float, default=5.0, help="until a training stops")
+    parser.add_argument(
+        "--speedup", type=float, help="of one GPU over the core measured; none is assumed"
+    )
+    parser.add_argument("--price", type=float, default=0.05, help="of one core, per hour")
+    parser.add_argument("--gpu-price", type=float, default=2.5, help="of one GPU, per hour")
+    return parser.parse_args()
+
+
+def lines(rate: Rate, study: Study, chosen: argparse.Namespace) -> list[str]:
+    """Return the rows of the table: workers, days, price."""
+    hours = study.core_hours(rate)
+    places = {"1 core": 1, "16 cores": 16, "cluster, 256 cores": 256}
+    rows = [_line(name, hours / count, hours * chosen.price) for name, count in places.items()]
+    if chosen.speedup is None:
+        return [*rows, "| 1 GPU, 8 GPUs | not measured: give `--speedup` | |"]
+    hours /= chosen.speedup
+    price = hours * chosen.gpu_price
+    return [*rows, *(_line(f"{n} GPU{'s' * (n > 1)}", hours / n, price) for n in (1, 8, 64))]
+
+
+def _line(name: str, hours: float, price: float) -> str:
+    return f"| {name} | {hours:,.1f} h = {hours / 24:,.1f} days | {price:,.0f} |"
+
+
+def page(rate: Rate, study: Study, chosen: argparse.Namespace) -> str:
+    """Return the planning page."""
+    fastest, slowest = (1 / seconds(rate.seconds.values()) / 1e3 for seconds in (min, max))
+    gpu = "No GPU was at hand to measure."
+    if chosen.speedup is not None:
+        gpu = f"A GPU is taken to do the work of {chosen.speedup:g} such cores, which was given."
+    table = "\n".join(lines(rate, study, chosen))
+    return f"""# Planning a large study
+
+Written by `python speed/plan.py` from {RUNS}; its `--help` lists what can be changed.
+
+**Measured**: {rate.trainings} trainings of {len(rate.seconds)} methods on {rate.device}, one core
+each, while the machine had other work too: {1 / rate.mean / 1e3:,.0f} thousand rows × gradients per
+second (the mean of seconds over methods; the fastest {fastest:,.0f}, the slowest {slowest:,.0f}).
+
+**Planned**: {study.methods} methods × {study.datasets} datasets
+× ({study.trials} trials + {study.seeds} seeds) = {study.trainings:,} trainings
+of {study.rows:,.0f} rows and {study.epochs:g} epochs: {study.core_hours(rate):,.0f} core hours.
+{gpu}
+
+| workers | time | price |
+|---|--:|--:|
+{table}
+
+Prices are assumptions, to be replaced: {chosen.price:g} per core hour and {chosen.gpu_price:g} per
+GPU hour, in whatever currency.
+The estimate takes the time to be proportional to rows × epochs. The measured dataset is small:
+larger vocabularies, other backbones and the reading of data cost more, so measure one dataset of
+the size in question before buying hours. Workers are taken never to be idle: a search waits for its
+batches, which matters little while there are more tasks ({study.methods * study.datasets:,}) than
+workers; beyond that, a task's batches and its seeds, one after the other, bound the time below.
+"""
+
+
+def main() -> None:
+    """Write the page and print its table."""
+    chosen = parsed()
+    names = ("methods", "datasets", "trials", "seeds", "rows", "epochs")
+    study = Study(**{name: getattr(chosen, name) for name in names})
+    text = page(Rate.read(RUNS), study, chosen)
+    PAGE.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""Any pool of workers, and any of them killed: the same records, each trained to its end once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import cluster
+import errands
+import pytest
+from tqdm import tqdm
+
+from benchmark import registry
+from benchmark.files import read_json
+from benchmark.launch import chosen, launch
+from benchmark.params import Launch, Protocol
+from benchmark.pools.local import Local, visible
+from benchmark.pools.pool import ATTEMPTS, LostError, Pool
+from benchmark.registry import ROOT
+from benchmark.studies import Workspace
+from benchmark.training import run as run_module
+from benchmark.training.provenance import environment
+from benchmark.training.run import run_tasks
+from benchmark.training.tasks import Task
+from benchmark.training.workers import ForeignError, Queue
+
+METHOD = registry.names("methods")[0]
+
+
+# --- the pools
+
+
+@contextmanager
+def local(_: Path) -> Iterator[Pool]:
+    with Local(2) as pool:
+        yield pool
+
+
+@contextmanager
+def processes(folder: Path) -> Iterator[Pool]:
+    """What submitit does, without a cluster."""
+    submitit = pytest.importorskip("submitit")
+    base = import_module("benchmark.pools.slurm").Slurm
+
+    class Processes(base):  # type: ignore[misc, valid-type]
+        executor = submitit.LocalExecutor
+
+        def __init__(self, folder: Path, workers: int) -> None:
+            super().__init__(folder, workers, {}, seconds=0.1)
+
+        def queued(self, jobs: Any) -> set[str]:
+            return {job.job_id for job in jobs if not job.done()}
+
+        def cancel(self, jobs: Any) -> None:
+            for job in jobs:
+                job.cancel()
+
+    with Processes(folder / "log", 2) as pool:
+        yield pool
+
+
+@contextmanager
+def slurm(folder: Path) -> Iterator[Pool]:
+    pytest.importorskip("submitit")
+    if reason := cluster.missing():
+        pytest.skip(reason)
+    daemons = folder / "slurm"
+    daemons.mkdir()
+    with cluster.slurm(daemons) as configuration, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(configuration))
+        options = {"time": 60, "mem": "500MB"}
+        connect = import_module("benchmark.pools.slurm").connect
+        with connect(folder / "log", 2, options, seconds=0.3) as pool:
+            yield pool
+
+
+@contextmanager
+def ray(_: Path) -> Iterator[Pool]:
+    pytest.importorskip("ray", reason="ray is not installed")
+    with import_module("benchmark.pools.ray_cluster").connect(Path(), 2, {}) as pool:
+        yield pool
+
+
+EVERY = pytest.mark.parametrize("opened", [local, processes, slurm, ray])
+SOME = pytest.mark.parametrize("opened", [local, slurm, ray])
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let workers of a cluster find the errands, and those the diary."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests"), *sys.path]))
+    monkeypatch.setenv(errands.DIARY, str(tmp_path))
+
+
+@EVERY
+def test_every_pool_keeps_the_contract(opened: Any, tmp_path: Path) -> None:
+    with opened(tmp_path) as pool:
+        results = [pool.submit(errands.double, number) for number in range(3)]
+        killed_once = pool.submit(errands.die_once, tmp_path / "mark")
+        fails = pool.submit(errands.fail, 7)
+        dies = pool.submit(errands.die, "an errand")
+        assert [result.result(90) for result in results] == [0, 2, 4]
+        assert killed_once.result(90) == "done"
+        with pytest.raises(LookupError, match="no 7"):
+            fails.result(90)
+        with pytest.raises(LostError, match=f"an errand: {ATTEMPTS} workers died of it, "):
+            dies.result(90)
+
+
+@EVERY
+def test_an_interruption_ends_the_workers(opened: Any, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    futures = list[Future[Any]]()
+
+    def interrupted() -> None:
+        with opened(tmp_path) as pool:
+            futures.extend(pool.submit(errands.wait_forever, mark) for _ in range(3))
+            while not mark.exists():
+                time.sleep(0.1)
+            raise KeyboardInterrupt
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    for future in futures:
+        with pytest.raises(CancelledError):
+            future.result(60)
+    assert time.monotonic() - start < 120 < errands.FOREVER
+    assert not multiprocessing.active_children()
+
+
+def test_each_worker_sees_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    assert visible(2) == ["4", "7"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert visible(2) == ["0", "1"]
+    with Local(2, ["4", "7"]) as pool:
+        seen = [pool.submit(errands.see, number) for number in range(4)]
+        assert {future.result() for future in seen} == {"4", "7"}
+
+
+# --- tasks
+
+
+@pytest.fixture
+def small(protocol: Protocol) -> Protocol:
+    tuning = protocol.tuning.model_copy(update={"trials": 1})
+    return protocol.model_copy(update={"tuning": tuning, "max_epochs": 1})
+
+
+def records(folder: Path) -> dict[str, Any]:
+    """Everything on record but the time it took."""
+    found = {str(p.relative_to(folder)): read_json(p) for p in sorted(folder.rglob("*/*.json"))}
+    for record in found.values():
+        record.pop("seconds")
+    return found
+
+
+def alone(*tasks: Task) -> list[tuple[Task, BaseException]]:
+    """Run tasks in this process."""
+    return run_tasks(tasks, nullcontext())
+
+
+@SOME
+def test_workers_are_killed_and_nothing_is_lost_or_doubled(
+    opened: Any, ready: Path, small: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = Task(tmp_path / "undisturbed", ready, METHOD, small)
+    assert not alone(undisturbed)
+    monkeypatch.setattr(run_module, "train", errands.disturbed_train)
+    disturbed = Task(tmp_path / "disturbed", ready, METHOD, small)
+    assert not run_tasks([disturbed], opened(tmp_path))
+
+    whole = records(tmp_path / "undisturbed")
+    assert len(whole) == disturbed.fits
+    assert records(tmp_path / "disturbed") == whole
+    assert len(list(tmp_path.glob("begun *"))) == disturbed.fits
+    assert [path.read_text() for path in tmp_path.glob("ended *")] == ["once "] * disturbed.fits
+
+    monkeypatch.setattr(run_module, "train", errands.die)
+    assert not alone(disturbed), "what is finished is found"
+
+
+def test_what_another_device_finished_is_kept_and_what_it_began_is_not(
+    ready: Path, small: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = Task(tmp_path / "task", ready, METHOD, small)
+    assert not alone(task)
+    elsewhere = environment("cpu") | {"device": "another"}
+    before = records(task.folder)
+    assert task.claim(elsewhere)
+    assert records(task.folder) == before
+
+    (task.folder / "seeds" / "1.json").unlink()
+    assert task.claim(elsewhere)
+    assert read_json(task.folder / "task.json")["device"] == "another"
+    assert not records(task.folder)
+
+
+def test_a_worker_that_is_not_what_the_key_says_trains_nothing(
+    ready: Path, small: Protocol, tmp_path: Path
+) -> None:
+    task = Task(tmp_path / "task", ready, METHOD, small)
+    task.claim(environment("cpu") | {"device": "another"})
+    bar = tqdm(disable=True)
+    with pytest.raises(ForeignError, match=r"begun with other device \(cpu .*, not another\)"):
+        task.run(Queue(None, bar, errands.die))
+    assert not records(task.folder)
+
+
+def test_a_device_that_is_not_here_is_named(ready: Path, small: Protocol, tmp_path: Path) -> None:
+    task = Task(tmp_path / "task", ready, METHOD, small.model_copy(update={"device": "cuda"}))
+    with pytest.raises(RuntimeError, match=r"protocol\.device is cuda, which is not here"):
+        task.claim(environment("cpu") | {"device": None})
+    assert not task.folder.exists()
+
+
+def test_one_task_that_fails_does_not_keep_the_others_from_running(
+    ready: Path, small: Protocol, tmp_path: Path
+) -> None:
+    absent = Task(tmp_path / "absent", tmp_path / "nowhere", METHOD, small)
+    task = Task(tmp_path / "task", ready, METHOD, small)
+    [(failed, error)] = alone(absent, task)
+    assert failed is absent
+    assert "preprocess nowhere" in str(error)
+    assert len(records(task.folder)) == task.fits
+
+
+# --- what is asked for
+
+
+def test_the_command_line_changes_what_params_say() -> None:
+    params = Launch(on="slurm", options={"partition": "cpu", "time": 60})
+    asked = chosen(params, None, "8", "time: 90, gpus_per_node: 1")
+    assert asked.workers == 8
+    assert asked.options == {"partition": "cpu", "time": 90, "gpus_per_node": 1}
+    assert asked.on == "slurm"
+    with pytest.raises(ValueError, match="is no YAML"):
+        chosen(params, None, None, "time: [")
+    with pytest.raises(ValueError, match="literal_error"):
+        chosen(params, "cloud", None, None)
+
+
+def test_a_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, package in ((None, "submitit"), (None, "ray")):
+        monkeypatch.setitem(sys.modules, package, module)
+    for place, module in (("slurm", "slurm"), ("ray", "ray_cluster")):
+        monkeypatch.delitem(sys.modules, f"benchmark.pools.{module}", raising=False)
+        with pytest.raises(RuntimeError, match=f"to launch on {place}, `pip install '"):
+            launch(Workspace(), Launch(on=place))
+
+
+def test_the_tasks_of_a_study_are_those_that_its_pipeline_runs() -> None:
+    params = Workspace().params
+    tasks = Workspace().tasks()
+    assert len(tasks) == len(params.datasets) * len(params.methods)
+    folders = {folder.as_posix() for _, _, folder in Workspace("stress").tasks()}
+    method, world = Workspace("stress").params.methods[0], "base"
+    assert f"results/studies/stress/runs/{method}/{world}" in folders
+    with pytest.raises(LookupError, match="trains candidates"):
+        Workspace("selection").tasks()
