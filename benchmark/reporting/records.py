@@ -150,11 +150,19 @@ def read_task(folder: Path, method: str, schema: Schema | None, protocol: Protoc
 
 def _stale(provenance: Provenance, schema: Schema, protocol: Protocol) -> str | None:
     """Return why results cannot stand beside those of the present params and data, if so."""
-    if provenance.protocol != protocol.model_dump(mode="json"):
+    if not _equal(provenance.protocol, protocol):
         return "out of date: its protocol is not that of params.yaml; run it again"
     if provenance.data != schema.fingerprint:
         return "out of date: it was run on other data than are now prepared; run it again"
     return None
+
+
+def _equal(recorded: dict[str, Any], protocol: Protocol) -> bool:
+    """Compare protocols; a record from before a field existed has its default."""
+    try:
+        return Protocol.model_validate(recorded) == protocol
+    except ValidationError:
+        return False
 
 
 def _incomplete(trials: tuple[Fit, ...], seeds: tuple[Fit, ...], protocol: Protocol) -> str | None:
