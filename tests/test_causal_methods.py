@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from gradients import assert_equal, gradients
 from torch import Tensor
 from worlds import FixedLogits, batch, blueprint, schema
 
@@ -37,18 +38,6 @@ def with_logits(name: str, *towers: Tensor, **hyperparameters: Any) -> Any:
     method = build(name, **hyperparameters)
     method.towers = FixedLogits(*towers)
     return method
-
-
-def gradients(loss: Tensor, of: list[Any]) -> list[Tensor]:
-    """Return the gradient of a loss, zeros where it does not depend on something."""
-    found = torch.autograd.grad(loss, of, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(x) if g is None else g for x, g in zip(of, found, strict=True)]
-
-
-def assert_equal(one: list[Tensor], other: list[Tensor]) -> None:
-    assert one
-    for mine, theirs in zip(one, other, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-14)
 
 
 # --- reductions

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
+from gradients import assert_equal, gradients
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from worlds import FixedLogits, batch, blueprint, rows_of, schema
@@ -35,18 +35,6 @@ def logits(count: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(count)
     made = 2 * torch.randn(count, ROWS, dtype=torch.float64, generator=generator)
     return [logit.requires_grad_() for logit in made.unbind(0)]
-
-
-def gradients(loss: Tensor, of: list[Any]) -> list[Tensor]:
-    """Return the gradient of a loss, zeros where it does not depend on something."""
-    found = torch.autograd.grad(loss, of, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(x) if g is None else g for x, g in zip(of, found, strict=True)]
-
-
-def assert_equal(one: list[Tensor], other: list[Tensor]) -> None:
-    assert one
-    for mine, theirs in zip(one, other, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-14)
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -9,8 +9,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 from layouts.coat import write as write_ratings
+from layouts.kuairand import read as read_feed
+from layouts.kuairand import write as write_feed
+from layouts.yahoo_r3 import SONGS
+from layouts.yahoo_r3 import read as read_songs
+from layouts.yahoo_r3 import write as write_songs
 from raw_logs import load, same
-from raw_logs_random import SONGS, read_feed, read_songs, write_feed, write_songs
 
 from benchmark.data.dataset import DataError
 from benchmark.training.ranking import Lists, dcg, hits
