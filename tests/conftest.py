@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from projects import train_here
 
 from benchmark.data.dataset import Dataset
 from benchmark.data.preprocess import preprocess
@@ -85,3 +86,9 @@ def protocol() -> Protocol:
         "tuning": full.tuning.model_copy(update={"trials": 5, "batch": 2}),
     }
     return full.model_copy(update=small)
+
+
+@pytest.fixture
+def sequential(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train without worker processes."""
+    train_here(monkeypatch)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from projects import copy_project
 
 from benchmark import new_method, registry
 from benchmark.registry import ROOT
@@ -29,12 +29,7 @@ def python(folder: Path, *arguments: str) -> str:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with a new method in its folder and in its configuration."""
     folder = tmp_path_factory.mktemp("project")
-    for part in PARTS:
-        source, target = ROOT / part, folder / part
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, target)
+    copy_project(folder, PARTS)
     assert f"wrote methods/{NAME}.py" in python(folder, "benchmark", "new-method", NAME)
     params = folder / "params.yaml"
     text = params.read_text(encoding="utf-8")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import TinyFunnel
+from projects import train_here
 
 from benchmark import registry
 from benchmark.__main__ import main
@@ -35,7 +34,6 @@ from benchmark.reporting.regret import (
     summary,
 )
 from benchmark.reporting.regret_report import conclusions, markdown
-from benchmark.training import candidates
 from benchmark.training.candidates import BOUNDS, TARGETS, train_all
 from benchmark.training.method import Method
 from benchmark.training.selection import CRITERIA, ESTIMATED
@@ -58,11 +56,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def sequential(monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def no_pool(_: Protocol) -> Iterator[None]:
-        yield None
-
-    monkeypatch.setattr(candidates, "workers", no_pool)
+    train_here(monkeypatch, "benchmark.training.candidates")
 
 
 # --- what is recorded

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from benchmark.files import read_json
 from benchmark.params import Protocol
 from benchmark.reporting.facts import selected
 from benchmark.training import nuisances
-from benchmark.training import run as run_module
 from benchmark.training.backbones import blueprint
 from benchmark.training.calibration import cross_entropy
 from benchmark.training.method import Method
@@ -46,15 +44,6 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 def by(metric: str, protocol: Protocol) -> Protocol:
     return protocol.model_copy(update={"selection_metric": metric})
-
-
-@pytest.fixture
-def sequential(monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def no_pool(_: Protocol) -> Iterator[None]:
-        yield None
-
-    monkeypatch.setattr(run_module, "workers", no_pool)
 
 
 # --- which criteria there are

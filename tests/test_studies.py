@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
+from projects import copy_project, train_here
 
 from benchmark import registry
 from benchmark.__main__ import main
 from benchmark.files import read_json
-from benchmark.params import Protocol
 from benchmark.registry import ROOT
 from benchmark.studies import Workspace
 
@@ -44,37 +41,22 @@ def write_params(folder: Path, **changes: object) -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project whose study is small, with its worlds, runs and report."""
     folder = tmp_path_factory.mktemp("project")
-    for part in PARTS:
-        source, target = ROOT / part, folder / part
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.lock"))
-        else:
-            shutil.copy(source, target)
+    copy_project(folder, PARTS, "*.lock")
     (folder / "data" / "manual").mkdir(parents=True)
     write_params(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        alone(patch)
+        train_here(patch)
         verbs = [["worlds"], *(["sweep", method] for method in CHOSEN), ["sweep-report"]]
         for verb in verbs:
             assert main([*verb, "--study", STUDY]) == 0
     return folder
 
 
-def alone(patch: pytest.MonkeyPatch) -> None:
-    """Train in this process, where starting workers would cost more than it saves."""
-
-    @contextmanager
-    def none(_: Protocol) -> Iterator[None]:
-        yield None
-
-    patch.setattr("benchmark.training.run.workers", none)
-
-
 @pytest.fixture
 def place(project: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.chdir(project)
-    alone(monkeypatch)
+    train_here(monkeypatch)
     return Workspace(STUDY)
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 import torch
+from projects import train_here
 from torch import Tensor, nn
 
 from benchmark import registry
 from benchmark.files import read_json
 from benchmark.params import Protocol
 from benchmark.schema import Schema
-from benchmark.training import run as run_module
 from benchmark.training.backbones import blueprint
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
 from benchmark.training.losses import click_cvr_loss
@@ -46,17 +45,6 @@ class Probe(Method):
 
     def loss(self, funnel: Funnel) -> Tensor:
         return click_cvr_loss(self(funnel.features), funnel)
-
-
-@pytest.fixture
-def sequential(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train in this process, where starting workers would cost more than it saves."""
-
-    @contextmanager
-    def no_pool(_: Protocol) -> Iterator[None]:
-        yield None
-
-    monkeypatch.setattr(run_module, "workers", no_pool)
 
 
 def probe(ready: Path, protocol: Protocol) -> tuple[Probe, Data]:
@@ -99,11 +87,7 @@ def test_workers_do_not_change_the_numbers(
     small = protocol.model_copy(update={"tuning": tuning, "max_epochs": 1, "seeds": (0,)})
     run(ready, METHOD, small, tmp_path / "pool")
 
-    @contextmanager
-    def no_pool(_: Protocol) -> Iterator[None]:
-        yield None
-
-    monkeypatch.setattr(run_module, "workers", no_pool)
+    train_here(monkeypatch)
     run(ready, METHOD, small, tmp_path / "alone")
     assert records(tmp_path / "pool") == records(tmp_path / "alone")
 
