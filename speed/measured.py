@@ -1,14 +1,18 @@
-"""Preprocessing in a process of its own, so that its peak memory is its own."""
+"""Preprocessing in a process of its own, so that its peak memory is its own; pandas beside it."""
 
 from __future__ import annotations
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -39,6 +43,51 @@ def preprocessed(dataset: str, raw: Path, ready: Path) -> Cost:
     text = sum(path.stat().st_size for path in raw.rglob("*") if path.is_file())
     processor, peak = json.loads(answer)
     return Cost(seconds, processor, text, peak)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A raw layout: what writes so many rows of train into a folder, and pandas' way with them.
+
+    ``check`` compares a ready split with what pandas made of it.
+    """
+
+    dataset: str
+    write: Callable[[Path, int], None]
+    in_pandas: Callable[[Path], dict[str, Any]]
+    check: Callable[[Path, Any], None]
+
+    def measure(self, largest: int, compared: int, parent: Path | None) -> None:
+        """Print what pandas takes for the rows compared, and what sizes up to the largest take."""
+        with tempfile.TemporaryDirectory(dir=parent) as name:
+            folder = Path(name)
+            self._compare(folder, compared)
+            for part in (8, 4, 2, 1):
+                raw = self._raw(folder, largest // part)
+                cost = preprocessed(self.dataset, raw, folder / "ready")
+                print(f"{largest // part:>11,} rows {cost}", flush=True)
+                shutil.rmtree(raw)
+
+    def _compare(self, folder: Path, rows: int) -> None:
+        raw = self._raw(folder, rows)
+        cost = preprocessed(self.dataset, raw, folder / "ready")
+        wall, processor = time.perf_counter(), time.process_time()
+        found = self.in_pandas(raw)
+        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+        for split, frame in found.items():
+            self.check(folder / "ready" / f"{split}.parquet", frame)
+        print(f"{rows:>11,} rows {cost}")
+        times = (
+            f"{wall / cost.seconds:.1f} times as long, {processor / cost.processor:.1f} of cores"
+        )
+        print(f"{rows:>11,} rows {wall:16.1f} s {processor:6.1f} s of cores in pandas: {times}")
+        shutil.rmtree(raw)
+
+    def _raw(self, folder: Path, rows: int) -> Path:
+        raw = folder / "raw"
+        raw.mkdir()
+        self.write(raw, rows)
+        return raw
 
 
 def _main(dataset: str, raw: str, ready: str) -> None:

@@ -13,15 +13,12 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
-import shutil
-import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import polars as pl
-from measured import preprocessed
+from measured import Layout
 from numpy.random import Generator
 from numpy.typing import NDArray
 
@@ -174,31 +171,19 @@ def _encoded(rows: pd.DataFrame, vocabularies: dict[str, pd.Series]) -> pd.DataF
     return frame.reset_index(drop=True)
 
 
-def compare(folder: Path) -> None:
-    """Print how much longer pandas takes, after a look at whether it gives the same."""
-    raw = _raw(folder, PANDAS_ROWS)
-    cost = preprocessed("aliccp", raw, folder / "ready")
-    wall, processor = time.perf_counter(), time.process_time()
-    found = in_pandas(raw)
-    wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    for split, frame in found.items():
-        names = [str(name) for name in frame]
-        ours = pl.read_parquet(folder / "ready" / f"{split}.parquet", columns=names)
-        columns = {name: pl.Series(frame[name].to_numpy(), nan_to_null=True) for name in names}
-        theirs = pl.DataFrame(columns, schema_overrides=ours.schema)
-        assert ours.equals(theirs)
-    print(f"{PANDAS_ROWS:>11,} rows {cost}")
-    times = f"{wall / cost.seconds:.1f} times as long, {processor / cost.processor:.1f} of cores"
-    print(f"{PANDAS_ROWS:>11,} rows {wall:16.1f} s {processor:6.1f} s of cores in pandas: {times}")
-    shutil.rmtree(raw)
+def check(split: Path, frame: pd.DataFrame) -> None:
+    """Assert that a ready split is what pandas made."""
+    names = [str(name) for name in frame]
+    ours = pl.read_parquet(split, columns=names)
+    columns = {name: pl.Series(frame[name].to_numpy(), nan_to_null=True) for name in names}
+    theirs = pl.DataFrame(columns, schema_overrides=ours.schema)
+    assert ours.equals(theirs)
 
 
-def _raw(folder: Path, rows: int) -> Path:
-    raw = folder / "raw"
-    raw.mkdir()
+def write(raw: Path, rows: int) -> None:
+    """Write so many rows of train, and a part as many of test."""
     generate(raw, "train", rows, seed=1)
     generate(raw, "test", rows // 5, seed=2)
-    return raw
 
 
 def main() -> None:
@@ -207,14 +192,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000, help="of train, at the most")
     parser.add_argument("--folder", type=Path, help="for the files, of a kilobyte per row")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        folder = Path(name)
-        compare(folder)
-        for part in (8, 4, 2, 1):
-            rows = options.rows // part
-            raw = _raw(folder, rows)
-            print(f"{rows:>11,} rows {preprocessed('aliccp', raw, folder / 'ready')}", flush=True)
-            shutil.rmtree(raw)
+    layout = Layout("aliccp", write, in_pandas, check)
+    layout.measure(options.rows, PANDAS_ROWS, options.folder)
 
 
 if __name__ == "__main__":

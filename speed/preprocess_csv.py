@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import shutil
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
-from measured import preprocessed
+from measured import Layout
 from numpy.random import Generator
 
 PANDAS_ROWS = 500_000
@@ -109,31 +106,19 @@ def _encoded(
     )
 
 
-def compare(folder: Path) -> None:
-    """Print how much longer pandas takes, after a look at whether it gives the same."""
-    raw = _raw(folder, PANDAS_ROWS)
-    cost = preprocessed("aliexpress", raw, folder / "ready")
-    wall, processor = time.perf_counter(), time.process_time()
-    found = in_pandas(raw)
-    wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    for split, frame in found.items():
-        ours = pl.read_parquet(folder / "ready" / f"{split}.parquet")
-        for name in frame:
-            theirs = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
-            own = ours[str(name)].cast(pl.Float64).fill_null(np.nan).to_numpy()
-            np.testing.assert_allclose(own, theirs, rtol=1e-5, atol=1e-6)
-    print(f"{PANDAS_ROWS:>11,} rows {cost}")
-    times = f"{wall / cost.seconds:.1f} times as long, {processor / cost.processor:.1f} of cores"
-    print(f"{PANDAS_ROWS:>11,} rows {wall:16.1f} s {processor:6.1f} s of cores in pandas: {times}")
-    shutil.rmtree(raw)
+def check(split: Path, frame: pd.DataFrame) -> None:
+    """Assert that a ready split is what pandas made."""
+    ours = pl.read_parquet(split)
+    for name in frame:
+        theirs = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        own = ours[str(name)].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        np.testing.assert_allclose(own, theirs, rtol=1e-5, atol=1e-6)
 
 
-def _raw(folder: Path, rows: int) -> Path:
-    raw = folder / "raw"
-    raw.mkdir()
+def write(raw: Path, rows: int) -> None:
+    """Write so many rows of train, and a part as many of test."""
     generate(raw, "train", rows, seed=1)
     generate(raw, "test", rows // 3, seed=2)
-    return raw
 
 
 def main() -> None:
@@ -142,15 +127,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=4_000_000, help="of train, at the most")
     parser.add_argument("--folder", type=Path, help="for the files, of half a kilobyte per row")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        folder = Path(name)
-        compare(folder)
-        for part in (8, 4, 2, 1):
-            rows = options.rows // part
-            raw = _raw(folder, rows)
-            cost = preprocessed("aliexpress", raw, folder / "ready")
-            print(f"{rows:>11,} rows {cost}", flush=True)
-            shutil.rmtree(raw)
+    layout = Layout("aliexpress", write, in_pandas, check)
+    layout.measure(options.rows, PANDAS_ROWS, options.folder)
 
 
 if __name__ == "__main__":
