@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmark.data.dataset import Dataset
+    from benchmark.studies import Workspace
 
 MANUAL, RECBOLE = Path("data/manual"), Path("data/recbole")
 PINS = Path("datasets/pins.json")
@@ -16,15 +21,12 @@ STUDY = "a folder in studies/, whose params, data and results are used instead o
 
 def download(dataset: str, study: str | None = None) -> None:
     """Fetch or take the raw files of one dataset."""
-    from benchmark import registry
-    from benchmark.data.dataset import Dataset
     from benchmark.data.download import fetch
     from benchmark.data.raw import origins
     from benchmark.studies import Workspace
 
     place = Workspace(study)
-    options = place.params.options.get(dataset, {})
-    chosen = registry.load("datasets", dataset, Dataset)(**options)
+    chosen = _adapter(dataset, place)
     raw = place.raw / dataset
     fetch(dataset, chosen.sources, raw, MANUAL / (chosen.base or dataset), PINS)
     if found := origins(raw):
@@ -33,17 +35,21 @@ def download(dataset: str, study: str | None = None) -> None:
 
 def preprocess(dataset: str, study: str | None = None) -> None:
     """Write the ready splits of one dataset."""
-    from benchmark import registry
     from benchmark.data import download
-    from benchmark.data.dataset import Dataset
     from benchmark.data.preprocess import preprocess as make_ready
     from benchmark.studies import Workspace
 
     place = Workspace(study)
-    options = place.params.options.get(dataset, {})
-    chosen = registry.load("datasets", dataset, Dataset)(**options)
+    chosen = _adapter(dataset, place)
     raw = place.raw / dataset
     make_ready(chosen, dataset, raw, place.ready / dataset, verified=download.is_verified(raw))
+
+
+def _adapter(dataset: str, place: Workspace) -> Dataset:
+    from benchmark import registry
+    from benchmark.data.dataset import Dataset
+
+    return registry.load("datasets", dataset, Dataset)(**place.params.options.get(dataset, {}))
 
 
 def run(dataset: str, method: str, study: str | None = None) -> None:
