@@ -21,8 +21,8 @@ STUDY = "a folder in studies/, whose params, data and results are used instead o
 
 def download(dataset: str, study: str | None = None) -> None:
     """Fetch or take the raw files of one dataset."""
-    from benchmark.data.download import fetch
-    from benchmark.data.raw import origins
+    from benchmark.data.fetching.download import fetch
+    from benchmark.data.fetching.raw import origins
     from benchmark.studies import Workspace
 
     place = Workspace(study)
@@ -35,7 +35,7 @@ def download(dataset: str, study: str | None = None) -> None:
 
 def preprocess(dataset: str, study: str | None = None) -> None:
     """Write the ready splits of one dataset."""
-    from benchmark.data import download
+    from benchmark.data.fetching import download
     from benchmark.data.preprocess import preprocess as make_ready
     from benchmark.studies import Workspace
 
@@ -126,8 +126,8 @@ def orderings(study: str | None = None) -> None:
 def reproduction(study: str | None = None) -> None:
     """Put a study's runs beside the values that a paper published."""
     from benchmark.reporting.records import read
-    from benchmark.reporting.reproduction import Published
-    from benchmark.reporting.reproduction_text import write
+    from benchmark.reporting.reproduction.comparison import Published
+    from benchmark.reporting.reproduction.text import write
     from benchmark.studies import Workspace
 
     place = Workspace(study)
@@ -157,7 +157,7 @@ def show(study: str | None = None) -> None:
 
 def worlds(study: str | None = None) -> None:
     """Write the ready splits of every world of a study's sweep."""
-    from benchmark.data.worlds import write
+    from benchmark.data.simulation.worlds import write
     from benchmark.studies import Workspace
 
     place = Workspace(study)
@@ -186,7 +186,7 @@ def sweep(method: str, study: str | None = None) -> None:
 def candidates(method: str, study: str | None = None) -> None:
     """Train one method's candidates for a study of selection criteria."""
     from benchmark.studies import Workspace
-    from benchmark.training.candidates import train_all
+    from benchmark.training.selection.candidates import train_all
 
     place = Workspace(study)
     draws = {
@@ -200,9 +200,9 @@ def candidates(method: str, study: str | None = None) -> None:
 def regret(study: str | None = None) -> None:
     """Compare the selection criteria of a study by the regret of what they choose."""
     from benchmark.files import write_text
-    from benchmark.reporting.regret import outcomes, read, summary, table
-    from benchmark.reporting.regret_plots import draw
-    from benchmark.reporting.regret_report import conditions, markdown
+    from benchmark.reporting.regret.measure import outcomes, read, summary, table
+    from benchmark.reporting.regret.plots import draw
+    from benchmark.reporting.regret.report import conditions, markdown
     from benchmark.studies import Workspace
 
     place = Workspace(study)
@@ -219,9 +219,9 @@ def regret(study: str | None = None) -> None:
 
 def sweep_report(study: str | None = None) -> None:
     """Write which method is best in which world of a sweep, with pictures."""
-    from benchmark.reporting.sweep import read
-    from benchmark.reporting.sweep_page import write
-    from benchmark.reporting.sweep_plots import draw
+    from benchmark.reporting.sweep.comparison import read
+    from benchmark.reporting.sweep.page import write
+    from benchmark.reporting.sweep.plots import draw
     from benchmark.studies import Workspace
 
     place = Workspace(study)

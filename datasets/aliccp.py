@@ -8,10 +8,10 @@ from pathlib import Path
 import polars as pl
 
 from benchmark.data.dataset import DataError, Dataset, Source
-from benchmark.data.layouts import Rule
+from benchmark.data.fetching.raw import find
 from benchmark.data.partitions import stored
-from benchmark.data.raw import find
-from benchmark.data.readers import scan_table
+from benchmark.data.reading.layouts import Rule
+from benchmark.data.reading.readers import scan_table
 from benchmark.data.split import split_by_hash
 
 PAGE = "https://tianchi.aliyun.com/dataset/408"

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from benchmark.data import rated
 from benchmark.data.dataset import DataError, Dataset, Source
+from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, one_of
-from benchmark.data.raw import find
+from benchmark.data.reading import rated
 
 FEATURES = one_of({"all": "ids and attributes", "ids": "ids alone"})
 

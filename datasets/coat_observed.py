@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.derived import Derived
-from benchmark.data.logging_policy import OPTIONS, RULES, LoggingPolicy
 from benchmark.data.options import check
+from benchmark.data.simulation.derived import Derived
+from benchmark.data.simulation.logging_policy import OPTIONS, RULES, LoggingPolicy
 from benchmark.data.split import split_by_hash
 
 SHARES = {"train": 0.6, "valid": 0.1, "test": 0.3}

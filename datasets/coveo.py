@@ -8,14 +8,14 @@ from tempfile import mkdtemp
 import numpy as np
 import polars as pl
 
-from benchmark.data.attribution import split_by_time
 from benchmark.data.dataset import Dataset, Source
-from benchmark.data.keys import unique
-from benchmark.data.layouts import Types
+from benchmark.data.fetching.raw import find
 from benchmark.data.partitions import by_hash
-from benchmark.data.past import Past
-from benchmark.data.raw import find
-from benchmark.data.readers import scan_table
+from benchmark.data.reading.attribution import split_by_time
+from benchmark.data.reading.keys import unique
+from benchmark.data.reading.layouts import Types
+from benchmark.data.reading.past import Past
+from benchmark.data.reading.readers import scan_table
 
 SESSION, TIME = pl.col("session_id_hash"), pl.col("server_timestamp_epoch_ms")
 SEARCHES: Types = {

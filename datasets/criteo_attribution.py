@@ -7,12 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.attribution import split_by_time
-from benchmark.data.clicked import with_clicked_before
 from benchmark.data.dataset import Dataset, Source
+from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, integer, number, optional
-from benchmark.data.raw import find
-from benchmark.data.readers import scan_table
+from benchmark.data.reading.attribution import split_by_time
+from benchmark.data.reading.clicked import with_clicked_before
+from benchmark.data.reading.readers import scan_table
 
 HOME = "https://huggingface.co/datasets/criteo/criteo-attribution-dataset"
 FILE = "criteo_attribution_dataset.tsv.gz"

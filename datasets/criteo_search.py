@@ -7,12 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.attribution import split_by_time
-from benchmark.data.clicked import with_clicked_before
 from benchmark.data.dataset import Dataset, Source
+from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, integer
-from benchmark.data.raw import find
-from benchmark.data.readers import scan_table
+from benchmark.data.reading.attribution import split_by_time
+from benchmark.data.reading.clicked import with_clicked_before
+from benchmark.data.reading.readers import scan_table
 
 PAGE = "https://ailab.criteo.com/criteo-sponsored-search-conversion-log-dataset/"
 DAY = 86_400

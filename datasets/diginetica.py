@@ -9,12 +9,12 @@ from types import MappingProxyType
 import numpy as np
 import polars as pl
 
-from benchmark.data.attribution import split_at
 from benchmark.data.dataset import Dataset, Source
-from benchmark.data.keys import unique
-from benchmark.data.past import Past
-from benchmark.data.raw import find
-from benchmark.data.readers import scan_table
+from benchmark.data.fetching.raw import find
+from benchmark.data.reading.attribution import split_at
+from benchmark.data.reading.keys import unique
+from benchmark.data.reading.past import Past
+from benchmark.data.reading.readers import scan_table
 
 Types = Mapping[str, type[pl.DataType]]
 DATE = pl.col("eventdate").str.to_date("%Y-%m-%d", strict=False)

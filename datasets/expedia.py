@@ -7,11 +7,11 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.attribution import split_by_time
 from benchmark.data.dataset import DataError, Dataset, Source
+from benchmark.data.fetching.raw import find
 from benchmark.data.options import Rule, check
-from benchmark.data.raw import find
-from benchmark.data.readers import scan_table
+from benchmark.data.reading.attribution import split_by_time
+from benchmark.data.reading.readers import scan_table
 
 COMPETITORS = tuple(f"comp{i}_{what}" for i in range(1, 9) for what in ("rate", "inv"))
 SEARCH = (

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmark.data.archive import folder_of
 from benchmark.data.dataset import DataError, Dataset, Source
+from benchmark.data.fetching.archive import folder_of
 from benchmark.data.partitions import first_of_each, in_slices, stored
 from benchmark.data.split import split_by_hash
 

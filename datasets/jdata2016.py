@@ -11,13 +11,13 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.attribution import split_at
 from benchmark.data.dataset import DataError, Source
-from benchmark.data.event_log import EVENT_OPTIONS, EventLog
-from benchmark.data.keys import unique
+from benchmark.data.fetching.raw import find
 from benchmark.data.options import Rule, check
-from benchmark.data.raw import find
-from benchmark.data.readers import scan_table
+from benchmark.data.reading.attribution import split_at
+from benchmark.data.reading.event_log import EVENT_OPTIONS, EventLog
+from benchmark.data.reading.keys import unique
+from benchmark.data.reading.readers import scan_table
 
 NUMBER = re.compile(r"\d+(\.0)?")
 PAGE = "https://jdata.jd.com"

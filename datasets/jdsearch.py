@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 
 from benchmark.data.dataset import Dataset, Source
-from benchmark.data.keys import unique
-from benchmark.data.raw import find
-from benchmark.data.readers import scan_table
+from benchmark.data.fetching.raw import find
+from benchmark.data.reading.keys import unique
+from benchmark.data.reading.readers import scan_table
 from benchmark.data.split import split_by_hash
 
 PAGE = "https://github.com/rucliujn/JDsearch"

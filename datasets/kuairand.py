@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 
 from benchmark.data.dataset import DataError, Dataset, Source
-from benchmark.data.history import clicked_before
+from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, integer, one_of
-from benchmark.data.raw import find
+from benchmark.data.reading.history import clicked_before
 
 USER = (
     "user_active_degree", "is_live_streamer", "is_video_author", "follow_user_num_range",

@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 
 from benchmark.data.dataset import DataError, Dataset, Source
-from benchmark.data.logging_policy import OPTIONS, RULES, LoggingPolicy
+from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, number
-from benchmark.data.raw import find
+from benchmark.data.simulation.logging_policy import OPTIONS, RULES, LoggingPolicy
 from benchmark.data.split import split_by_hash
 
 USER = (

@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 
 from benchmark.data.dataset import DataError, Source
-from benchmark.data.event_log import EVENT_OPTIONS, EventLog
+from benchmark.data.fetching.raw import find
 from benchmark.data.options import Rule, check
-from benchmark.data.raw import find
+from benchmark.data.reading.event_log import EVENT_OPTIONS, EventLog
 
 PAGE = "https://huggingface.co/datasets/mercari-us/merrec"
 MONTHS = tuple(f"2023{month:02}01" for month in range(5, 11))

@@ -11,9 +11,9 @@ import polars as pl
 from numpy.random import Generator
 
 from benchmark.data.dataset import Dataset
-from benchmark.data.history import clicked_before
 from benchmark.data.options import check, integer, number, one_of, optional
-from benchmark.data.simulate import (
+from benchmark.data.reading.history import clicked_before
+from benchmark.data.simulation.pieces import (
     Array,
     Columns,
     Lift,

@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 
 from benchmark.data.dataset import Source
-from benchmark.data.event_log import EVENT_OPTIONS, EventLog, given
-from benchmark.data.layouts import Types
-from benchmark.data.raw import find
-from benchmark.data.readers import scan_json_lines
+from benchmark.data.fetching.raw import find
+from benchmark.data.reading.event_log import EVENT_OPTIONS, EventLog, given
+from benchmark.data.reading.layouts import Types
+from benchmark.data.reading.readers import scan_json_lines
 
 KINDS = ("clicks", "carts", "orders")
 EVENT = pl.Struct({"aid": pl.Int64, "ts": pl.Int64, "type": pl.String})

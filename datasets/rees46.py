@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 
 from benchmark.data.dataset import Source
-from benchmark.data.event_log import EVENT_OPTIONS, EventLog, given
+from benchmark.data.fetching.raw import find
 from benchmark.data.options import Rule, check, one_of
-from benchmark.data.raw import find
-from benchmark.data.readers import scan_table
+from benchmark.data.reading.event_log import EVENT_OPTIONS, EventLog, given
+from benchmark.data.reading.readers import scan_table
 
 DATA = "https://data.rees46.com/datasets"
 PAGES = {

@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 
 from benchmark.data.dataset import Source
-from benchmark.data.event_log import EventLog, given
-from benchmark.data.raw import find
-from benchmark.data.readers import scan_table
+from benchmark.data.fetching.raw import find
+from benchmark.data.reading.event_log import EventLog, given
+from benchmark.data.reading.readers import scan_table
 
 EVENTS = {
     "timestamp": pl.Int64, "visitorid": pl.Int64, "event": pl.String, "itemid": pl.Int64,

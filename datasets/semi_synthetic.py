@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmark.data.derived import Derived, sampled
 from benchmark.data.options import Rule, check, integer, number, one_of
-from benchmark.data.simulate import Columns, Lift, funnel, standardised
-from benchmark.data.teacher import TEACHERS, Inputs, cross_fitted
+from benchmark.data.simulation.derived import Derived, sampled
+from benchmark.data.simulation.pieces import Columns, Lift, funnel, standardised
+from benchmark.data.simulation.teacher import TEACHERS, Inputs, cross_fitted
 
 RULES = {
     "base": Rule("the name of a dataset", lambda value: isinstance(value, str)),

@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 
 from benchmark.data.dataset import Source
-from benchmark.data.event_log import EVENT_OPTIONS, SECOND, EventLog, given
+from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, one_of
-from benchmark.data.raw import find
-from benchmark.data.readers import scan_table
+from benchmark.data.reading.event_log import EVENT_OPTIONS, SECOND, EventLog, given
+from benchmark.data.reading.readers import scan_table
 
 COLUMNS = {
     "who": pl.Int64, "item": pl.Int64, "category": pl.Int64, "behaviour": pl.String,

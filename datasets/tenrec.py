@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 
 from benchmark.data.dataset import Dataset, Source
+from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, one_of
-from benchmark.data.raw import find
-from benchmark.data.readers import scan_table
+from benchmark.data.reading.readers import scan_table
 from benchmark.data.split import split_by_hash
 
 PAGE = "https://static.qblv.qq.com/qblv/h5/algo-frontend/tenrec_dataset.html"

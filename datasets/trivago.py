@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmark.data.attribution import split_at
 from benchmark.data.dataset import Dataset, Source
-from benchmark.data.keys import unique
-from benchmark.data.past import Past
-from benchmark.data.raw import find
-from benchmark.data.readers import scan_table
+from benchmark.data.fetching.raw import find
+from benchmark.data.reading.attribution import split_at
+from benchmark.data.reading.keys import unique
+from benchmark.data.reading.past import Past
+from benchmark.data.reading.readers import scan_table
 
 CLICK_OUT = "clickout item"
 ON_ITEM = tuple(f"interaction item {part}" for part in ("image", "info", "rating", "deals"))

@@ -7,10 +7,10 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data import rated
 from benchmark.data.dataset import DataError, Dataset, Source
+from benchmark.data.fetching.raw import find
 from benchmark.data.options import check
-from benchmark.data.raw import find
+from benchmark.data.reading import rated
 
 FILES = {
     "chosen": "ydata-ymusic-rating-study-v1_0-train.txt",

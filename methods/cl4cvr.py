@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn.functional import dropout
 
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.contrastive import contrastive_loss, same_ids
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import ctcvr_loss, ctr_loss
 from benchmark.training.method import Method
+from benchmark.training.parts.contrastive import contrastive_loss, same_ids
+from benchmark.training.parts.losses import ctcvr_loss, ctr_loss
 
 CONTRASTED = 256  # rows of a batch, whose order is random
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from benchmark.training.blueprint import Blueprint
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import click_cvr_loss, over_clicks
 from benchmark.training.method import Method
+from benchmark.training.parts.losses import click_cvr_loss, over_clicks
 
 
 class CVIB(Method):

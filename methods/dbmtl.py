@@ -8,8 +8,8 @@ from torch import Tensor
 
 from benchmark.training.blueprint import Blueprint, mlp
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import click_cvr_loss, ctr_loss
 from benchmark.training.method import Method
+from benchmark.training.parts.losses import click_cvr_loss, ctr_loss
 
 
 class DBMTL(Method):

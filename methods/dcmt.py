@@ -5,10 +5,10 @@ from __future__ import annotations
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
-from benchmark.training import losses
 from benchmark.training.blueprint import Blueprint
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
 from benchmark.training.method import Method
+from benchmark.training.parts import losses
 
 
 class DCMT(Method):

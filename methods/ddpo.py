@@ -7,9 +7,9 @@ from torch import Tensor
 
 from benchmark.training.blueprint import Blueprint
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import click_weights, ctcvr_loss, ctr_loss, no_click_weights
 from benchmark.training.method import Method
-from benchmark.training.weights import self_normalised
+from benchmark.training.parts.losses import click_weights, ctcvr_loss, ctr_loss, no_click_weights
+from benchmark.training.parts.weights import self_normalised
 
 
 class DDPO(Method):

@@ -8,9 +8,9 @@ from torch.nn.functional import softplus
 
 from benchmark.training.arrivals import Schedule, at_the_end
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.delayed_feedback import DelayedFeedback, times
 from benchmark.training.funnel import Funnel, Probability
-from benchmark.training.losses import over_clicks
+from benchmark.training.parts.delays import DelayedFeedback, times
+from benchmark.training.parts.losses import over_clicks
 
 
 class DFM(DelayedFeedback):

@@ -8,10 +8,10 @@ from optuna.distributions import FloatDistribution
 from torch import Tensor
 
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.doubly_robust import DoublyRobust, balancing_weights
 from benchmark.training.funnel import Funnel
-from benchmark.training.losses import ctcvr_loss, ctr_loss
 from benchmark.training.method import Update
+from benchmark.training.parts.doubly_robust import DoublyRobust, balancing_weights
+from benchmark.training.parts.losses import ctcvr_loss, ctr_loss
 
 
 class DRV2(DoublyRobust):

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from benchmark.training.arrivals import Schedule, at_the_end, revising
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.delayed_feedback import DelayedFeedback, Heads, mean_over, settled, times
 from benchmark.training.funnel import Funnel, Probability
 from benchmark.training.method import Phase, Update
+from benchmark.training.parts.delays import DelayedFeedback, Heads, mean_over, settled, times
 
 
 class ESDFM(DelayedFeedback):

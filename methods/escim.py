@@ -7,9 +7,9 @@ from torch import Tensor
 
 from benchmark.training.blueprint import Blueprint
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.latent import LatentPrior
-from benchmark.training.losses import ctcvr_loss, ctr_loss, ips_loss
 from benchmark.training.method import Method, Phase
+from benchmark.training.parts.latent import LatentPrior
+from benchmark.training.parts.losses import ctcvr_loss, ctr_loss, ips_loss
 
 
 class ESCIM(Method):

@@ -8,8 +8,8 @@ from torch.nn.functional import softplus
 
 from benchmark.training.blueprint import Blueprint
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import ctcvr_loss, ctr_loss, dr_loss, imputation_loss
 from benchmark.training.method import Method
+from benchmark.training.parts.losses import ctcvr_loss, ctr_loss, dr_loss, imputation_loss
 
 
 class ESCM2DR(Method):

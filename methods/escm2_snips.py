@@ -7,9 +7,9 @@ from torch import Tensor
 
 from benchmark.training.blueprint import Blueprint
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import ctcvr_loss, ctr_loss
 from benchmark.training.method import Method
-from benchmark.training.weights import snips_loss
+from benchmark.training.parts.losses import ctcvr_loss, ctr_loss
+from benchmark.training.parts.weights import snips_loss
 
 
 class ESCM2SNIPS(Method):

@@ -6,11 +6,11 @@ from optuna.distributions import FloatDistribution
 from torch import Tensor
 
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.distillation import ConditionedTeacher, InformationTransfer
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import ctcvr_loss, ctr_loss, ips_loss
 from benchmark.training.method import Method
-from benchmark.training.weights import unclicked_loss
+from benchmark.training.parts.distillation import ConditionedTeacher, InformationTransfer
+from benchmark.training.parts.losses import ctcvr_loss, ctr_loss, ips_loss
+from benchmark.training.parts.weights import unclicked_loss
 
 
 class EVI(Method):

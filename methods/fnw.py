@@ -7,8 +7,8 @@ from functools import partial
 from torch import Tensor
 
 from benchmark.training.arrivals import Schedule, revising
-from benchmark.training.delayed_feedback import DelayedFeedback
 from benchmark.training.funnel import Funnel, Probability
+from benchmark.training.parts.delays import DelayedFeedback
 
 
 class FNW(DelayedFeedback):

@@ -6,11 +6,11 @@ import torch
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
-from benchmark.training.behaviour_graph import BehaviourGraph
 from benchmark.training.blueprint import Blueprint
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import ctr_loss, ips_loss, over_clicks
 from benchmark.training.method import Method
+from benchmark.training.parts.behaviour_graph import BehaviourGraph
+from benchmark.training.parts.losses import ctr_loss, ips_loss, over_clicks
 
 
 class GMCM(Method):

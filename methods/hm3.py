@@ -7,8 +7,8 @@ from torch import Tensor
 
 from benchmark.training.blueprint import Blueprint
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import ctcvr_loss, ctr_loss, path_loss
 from benchmark.training.method import Method
+from benchmark.training.parts.losses import ctcvr_loss, ctr_loss, path_loss
 
 
 class HM3(Method):

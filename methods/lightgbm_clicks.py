@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from benchmark.training.blueprint import Blueprint
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import click_cvr_loss
 from benchmark.training.method import Method
-from benchmark.training.trees import BoostedTrees
+from benchmark.training.parts.losses import click_cvr_loss
+from benchmark.training.parts.trees import BoostedTrees
 
 
 class LightGBMClicks(Method):

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from benchmark.training.blueprint import Blueprint
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import ctr_loss, ips_loss
 from benchmark.training.method import Method
+from benchmark.training.parts.losses import ctr_loss, ips_loss
 
 
 class MultiIPW(Method):

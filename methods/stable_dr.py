@@ -8,11 +8,11 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor
 
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.doubly_robust import DoublyRobust, learned_click_weights
 from benchmark.training.funnel import Funnel, Prediction
-from benchmark.training.losses import ctr_loss
 from benchmark.training.method import Update
-from benchmark.training.weights import snips_loss
+from benchmark.training.parts.doubly_robust import DoublyRobust, learned_click_weights
+from benchmark.training.parts.losses import ctr_loss
+from benchmark.training.parts.weights import snips_loss
 
 
 class StableDR(DoublyRobust):

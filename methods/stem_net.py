@@ -7,10 +7,10 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor, nn
 
 from benchmark.training.blueprint import Blueprint, ParallelLinear
-from benchmark.training.experts import GroupedExperts
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import click_cvr_loss, ctr_loss
 from benchmark.training.method import Method
+from benchmark.training.parts.experts import GroupedExperts
+from benchmark.training.parts.losses import click_cvr_loss, ctr_loss
 
 
 class STEMNet(Method):

@@ -8,7 +8,7 @@ from optuna.distributions import FloatDistribution
 
 from benchmark.training.arrivals import Schedule, waiting
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.delayed_feedback import DelayedFeedback
+from benchmark.training.parts.delays import DelayedFeedback
 
 
 class StreamVanilla(DelayedFeedback):

@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from benchmark.training.doubly_robust import DoublyRobust, doubly_robust_risk
 from benchmark.training.funnel import Funnel, Prediction
-from benchmark.training.losses import cvr_errors
+from benchmark.training.parts.doubly_robust import DoublyRobust, doubly_robust_risk
+from benchmark.training.parts.losses import cvr_errors
 
 
 class TDR(DoublyRobust):

@@ -8,10 +8,10 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor
 
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.distillation import AdversarialTeacher, DoubtingTowers, trusting
 from benchmark.training.funnel import Features, Funnel, Prediction
-from benchmark.training.losses import click_cvr_loss, ctr_loss, over_clicks
 from benchmark.training.method import Method, Phase
+from benchmark.training.parts.distillation import AdversarialTeacher, DoubtingTowers, trusting
+from benchmark.training.parts.losses import click_cvr_loss, ctr_loss, over_clicks
 
 
 class UKD(Method):

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from benchmark.data import download
 from benchmark.data.dataset import Source
+from benchmark.data.fetching import download
 
 BODY = bytes(range(256)) * 2048  # a multiple of 8 pieces, so that drops lose nothing
 SHA = hashlib.sha256(BODY).hexdigest()

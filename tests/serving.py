@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from servers import Server
 
-from benchmark.data import http
+from benchmark.data.fetching import http
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from torch.nn.functional import binary_cross_entropy
 from worlds import batch, blueprint, schema
 
 from benchmark import registry
-from benchmark.training.behaviour_graph import BehaviourGraph
-from benchmark.training.experts import Extraction, GroupedExperts
-from benchmark.training.losses import click_cvr_loss, ctr_loss, ips_loss
 from benchmark.training.method import Method
+from benchmark.training.parts.behaviour_graph import BehaviourGraph
+from benchmark.training.parts.experts import Extraction, GroupedExperts
+from benchmark.training.parts.losses import click_cvr_loss, ctr_loss, ips_loss
 
 FUNNEL = batch(schema(), 100)
 ARCHITECTURES = (

@@ -13,9 +13,9 @@ from pathlib import Path
 import py7zr
 import pytest
 
-from benchmark.data import archive
-from benchmark.data.archive import unpack
 from benchmark.data.dataset import DataError
+from benchmark.data.fetching import archive
+from benchmark.data.fetching.archive import unpack
 
 
 def zipped(members: dict[str, bytes]) -> bytes:

@@ -20,9 +20,9 @@ from benchmark.data.preprocess import preprocess
 from benchmark.params import BackboneParams, Protocol
 from benchmark.schema import Schema
 from benchmark.training.backbones import blueprint
+from benchmark.training.backbones.recbole import fenced
 from benchmark.training.method import Method
-from benchmark.training.metrics import evaluate_one
-from benchmark.training.recbole_backbones import fenced
+from benchmark.training.metrics.evaluation import evaluate_one
 from benchmark.training.trainer import Data, fit, predict
 
 CPU = torch.device("cpu")

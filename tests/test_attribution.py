@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 from event_logs import Event, attributed
 
-from benchmark.data.attribution import attribute, split_at, split_by_time
-from benchmark.data.past import Past
+from benchmark.data.reading.attribution import attribute, split_at, split_by_time
+from benchmark.data.reading.past import Past
 
 LABELS = ("macro", "conversion")
 TYPES = dict.fromkeys(("who", "item", "time"), pl.Int64) | {

@@ -27,8 +27,13 @@ from benchmark.training.backbones.retrieval import SimHash, TargetAttention, nea
 from benchmark.training.backbones.sfg import SFG
 from benchmark.training.blueprint import Backbone, Embeddings
 from benchmark.training.funnel import Features
-from benchmark.training.interactions import Cross, FactorisationMachine, InnerProducts, Interaction
 from benchmark.training.method import Method
+from benchmark.training.parts.interactions import (
+    Cross,
+    FactorisationMachine,
+    InnerProducts,
+    Interaction,
+)
 from benchmark.training.trainer import train_batch
 
 PLAIN, REMEMBERING = schema(), with_history(schema())

@@ -12,8 +12,8 @@ from worlds import FixedLogits, batch, blueprint, schema
 
 from benchmark import registry
 from benchmark.training.funnel import Prediction, Probability
-from benchmark.training.losses import click_cvr_loss
 from benchmark.training.method import Method
+from benchmark.training.parts.losses import click_cvr_loss
 
 FUNNEL = batch(schema(), 64)
 LOGIT = 3 * torch.randn(64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

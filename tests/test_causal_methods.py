@@ -11,10 +11,10 @@ from torch import Tensor
 from worlds import FixedLogits, batch, blueprint, schema
 
 from benchmark import registry
-from benchmark.training import losses
 from benchmark.training.funnel import Probability
 from benchmark.training.method import Method, Phase
-from benchmark.training.transport import matched_share
+from benchmark.training.parts import losses
+from benchmark.training.parts.transport import matched_share
 
 ROWS = 400
 FUNNEL = batch(schema(), ROWS)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from worlds import FixedLogits, batch, blueprint, rows_of, schema
 
-from benchmark.training import losses
-from benchmark.training.contrastive import contrastive_loss, same_ids
-from benchmark.training.distillation import (
+from benchmark.training.funnel import Prediction, Probability
+from benchmark.training.parts import losses
+from benchmark.training.parts.contrastive import contrastive_loss, same_ids
+from benchmark.training.parts.distillation import (
     AdversarialTeacher,
     DoubtingTowers,
     InformationTransfer,
@@ -22,9 +23,8 @@ from benchmark.training.distillation import (
     reverse_gradient,
     trusting,
 )
-from benchmark.training.funnel import Prediction, Probability
-from benchmark.training.latent import LatentPrior, gaussian_kl, top_share
-from benchmark.training.transport import matched_share, partial_plan
+from benchmark.training.parts.latent import LatentPrior, gaussian_kl, top_share
+from benchmark.training.parts.transport import matched_share, partial_plan
 
 ROWS = 400
 FUNNEL = batch(schema(), ROWS)

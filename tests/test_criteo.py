@@ -13,10 +13,10 @@ import pytest
 from layouts import criteo_attribution, criteo_search, tenrec
 from raw_logs import load, same
 
-from benchmark.data import clicked
-from benchmark.data.clicked import with_clicked_before
 from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
+from benchmark.data.reading import clicked
+from benchmark.data.reading.clicked import with_clicked_before
 
 DAY = 86_400
 

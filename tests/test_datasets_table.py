@@ -12,7 +12,7 @@ from benchmark import registry
 from benchmark.__main__ import main
 from benchmark.cards.listing import readable
 from benchmark.data.dataset import Dataset, Source
-from benchmark.data.download import fetch
+from benchmark.data.fetching.download import fetch
 from benchmark.data.preprocess import preprocess
 from benchmark.files import read_json, write_json
 

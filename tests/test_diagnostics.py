@@ -6,9 +6,22 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from benchmark.training.calibration import bias, ece, log_loss, mse, pcoc, reliability, tenths
-from benchmark.training.diagnostics import ctr_bias, ctr_deciles, estimation_bias, independence
-from benchmark.training.undefined import UndefinedError
+from benchmark.training.metrics.calibration import (
+    bias,
+    ece,
+    log_loss,
+    mse,
+    pcoc,
+    reliability,
+    tenths,
+)
+from benchmark.training.metrics.diagnostics import (
+    ctr_bias,
+    ctr_deciles,
+    estimation_bias,
+    independence,
+)
+from benchmark.training.metrics.undefined import UndefinedError
 
 RNG = np.random.default_rng(0)
 ROWS = 2000

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from worlds import batch, blueprint, schema, simulate
 
 from benchmark import registry
-from benchmark.training.doubly_robust import balancing_weights, doubly_robust_risk
 from benchmark.training.funnel import Features, Probability
-from benchmark.training.losses import ctcvr_loss, cvr_errors
 from benchmark.training.method import Method, Update
+from benchmark.training.parts.doubly_robust import balancing_weights, doubly_robust_risk
+from benchmark.training.parts.losses import ctcvr_loss, cvr_errors
 from benchmark.training.trainer import Updates, train_batch
 
 FROZEN = ("dr_jl", "mrdr", "dr_bias", "dr_mse", "tdr")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from servers import BODY, OTHER, PAGE, SHA, Server, fetch, lock, manifest, put
 
-from benchmark.data import http
 from benchmark.data.dataset import DataError, Source
-from benchmark.data.download import is_verified
-from benchmark.data.raw import find
+from benchmark.data.fetching import http
+from benchmark.data.fetching.download import is_verified
+from benchmark.data.fetching.raw import find
 
 pytest_plugins = ["serving"]
 

@@ -13,9 +13,9 @@ from event_logs import DAY, KEY, Event, acts, clicks, dropped, same_clicks
 from layouts import coveo, otto, taobao
 from raw_logs import Row, layout, load
 
-from benchmark.data import event_log
 from benchmark.data.dataset import DataError, kept
-from benchmark.data.event_log import EventLog
+from benchmark.data.reading import event_log
+from benchmark.data.reading.event_log import EventLog
 
 NAMES = ("retailrocket", "rees46", "taobao", "yoochoose", "otto", "tmall", "merrec")
 

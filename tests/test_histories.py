@@ -17,13 +17,13 @@ from worlds import batch, schema
 from benchmark import registry
 from benchmark.data.atomic_files import export_recbole
 from benchmark.data.dataset import DataError, Dataset
-from benchmark.data.history import clicked_before
 from benchmark.data.preprocess import preprocess
+from benchmark.data.reading.history import clicked_before
 from benchmark.params import BackboneParams
 from benchmark.schema import Schema, Stage
 from benchmark.training.backbones import blueprint
+from benchmark.training.backbones.recbole import fenced
 from benchmark.training.blueprint import Embeddings
-from benchmark.training.recbole_backbones import fenced
 from benchmark.training.table import Table
 
 CPU = torch.device("cpu")

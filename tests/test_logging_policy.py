@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from raw_logs import in_share, load
 
 from benchmark.data.dataset import DataError
-from benchmark.data.logging_policy import LoggingPolicy
 from benchmark.data.preprocess import preprocess
+from benchmark.data.simulation.logging_policy import LoggingPolicy
 from benchmark.schema import ORACLE, Schema
 
 Array = NDArray[np.float64]

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from worlds import batch, schema, simulate
 
-from benchmark.training import losses
 from benchmark.training.funnel import Funnel, Prediction, Probability
+from benchmark.training.parts import losses
 
 FLOOR = 1e-3
 

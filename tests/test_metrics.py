@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from benchmark.reporting import metric as reported
-from benchmark.training.metrics import (
+from benchmark.training.metrics.evaluation import (
     MEASURES,
     assess,
     curves,
@@ -19,8 +19,8 @@ from benchmark.training.metrics import (
     evaluate_one,
     why_undefined,
 )
-from benchmark.training.populations import Labels, Scores
-from benchmark.training.undefined import UndefinedError
+from benchmark.training.metrics.populations import Labels, Scores
+from benchmark.training.metrics.undefined import UndefinedError
 
 RNG = np.random.default_rng(0)
 ROWS = 2000

@@ -14,7 +14,7 @@ import pytest
 from benchmark import registry
 from benchmark.data.dataset import DataError, Dataset
 from benchmark.data.preprocess import preprocess
-from benchmark.data.simulate import Lift, Past, calibrated, correlated
+from benchmark.data.simulation.pieces import Lift, Past, calibrated, correlated
 from benchmark.schema import ORACLE, POST_CLICK, Schema
 
 KIND = registry.load("datasets", "oracle_funnel", Dataset)

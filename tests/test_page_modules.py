@@ -15,7 +15,7 @@ from raw_logs import load
 
 from benchmark.data.dataset import DataError, kept
 from benchmark.data.preprocess import preprocess
-from benchmark.data.readers import explained
+from benchmark.data.reading.readers import explained
 
 JDATA = load("jdata2016")
 

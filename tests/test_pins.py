@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from servers import BODY, OTHER, PAGE, SHA, Server, fetch, lock, pins, put
 
-from benchmark.data import tokens
 from benchmark.data.dataset import DataError, Source
-from benchmark.data.download import is_verified
+from benchmark.data.fetching import tokens
+from benchmark.data.fetching.download import is_verified
 
 pytest_plugins = ["serving"]
 

@@ -21,9 +21,14 @@ from benchmark.schema import Field, Schema
 from benchmark.training.backbones import blueprint
 from benchmark.training.blueprint import Backbone, Embeddings
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import click_cvr_loss
 from benchmark.training.method import Method
-from benchmark.training.pretraining import Lesson, MaskedFeatures, ReplacedFeatures, pretraining
+from benchmark.training.parts.losses import click_cvr_loss
+from benchmark.training.parts.pretraining import (
+    Lesson,
+    MaskedFeatures,
+    ReplacedFeatures,
+    pretraining,
+)
 from benchmark.training.table import Table
 from benchmark.training.trainer import Data, batches, fit, make_optimizer, train_batch
 

@@ -8,9 +8,9 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from worlds import batch, blueprint, schema, simulate
 
-from benchmark.training.doubly_robust import PropensityModel
 from benchmark.training.funnel import Features, Funnel
-from benchmark.training.metrics import ece
+from benchmark.training.metrics.evaluation import ece
+from benchmark.training.parts.doubly_robust import PropensityModel
 
 
 class Steep(nn.Module):

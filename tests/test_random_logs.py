@@ -17,7 +17,7 @@ from layouts.yahoo_r3 import write as write_songs
 from raw_logs import load, same
 
 from benchmark.data.dataset import DataError
-from benchmark.training.ranking import Lists, dcg, hits
+from benchmark.training.metrics.ranking import Lists, dcg, hits
 
 RANDOM, CELL = pl.col("policy") == "random", ["user_id", "item_id"]
 

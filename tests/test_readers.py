@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from benchmark.data.dataset import DataError
-from benchmark.data.readers import explained, scan_json_lines, scan_table
+from benchmark.data.reading.readers import explained, scan_json_lines, scan_table
 
 COLUMNS = {"item": pl.Int64, "name": pl.String, "price": pl.Float64}
 ROWS = [(1, "x", 2.5), (2, None, 0.5), (3, "y", None)]

@@ -21,11 +21,10 @@ from benchmark import registry
 from benchmark.params import BackboneParams, Protocol
 from benchmark.registry import ROOT
 from benchmark.schema import Field, Schema
-from benchmark.training import recbole_backbones
-from benchmark.training.backbones import blueprint
+from benchmark.training.backbones import blueprint, recbole
+from benchmark.training.backbones.recbole import HEADS, RecBoleBackbone, fenced
 from benchmark.training.funnel import Features
 from benchmark.training.method import Method
-from benchmark.training.recbole_backbones import HEADS, RecBoleBackbone, fenced
 from benchmark.training.trainer import Data, fit
 
 CPU = torch.device("cpu")
@@ -94,7 +93,7 @@ def stock_model(name: str) -> Any:
     torch.manual_seed(1)
     with fenced():
         config = Config(name, "fields", config_dict=settings)
-        return get_model(name)(config, recbole_backbones._Fields(SCHEMA)).eval()
+        return get_model(name)(config, recbole._Fields(SCHEMA)).eval()
 
 
 @every_model

@@ -10,9 +10,9 @@ from torch import Tensor
 from worlds import FixedLogits, batch, blueprint, rows_of, schema
 
 from benchmark import registry
-from benchmark.training import losses
 from benchmark.training.funnel import Prediction, Probability
 from benchmark.training.method import Method
+from benchmark.training.parts import losses
 
 ROWS = 400
 FUNNEL = batch(schema(), ROWS)

@@ -20,7 +20,7 @@ from benchmark.files import read_json, write_json
 from benchmark.params import Params, Protocol
 from benchmark.registry import ROOT
 from benchmark.reporting.metric import Interval
-from benchmark.reporting.regret import (
+from benchmark.reporting.regret.measure import (
     ALL,
     BOUND,
     CRITERION,
@@ -33,11 +33,11 @@ from benchmark.reporting.regret import (
     outcomes,
     summary,
 )
-from benchmark.reporting.regret_report import conclusions, markdown
-from benchmark.training.candidates import BOUNDS, TARGETS, train_all
+from benchmark.reporting.regret.report import conclusions, markdown
 from benchmark.training.method import Method
-from benchmark.training.selection import CRITERIA, ESTIMATED
-from benchmark.training.undefined import UndefinedError
+from benchmark.training.metrics.undefined import UndefinedError
+from benchmark.training.selection.candidates import BOUNDS, TARGETS, train_all
+from benchmark.training.selection.criteria import CRITERIA, ESTIMATED
 
 AUC, RISK, TRUE = "cvr_auc_clicked", "cvr_drlogloss_impressions", "cvr_logloss_oracle"
 KINDS = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
@@ -56,7 +56,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def sequential(monkeypatch: pytest.MonkeyPatch) -> None:
-    train_here(monkeypatch, "benchmark.training.candidates")
+    train_here(monkeypatch, "benchmark.training.selection.candidates")
 
 
 # --- what is recorded

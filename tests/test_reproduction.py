@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from benchmark import registry
 from benchmark.params import Protocol
 from benchmark.reporting.records import Fit, Log, Provenance, Task
-from benchmark.reporting.reproduction import Published, orders, rows
-from benchmark.reporting.reproduction_text import write
+from benchmark.reporting.reproduction.comparison import Published, orders, rows
+from benchmark.reporting.reproduction.text import write
 from benchmark.studies import Workspace
 from benchmark.training.backbones import blueprint
 from benchmark.training.method import Method

@@ -13,7 +13,7 @@ from raw_logs import layout, load, same
 
 from benchmark.data.dataset import DataError, kept
 from benchmark.data.preprocess import preprocess
-from benchmark.data.readers import explained
+from benchmark.data.reading.readers import explained
 from benchmark.files import read_json
 
 LOGS = ("expedia", "diginetica", "trivago", "jdsearch")

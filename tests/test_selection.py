@@ -21,19 +21,25 @@ from benchmark.directions import HIGHER, LOWER
 from benchmark.files import read_json
 from benchmark.params import Protocol
 from benchmark.reporting.facts import selected
-from benchmark.training import nuisances
 from benchmark.training.backbones import blueprint
-from benchmark.training.calibration import cross_entropy
 from benchmark.training.method import Method
-from benchmark.training.metrics import evaluate_one
-from benchmark.training.nuisances import with_estimates
-from benchmark.training.populations import Scores
-from benchmark.training.risks import dr_log_loss, snips_log_loss
+from benchmark.training.metrics.calibration import cross_entropy
+from benchmark.training.metrics.evaluation import evaluate_one
+from benchmark.training.metrics.populations import Scores
+from benchmark.training.metrics.risks import dr_log_loss, snips_log_loss
+from benchmark.training.metrics.undefined import UndefinedError
 from benchmark.training.run import run
-from benchmark.training.selection import CRITERIA, ESTIMATED, best, check, direction
+from benchmark.training.selection import nuisances
+from benchmark.training.selection.criteria import (
+    CRITERIA,
+    ESTIMATED,
+    best,
+    check,
+    direction,
+)
+from benchmark.training.selection.nuisances import with_estimates
 from benchmark.training.trainer import Data, fit
 from benchmark.training.tuner import defaults, sample, search_space, tune
-from benchmark.training.undefined import UndefinedError
 
 CPU = torch.device("cpu")
 HYPER = {"learning_rate": 0.01, "weight_decay": 0.0}

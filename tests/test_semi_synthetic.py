@@ -17,10 +17,10 @@ from raw_logs import load
 
 from benchmark import commands
 from benchmark.data.dataset import DataError
-from benchmark.data.derived import sampled
 from benchmark.data.preprocess import preprocess
-from benchmark.data.simulate import standardised
-from benchmark.data.teacher import TEACHERS, Inputs, cross_fitted
+from benchmark.data.simulation.derived import sampled
+from benchmark.data.simulation.pieces import standardised
+from benchmark.data.simulation.teacher import TEACHERS, Inputs, cross_fitted
 from benchmark.registry import ROOT
 from benchmark.schema import ORACLE
 

@@ -13,9 +13,9 @@ from fake_sweep import BIASED, DIVERGED, FRAIL, LATE, METHODS, PLAIN, STUDY, TWI
 
 from benchmark.__main__ import main
 from benchmark.files import read_json, write_json
-from benchmark.reporting.sweep import Comparison, alike, read
-from benchmark.reporting.sweep_lines import named, panels
-from benchmark.reporting.sweep_report import by_method, by_world, conditions, findings, left_out
+from benchmark.reporting.sweep.comparison import Comparison, alike, read
+from benchmark.reporting.sweep.lines import named, panels
+from benchmark.reporting.sweep.report import by_method, by_world, conditions, findings, left_out
 from benchmark.studies import Workspace
 
 WORLDS = ["base", "wind-0", "wind-2", "rain-0.5", "rain-3"]

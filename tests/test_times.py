@@ -15,14 +15,14 @@ from torch import Tensor
 from benchmark import registry
 from benchmark.data.dataset import DataError, Dataset
 from benchmark.data.preprocess import preprocess
-from benchmark.data.simulate import exponential_below
+from benchmark.data.simulation.pieces import exponential_below
 from benchmark.params import Protocol
 from benchmark.schema import TIMES, Schema
 from benchmark.training.arrivals import Schedule, at_the_end, settling
 from benchmark.training.backbones import blueprint
-from benchmark.training.delayed_feedback import DelayedFeedback
 from benchmark.training.funnel import Funnel
 from benchmark.training.method import Method, Phase, Update
+from benchmark.training.parts.delays import DelayedFeedback
 from benchmark.training.trainer import Data, fit
 
 KIND = registry.load("datasets", "oracle_funnel", Dataset)

@@ -19,8 +19,8 @@ from benchmark.params import Protocol
 from benchmark.schema import Schema
 from benchmark.training.backbones import blueprint
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import click_cvr_loss
 from benchmark.training.method import Method, Phase, Update
+from benchmark.training.parts.losses import click_cvr_loss
 from benchmark.training.run import run
 from benchmark.training.trainer import Data, DivergedError, batches, fit, train_batch
 

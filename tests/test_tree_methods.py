@@ -16,8 +16,8 @@ from benchmark.params import Protocol
 from benchmark.schema import Field
 from benchmark.training.funnel import Features, Funnel
 from benchmark.training.method import Method
+from benchmark.training.parts.trees import BINS, BoostedTrees
 from benchmark.training.trainer import Data, Fit, fit, predict
-from benchmark.training.trees import BINS, BoostedTrees
 from benchmark.training.tuner import defaults, search_space
 
 METHODS = {name: registry.load("methods", name, Method) for name in registry.names("methods")}

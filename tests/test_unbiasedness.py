@@ -19,8 +19,8 @@ from worlds import FixedLogits, blueprint, schema, simulate
 
 from benchmark import registry
 from benchmark.training.funnel import Features, Funnel, Prediction, Probability
-from benchmark.training.losses import ctcvr_loss
 from benchmark.training.method import Method
+from benchmark.training.parts.losses import ctcvr_loss
 
 MEAN = (math.log1p(math.exp(1.4)) - math.log1p(math.exp(-3.4))) / 4.8  # of σ(1.2x - 1)
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from worlds import batch, schema, simulate
 
-from benchmark.training import losses
 from benchmark.training.funnel import Funnel, Prediction, Probability
-from benchmark.training.losses import click_weights, cvr_errors, no_click_weights
-from benchmark.training.weights import self_normalised, snips_loss, unclicked_loss
+from benchmark.training.parts import losses
+from benchmark.training.parts.losses import click_weights, cvr_errors, no_click_weights
+from benchmark.training.parts.weights import self_normalised, snips_loss, unclicked_loss
 
 ROWS = 400
 FLOOR = 1e-3

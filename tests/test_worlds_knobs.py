@@ -18,7 +18,7 @@ from scipy.sparse.linalg import lsqr
 
 from benchmark import registry
 from benchmark.data.dataset import DataError, Dataset
-from benchmark.data.simulate import Lift, funnel
+from benchmark.data.simulation.pieces import Lift, funnel
 from benchmark.schema import ORACLE
 
 KIND = registry.load("datasets", "oracle_funnel", Dataset)

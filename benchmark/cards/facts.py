@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from benchmark.data.raw import origins
+from benchmark.data.fetching.raw import origins
 from benchmark.files import read_json, write_text
 from benchmark.schema import LABELS, SPLITS, TIMES, Field, Schema
 

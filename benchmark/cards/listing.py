@@ -11,8 +11,8 @@ from benchmark import registry
 from benchmark.cards.facts import Facts
 from benchmark.cards.facts import read as read_facts
 from benchmark.data.dataset import Dataset
-from benchmark.data.raw import manifest
-from benchmark.data.tokens import token_variable
+from benchmark.data.fetching.raw import manifest
+from benchmark.data.fetching.tokens import token_variable
 from benchmark.schema import Schema
 
 NOTHING = "–"

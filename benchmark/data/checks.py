@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from benchmark.data.dataset import DataError, Dataset
-from benchmark.data.times import check_order, time_rules
+from benchmark.data.reading.times import check_order, time_rules
 from benchmark.schema import LABELS, ORACLE, POST_CLICK, PROPENSITY, SPLITS, TIMES
 
 POLICIES = ("log", "random")

@@ -14,7 +14,7 @@ import polars as pl
 from benchmark.data import checks, encoding
 from benchmark.data.dataset import Dataset, kept
 from benchmark.data.partitions import stored
-from benchmark.data.readers import explained
+from benchmark.data.reading.readers import explained
 from benchmark.data.resumption import resumable
 from benchmark.files import fingerprint, replacing_folder, sha256, write_json
 from benchmark.schema import ORACLE, PROPENSITY, SPLITS, TIMES, Schema

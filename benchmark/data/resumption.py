@@ -44,7 +44,7 @@ def _inputs(dataset: Dataset, raw: Path) -> str:
     return fingerprint(
         [
             repr(dataset.chosen),
-            *(sha256(path) for folder in (HERE, adapters) for path in sorted(folder.glob("*.py"))),
+            *(sha256(path) for folder in (HERE, adapters) for path in sorted(folder.rglob("*.py"))),
             *(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files),
         ]
     )

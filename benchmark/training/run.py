@@ -18,10 +18,10 @@ from benchmark.params import Protocol
 from benchmark.pools.pool import Pool
 from benchmark.training.backbones import blueprint
 from benchmark.training.method import Method
-from benchmark.training.metrics import assess, curves, evaluate
-from benchmark.training.nuisances import with_estimates
+from benchmark.training.metrics.evaluation import assess, curves, evaluate
 from benchmark.training.provenance import environment, resolve_device
-from benchmark.training.selection import ESTIMATED
+from benchmark.training.selection.criteria import ESTIMATED
+from benchmark.training.selection.nuisances import with_estimates
 from benchmark.training.tasks import Task
 from benchmark.training.trainer import Data, DivergedError, fit, predict
 from benchmark.training.workers import Job, Queue, workers

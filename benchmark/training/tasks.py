@@ -20,11 +20,11 @@ from benchmark.files import read_json, write_json
 from benchmark.params import Protocol
 from benchmark.schema import Schema
 from benchmark.training.method import Method
+from benchmark.training.metrics.undefined import UndefinedError
 from benchmark.training.provenance import commit, describe, is_elsewhere
-from benchmark.training.selection import check
+from benchmark.training.selection.criteria import check
 from benchmark.training.trainer import DivergedError
 from benchmark.training.tuner import tune
-from benchmark.training.undefined import UndefinedError
 from benchmark.training.workers import Job, Queue
 
 

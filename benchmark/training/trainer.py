@@ -18,11 +18,11 @@ from benchmark.schema import Schema
 from benchmark.training.arrivals import Schedule
 from benchmark.training.funnel import Funnel
 from benchmark.training.method import Method, Update
-from benchmark.training.metrics import evaluate_one
+from benchmark.training.metrics.evaluation import evaluate_one
+from benchmark.training.metrics.populations import Array, Labels, Scores
 from benchmark.training.optimizer import Adam
-from benchmark.training.populations import Array, Labels, Scores
-from benchmark.training.pretraining import pretraining
-from benchmark.training.selection import best
+from benchmark.training.parts.pretraining import pretraining
+from benchmark.training.selection.criteria import best
 from benchmark.training.stream import Stream, arrange
 from benchmark.training.table import Table
 

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from benchmark.params import Protocol
 from benchmark.training.method import Method
-from benchmark.training.selection import is_maximised
+from benchmark.training.selection.criteria import is_maximised
 from benchmark.training.trainer import DivergedError
 
 Evaluate = Callable[[int, Sequence[dict[str, Any]]], list[float | None]]

@@ -12,9 +12,9 @@ from benchmark.training.backbones.eta import ETA, ETAOptions
 from benchmark.training.backbones.mirrn import MIRRN, MIRRNOptions
 from benchmark.training.backbones.neumf import NeuMF, NeuMFOptions
 from benchmark.training.backbones.options import Options, validated
+from benchmark.training.backbones.recbole import HEADS, RecBoleBackbone
 from benchmark.training.backbones.sfg import SFG, SFGOptions
 from benchmark.training.blueprint import Backbone, Blueprint, Embeddings
-from benchmark.training.recbole_backbones import HEADS, RecBoleBackbone
 
 OWN: dict[str, tuple[type[Options], Callable[..., Backbone]]] = {
     "DHEN": (DHENOptions, DHEN),

@@ -13,7 +13,7 @@ from benchmark.schema import Schema
 from benchmark.training.backbones.options import Options, check_heads
 from benchmark.training.blueprint import Embeddings, mlp
 from benchmark.training.funnel import Features
-from benchmark.training.interactions import Cross, InnerProducts
+from benchmark.training.parts.interactions import Cross, InnerProducts
 
 Part = Literal["mlp", "cross", "attention", "dot"]
 

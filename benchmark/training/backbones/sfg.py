@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.training.backbones.options import Options
+from benchmark.training.backbones.recbole import RecBoleBackbone
 from benchmark.training.blueprint import Backbone, Embeddings
 from benchmark.training.funnel import Features
-from benchmark.training.interactions import InnerProducts, Interaction
-from benchmark.training.recbole_backbones import RecBoleBackbone
+from benchmark.training.parts.interactions import InnerProducts, Interaction
 
 Base = Literal["embeddings", "DHEN", "ETA", "MIRRN", "DeepFM", "NFM", "PNN"]
 

@@ -1,0 +1,1 @@
+"""Raw files, fetched or found, verified and unpacked."""

@@ -1,0 +1,43 @@
+"""What users had clicked before each row of a log too large for memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+
+import numpy as np
+import polars as pl
+
+from benchmark.data.partitions import by_hash
+from benchmark.data.reading.past import Past
+
+PART_BYTES = 1 << 26  # of the raw file, per partition
+
+
+def with_clicked_before(
+    rows: pl.LazyFrame, sequences: Mapping[str, tuple[str, int]], raw: Path, scratch: Path
+) -> pl.LazyFrame:
+    """Add the histories of a log's users, and return its rows by partition of users, then time.
+
+    ``rows`` has ``who``, ``time`` and ``click`` (1 where there is one). Each of ``sequences``
+    lists the values of a field in its user's earlier clicks, the most recent last; those of the
+    same time are left out, as their order is unknown, and a missing user has none. ``raw`` is the
+    file that the rows are from: its size says how many partitions bound the memory. Intermediate
+    files go to ``scratch``.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    folder = Path(mkdtemp(prefix="clicked-", dir=scratch))
+    parts = by_hash(rows, pl.col("who"), 1 + raw.stat().st_size // PART_BYTES, folder / "by-user")
+    for number, part in enumerate(parts):
+        frame = part.sort("time", maintain_order=True).collect()
+        past = Past(frame, "who")
+        clicked = (pl.col("click") == 1) & pl.col("who").is_not_null()
+        flags = frame.select(clicked).to_series().to_numpy()
+        frame.with_columns(
+            past.last(frame[field], flags, length, np.arange(len(frame))).alias(name)
+            for name, (field, length) in sequences.items()
+        ).write_parquet(folder / f"{number:05}.parquet", compression="lz4")
+    rmtree(folder / "by-user")
+    return pl.scan_parquet(folder / "*.parquet")

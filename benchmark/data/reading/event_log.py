@@ -1,0 +1,180 @@
+"""Logs of what users did to items, as clicks with what they led to and what was known before."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import Any, ClassVar
+
+import polars as pl
+
+from benchmark.data.dataset import DataError, Dataset
+from benchmark.data.options import check, integer, number
+from benchmark.data.partitions import by_hash
+from benchmark.data.reading.attribution import attribute, split_by_time
+from benchmark.data.reading.past import Past
+from benchmark.schema import POST_CLICK
+
+SECOND = 1000
+DAY = 86_400 * SECOND
+PART_BYTES, MOST_PARTS = 1 << 24, 256  # of the raw files, per hash partition
+KEYS = ("who", "item", "time")
+RAW = {"user_id": "who", "item_id": "item"}  # the events' names of features
+EVENT_OPTIONS = {"window_days": 7, "history": 20}
+EVENT_RULES = {"window_days": number(1e-3), "history": integer(0)}
+
+
+class EventLog(Dataset):
+    """A log of events without impressions: a row is a click, and every feature is from before it.
+
+    A subclass sets the attributes below and implements :meth:`events`. What follows a click is
+    told in :func:`benchmark.data.reading.attribution.attribute`; clicks whose window is not over
+    when the log ends are dropped; splits follow each other (80/10/10). Events are processed in
+    partitions by hash, so that memory is bounded.
+    """
+
+    context: tuple[str, ...] = ()  # categorical features of an event; histories list the first
+    measured: tuple[str, ...] = ()  # numeric ones
+    clock: tuple[str, ...] = ("hour", "weekday")  # what the log's times tell, in UTC
+    ids: tuple[str, ...] = ("user_id", "item_id")  # those that occur again, and so are features
+    period: tuple[int, int] | None = None  # times before the first and from the second on are wrong
+    options: ClassVar[Mapping[str, Any]] = EVENT_OPTIONS
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        check(self.title, self.chosen, EVENT_RULES)
+        self.window = round(self.chosen["window_days"] * DAY)
+        self.attribution_window = self.window / SECOND
+        self.labels = tuple(label for label in POST_CLICK if label in self.stages)
+        self.categorical = (*self.ids, *self.context, *self.clock)
+        self.numeric = (*self.measured, *(f"log_{name}" for name in self._measures()))
+        if length := self.chosen["history"]:
+            remembered = ({"item_id"} & {*self.ids}) | {*self.context[:1]}
+            self.sequences = {f"recent_{name}": (name, length) for name in sorted(remembered)}
+
+    @abstractmethod
+    def events(self, raw: Path) -> pl.LazyFrame:
+        """Return all events, in any order.
+
+        Columns: ``who`` and ``item``; ``time`` (Int64, milliseconds since 1970 UTC); ``click``
+        (Boolean: whether it is one); one Int8 column per label (1: it happened, -1: it was taken
+        back, else 0); ``context`` and ``measured``.
+        """
+
+    def table(self, raw: Path) -> pl.LazyFrame:
+        """Return the clicks of all partitions, in each by who, item and time; then what is dropped.
+
+        Events that are no row of their own are dropped too where a rule says so: repeated ones,
+        those of wrong times, and those that follow no click within the window.
+        """
+        dropped: Counter[str] = Counter()
+        scratch = Path(mkdtemp(prefix="events-", dir=self.scratch))
+        clicks = _stored(self._clicks_by_part(raw, scratch, dropped), scratch / "clicks")
+        rmtree(scratch / "by-who")
+        lost = [pl.select(dropped=pl.repeat(rule, n)) for rule, n in sorted(dropped.items())]
+        rows = self._features(split_by_time(clicks, "time"))
+        return pl.concat([rows, *(frame.lazy() for frame in lost)], how="diagonal")
+
+    def _clicks_by_part(
+        self, raw: Path, scratch: Path, dropped: Counter[str]
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the clicks of the users of one partition after the other.
+
+        First comes what is known of items, in partitions of these. The raw files are not read
+        again for it after a kill.
+        """
+        parts = min(MOST_PARTS, 1 + sum(map(_size, raw.rglob("*"))) // PART_BYTES)
+        by_item = by_hash(self.events(raw), pl.col("item"), parts, self.scratch / "by-item")
+        known = (self._with_item_past(part.collect(), dropped) for part in by_item)
+        events = _stored(known, scratch / "events")
+        rmtree(self.scratch / "by-item")
+        end = events.select(pl.col("time").max()).collect().item()
+        by_who = by_hash(events, pl.col("who"), parts, scratch / "by-who")
+        rmtree(scratch / "events")
+        for part in by_who:
+            yield self._clicks(part.collect(), end, dropped)
+
+    def _measures(self) -> tuple[str, ...]:
+        """Return the names of the counts and waits that features are the logarithms of."""
+        counts = [f"{kind}s" for kind in ("click", *self.labels)]
+        of_item = [f"item_{count}" for count in counts]
+        return (*of_item, *counts, "same_item_clicks", "seconds_since_click")
+
+    def _with_item_past(self, events: pl.DataFrame, dropped: Counter[str]) -> pl.DataFrame:
+        """Add what anybody had done to the item before each event."""
+        if any(events[key].has_nulls() for key in KEYS):
+            raise DataError(f"{self.title}: an event lacks its user, item or time")
+        inside = events
+        if self.period is not None:
+            inside = events.filter(pl.col("time").is_between(*self.period, "left"))
+        distinct = inside.unique()
+        dropped["event at a time that the log does not span"] += len(events) - len(inside)
+        dropped["exact duplicate of another event"] += len(inside) - len(distinct)
+        return distinct.with_columns(self._happened(Past(distinct, "item"), distinct, "item_"))
+
+    def _happened(self, past: Past, events: pl.DataFrame, prefix: str = "") -> list[pl.Series]:
+        return [
+            pl.Series(f"{prefix}{kind}s", past.count(events[kind].to_numpy() > 0))
+            for kind in ("click", *self.labels)
+        ]
+
+    def _clicks(self, events: pl.DataFrame, end: int, dropped: Counter[str]) -> pl.DataFrame:
+        """Return the rows of some users."""
+        events = events.sort(*KEYS, *sorted({*events.columns} - {*KEYS}), nulls_last=True)
+        past, click = Past(events, "who"), events["click"].to_numpy()
+        known = events.with_row_index("position").with_columns(
+            *self._happened(past, events),
+            pl.Series("same_item_clicks", Past(events, "who", "item").count(click)),
+            (past.since(click) / SECOND).alias("seconds_since_click"),
+        )
+        found = attribute(known, self.labels, self.window)
+        rows = found.rows.filter(pl.col("time") <= end - self.window)
+        dropped["click whose window the end of the log cuts off"] += len(found.rows) - len(rows)
+        for label, strays in found.strays.items():
+            dropped[f"{label} without a click in the window before it"] += strays
+        at = rows["position"].to_numpy()
+        return rows.with_columns(
+            past.last(events[RAW.get(field, field)], click, length, at).alias(name)
+            for name, (field, length) in self.sequences.items()
+        )
+
+    def _features(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        moment = pl.from_epoch("time", "ms")
+        return rows.select(
+            *self.context,
+            *self.measured,
+            *self.sequences,
+            *self.labels,
+            *(pl.col(name).log1p().alias(f"log_{name}") for name in self._measures()),
+            "split",
+            user_id="who",
+            item_id="item",
+            group="who",
+            hour=moment.dt.hour(),
+            weekday=moment.dt.weekday(),
+            click_time=pl.col("time") / SECOND,
+            conversion_delay=pl.col("conversion_delay") / SECOND,
+        )
+
+
+def given(*columns: str) -> dict[str, pl.Expr]:
+    """Return the rules of a reader that say which columns no event may lack."""
+    return {f"{column} must be given": pl.col(column).is_not_null() for column in columns}
+
+
+def _stored(frames: Iterable[pl.DataFrame], folder: Path) -> pl.LazyFrame:
+    """Write frames one at a time, and scan them in their order."""
+    folder.mkdir()
+    paths: list[Path] = []
+    for frame in frames:
+        paths.append(folder / f"{len(paths)}.parquet")
+        frame.write_parquet(paths[-1], compression="lz4")
+    return pl.scan_parquet(paths)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0

@@ -1,0 +1,107 @@
+"""Strict, lazy readers of text logs; what they trip over is told with file, line and value.
+
+A scan streams: nothing but the first and last lines is read until the table is collected, and
+then in pieces. So a bad value is met late, by polars, which knows neither file nor line.
+:func:`explained`, which `preprocess` puts around an adapter, then goes through the scanned files
+again, slowly, for the sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+import polars as pl
+
+from benchmark.data.dataset import DataError
+from benchmark.data.reading.layouts import Delimited, JsonLines, Layout, Rule, Rules, Scan, Types
+
+_scans: ContextVar[list[Scan] | None] = ContextVar("scans", default=None)
+
+
+class _BrokenRuleError(Exception):
+    """A row breaks a rule; which one is found by :func:`explained`."""
+
+
+def scan_table(  # noqa: PLR0913
+    path: Path,
+    columns: Types,
+    *,
+    separator: str = ",",
+    header: bool = True,
+    null_values: Sequence[str] = (),
+    quote: str | None = '"',
+    rules: Rules | None = None,
+) -> pl.LazyFrame:
+    """Scan declared columns of delimited text, plain or ``.gz``; an empty cell is null.
+
+    With a header, the file must have the columns, among others and in any order; without one,
+    they are all of the file's, in order. ``rules`` are expressions that must hold in every row,
+    by their wording ("label must be 0, 1 or 2"); null counts as broken. A broken one is told with
+    the values of its columns, or with what a :class:`Rule` shows instead.
+
+    Raises:
+        DataError: now if the file is empty, lacks a column or ends within its last line; when
+            collected inside :func:`explained` if a value is not of its type, a line has too many
+            cells, a rule is broken, the text is not UTF-8 or the archive is truncated.
+    """
+    layout = Delimited(columns, separator, quote, tuple(null_values), header).of(path)
+    frame = pl.scan_csv(path, has_header=header, glob=False, **layout.options)
+    return _noted(frame.select(list(columns)), path, layout, rules or {})
+
+
+def scan_json_lines(path: Path, schema: Types, *, rules: Rules | None = None) -> pl.LazyFrame:
+    """Scan the declared keys of a file of JSON objects, one per line, plain or ``.gz``.
+
+    A key that an object lacks is null. For ``rules`` and errors see :func:`scan_table`.
+    """
+    layout = JsonLines.of(path, schema)
+    return _noted(pl.scan_ndjson(path, schema=dict(schema)), path, layout, rules or {})
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn what a scan that is made and collected in the block trips over into one sentence.
+
+    ``what`` names the data, for errors that no file explains.
+
+    Raises:
+        DataError: with file, line, value and rule where they are found.
+    """
+    scans: list[Scan] = []
+    token = _scans.set(scans)
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError, _BrokenRuleError) as error:
+        faults = (scan.first_fault() for scan in scans)
+        if fault := next(filter(None, faults), None):
+            raise DataError(fault) from error
+        if isinstance(error, OSError):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"{what} cannot be read: {reason}") from error
+    finally:
+        _scans.reset(token)
+
+
+def _noted(frame: pl.LazyFrame, path: Path, layout: Layout, rules: Rules) -> pl.LazyFrame:
+    """Remember a scan for :func:`explained`, and let its rules stop it."""
+    full = {words: rule if isinstance(rule, Rule) else _rule(rule) for words, rule in rules.items()}
+    if (scans := _scans.get()) is not None:
+        scans.append(Scan(path, layout, full))
+    if not full:
+        return frame
+    obeyed = pl.all_horizontal(rule.obeyed for rule in full.values()).fill_null(value=False)
+    return frame.filter(obeyed.map_batches(_all_obey, return_dtype=pl.Boolean, is_elementwise=True))
+
+
+def _rule(obeyed: pl.Expr) -> Rule:
+    return Rule(obeyed, pl.col(dict.fromkeys(obeyed.meta.root_names())))
+
+
+def _all_obey(obeyed: pl.Series) -> pl.Series:
+    if not obeyed.all():
+        raise _BrokenRuleError("a row breaks a rule")
+    return obeyed

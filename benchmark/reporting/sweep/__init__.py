@@ -1,0 +1,1 @@
+"""Every method in every world."""

@@ -1,0 +1,1 @@
+"""Metrics, each on a named population, exact and without torch."""

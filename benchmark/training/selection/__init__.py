@@ -1,0 +1,1 @@
+"""Which epoch and which trial is kept."""
