@@ -67,6 +67,8 @@ class Protocol(Section):
     ``defaults`` stand in for the published ones, by hyper-parameter. ``kept_epoch`` "last" trains
     for ``max_epochs`` without early stopping, as many papers do.
     Embedding tables of at least ``row_sparse_from`` rows are trained only in the rows of a batch.
+    With ``together``, the trials of a batch, and the seeds, are trained as one where a method
+    allows it: equal up to rounding, and faster where calls cost more than arithmetic.
     """
 
     backbone: BackboneParams
@@ -79,6 +81,7 @@ class Protocol(Section):
     learning_rate: Range
     weight_decay: Range
     row_sparse_from: PositiveInt = 200_000
+    together: bool = False
     defaults: dict[str, Any] = {}
     tuning: Tuning
     seeds: tuple[int, ...]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,19 +46,19 @@ def wait_forever(mark: Path) -> None:
     time.sleep(FOREVER)
 
 
-def disturbed_train(job: Job) -> dict[str, Any]:
+def disturbed_train(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Train, and write that down; but the first time, be stopped before."""
     train = import_module("benchmark.training.run").train
-
+    (job,) = jobs
     name = f"{'seed' if job.final else 'trial'} {job.seed}"
     diary = Path(os.environ[DIARY])
     if not (begun := diary / f"begun {name}").exists():
         begun.touch()
         _stop(job)
-    record = train(job)
+    records: list[dict[str, Any]] = train(jobs)
     with (diary / f"ended {name}").open("a", encoding="utf-8") as file:
         file.write("once ")
-    return record
+    return records
 
 
 def _stop(job: Job) -> None:

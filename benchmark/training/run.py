@@ -23,7 +23,8 @@ from benchmark.training.provenance import environment, resolve_device
 from benchmark.training.selection.criteria import ESTIMATED
 from benchmark.training.selection.nuisances import with_estimates
 from benchmark.training.tasks import Task
-from benchmark.training.trainer import Data, DivergedError, fit, predict
+from benchmark.training.together import fit_together
+from benchmark.training.trainer import Data, DivergedError, Fit, fit, predict
 from benchmark.training.workers import Job, Queue, workers
 
 
@@ -103,27 +104,59 @@ def _claimed(task: Task, where: Mapping[str, Any]) -> bool | Exception:
         return error
 
 
-def train(job: Job) -> dict[str, Any]:
-    """Train one model and return its record; the value is None if it diverged."""
-    estimates = job.protocol.selection_metric in ESTIMATED
-    method, data = prepare(job, estimates=estimates)
-    hyper = dict(job.hyperparameters)
-    record: dict[str, Any] = {"hyperparameters": hyper, "seed": job.seed}
+def train(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Train one model, or several of a task as one, and return their records.
+
+    The value of one that diverged is None.
+    """
+    return (len(jobs) > 1 and _as_one(jobs)) or [_alone(job) for job in jobs]
+
+
+def _alone(job: Job) -> dict[str, Any]:
+    method, data = _prepared(job)
+    outcome: Fit | DivergedError
     start = time.perf_counter()
     try:
-        fitted = fit(method, data, job.protocol, hyper, job.seed)
+        outcome = fit(method, data, job.protocol, dict(job.hyperparameters), job.seed)
     except DivergedError as reason:
-        seconds = time.perf_counter() - start
-        return record | {"value": None, "diverged": str(reason), "seconds": seconds}
+        outcome = reason
+    return _record(job, method, data, outcome, time.perf_counter() - start)
+
+
+def _as_one(jobs: Sequence[Job]) -> list[dict[str, Any]] | None:
+    """Return the records of models that were trained as one, None if they cannot be."""
+    methods, (data, *_) = zip(*map(_prepared, jobs), strict=True)
+    start = time.perf_counter()
+    hyperparameters = [dict(job.hyperparameters) for job in jobs]
+    seeds = [job.seed for job in jobs]
+    outcomes = fit_together(methods, data, jobs[0].protocol, hyperparameters, seeds)
+    if outcomes is None:
+        return None
+    seconds = (time.perf_counter() - start) / len(jobs)
+    return [
+        _record(job, method, data, outcome, seconds)
+        for job, method, outcome in zip(jobs, methods, outcomes, strict=True)
+    ]
+
+
+def _record(
+    job: Job, method: Method, data: Data, outcome: Fit | DivergedError, seconds: float
+) -> dict[str, Any]:
+    record = {"hyperparameters": dict(job.hyperparameters), "seed": job.seed, "seconds": seconds}
+    if isinstance(outcome, DivergedError):
+        return record | {"value": None, "diverged": str(outcome)}
     record |= {
-        "value": fitted.history[fitted.best_epoch],
-        "history": fitted.history,
-        "best_epoch": fitted.best_epoch,
-        "seconds": time.perf_counter() - start,
-        "sample_gradients": fitted.sample_gradients,
+        "value": outcome.history[outcome.best_epoch],
+        "history": outcome.history,
+        "best_epoch": outcome.best_epoch,
+        "sample_gradients": outcome.sample_gradients,
         "parameters": sum(parameter.numel() for parameter in method.parameters()),
     }
     return record | (_tested(method, data) if job.final else {})
+
+
+def _prepared(job: Job) -> tuple[Method, Data]:
+    return prepare(job, estimates=job.protocol.selection_metric in ESTIMATED)
 
 
 def prepare(job: Job, *, estimates: bool) -> tuple[Method, Data]:

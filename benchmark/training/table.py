@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,9 +64,18 @@ class Table:
 
     def take(self, rows: Tensor) -> Funnel:
         """Return the batch with the given row numbers (B,), a tensor on the table's device."""
-        parts = (self.ids, self.numbers, self.labels)
-        ids, numbers, labels = (part.index_select(0, rows) for part in parts)
-        sequences = None if self.sequences is None else self.sequences.index_select(0, rows)
+        return self.of(part.index_select(0, rows) for part in self.tensors)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What a batch is made of, each with rows first."""
+        sequences = () if self.sequences is None else (self.sequences,)
+        return (self.ids, self.numbers, self.labels, *sequences)
+
+    def of(self, tensors: Iterable[Tensor]) -> Funnel:
+        """Return the batch that is made of rows of these ``tensors``."""
+        ids, numbers, labels, *others = tensors
+        sequences = others[0] if others else None
         return Table(ids, numbers, labels, self.names, sequences).whole()
 
     def whole(self) -> Funnel:

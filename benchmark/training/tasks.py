@@ -23,6 +23,7 @@ from benchmark.training.method import Method
 from benchmark.training.metrics.undefined import UndefinedError
 from benchmark.training.provenance import commit, describe, is_elsewhere
 from benchmark.training.selection.criteria import check
+from benchmark.training.together import allowed
 from benchmark.training.trainer import DivergedError
 from benchmark.training.tuner import tune
 from benchmark.training.workers import Job, Queue
@@ -89,7 +90,7 @@ class Task:
             text = f"cannot be selected by {self.protocol.selection_metric}: {reason}"
             write_json(self.folder / "skipped.json", {"reason": text})
             return
-        for seed, record in zip(self.protocol.seeds, queue.collect(jobs), strict=True):
+        for seed, record in zip(self.protocol.seeds, self._collected(queue, jobs), strict=True):
             if "diverged" in record:
                 raise DivergedError(f"seed {seed} of {self}: {record['diverged']}")
 
@@ -103,7 +104,7 @@ class Task:
             )
             for i, hyperparameters in enumerate(batch)
         }
-        return [record["value"] for record in queue.collect(jobs)]
+        return [record["value"] for record in self._collected(queue, jobs)]
 
     def _seeds(self, hyperparameters: dict[str, Any]) -> dict[Path, Job]:
         """Return the jobs that train with every seed and evaluate on the test split."""
@@ -111,6 +112,9 @@ class Task:
             self.folder / "seeds" / f"{seed}.json": self._job(hyperparameters, seed, final=True)
             for seed in self.protocol.seeds
         }
+
+    def _collected(self, queue: Queue, jobs: Mapping[Path, Job]) -> list[dict[str, Any]]:
+        return queue.collect(jobs, together=allowed(self.kind, self.protocol))
 
     def _job(self, hyperparameters: dict[str, Any], seed: int, *, final: bool) -> Job:
         chosen = tuple(sorted(hyperparameters.items()))

@@ -85,19 +85,41 @@ def fit(
         DivergedError: a prediction on the validation split is not a number.
         UndefinedError: the selection metric has no value on it.
     """
-    work, history = 0, []
-    for epoch, done in enumerate(epochs(method, data, protocol, hyperparameters, seed)):
-        work += done
-        scores = predict(method, data.valid.table)
-        history.append(evaluate_one(protocol.selection_metric, data.valid.labels, scores))
-        last = protocol.kept_epoch == "last"
-        best_epoch = epoch if last else best(protocol.selection_metric, history)
-        if best_epoch == epoch:
-            weights = copy.deepcopy(method.state_dict())
-        if epoch - best_epoch >= protocol.patience:
+    course = Course(method, data, protocol)
+    for work in epochs(method, data, protocol, hyperparameters, seed):
+        if not course.goes_on(work):
             break
-    method.load_state_dict(weights)
-    return Fit(best_epoch, tuple(history), work)
+    return course.end()
+
+
+class Course:
+    """One training, epoch by epoch: it keeps the weights to end with and knows when to stop."""
+
+    def __init__(self, method: Method, data: Data, protocol: Protocol) -> None:
+        self.method, self.valid, self.protocol = method, data.valid, protocol
+        self.work, self.best_epoch, self.history = 0, 0, list[float]()
+
+    def goes_on(self, work: int) -> bool:
+        """Validate after an epoch of so much work; return whether another one is worth it.
+
+        Raises:
+            DivergedError: a prediction on the validation split is not a number.
+            UndefinedError: the selection metric has no value on it.
+        """
+        metric, epoch = self.protocol.selection_metric, len(self.history)
+        scores = predict(self.method, self.valid.table)
+        self.history.append(evaluate_one(metric, self.valid.labels, scores))
+        self.work += work
+        last = self.protocol.kept_epoch == "last"
+        self.best_epoch = epoch if last else best(metric, self.history)
+        if self.best_epoch == epoch:
+            self.weights = copy.deepcopy(self.method.state_dict())
+        return epoch - self.best_epoch < self.protocol.patience
+
+    def end(self) -> Fit:
+        """Return to the weights of the best epoch."""
+        self.method.load_state_dict(self.weights)
+        return Fit(self.best_epoch, tuple(self.history), self.work)
 
 
 def epochs(
@@ -143,14 +165,17 @@ def epochs(
 
 
 def batches(table: Table | Stream, size: int, seed: int, epoch: int) -> Iterator[Funnel]:
-    """Yield the rows of a table, or what arrives, in an order fixed by seed and epoch.
+    """Yield the rows of a table, or what arrives, in an order fixed by seed and epoch."""
+    return map(table.take, order(table, size, seed, epoch))
+
+
+def order(table: Table | Stream, size: int, seed: int, epoch: int) -> list[Tensor]:
+    """Return the row numbers of each batch.
 
     A single last row is left out: batch normalisation cannot train on it.
     """
     generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
-    for rows in table.order(generator).split(size):
-        if len(rows) > 1:
-            yield table.take(rows)
+    return [rows for rows in table.order(generator).split(size) if len(rows) > 1]
 
 
 def make_optimizer(module: nn.Module, hyperparameters: dict[str, float], large: int) -> Adam:

@@ -6,7 +6,7 @@ yet and if the worker is what the task's key says. Doing it twice, or killing it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,24 +42,38 @@ class Job:
     final: bool  # evaluate on test, which trials never see
 
 
+Work = Callable[[Sequence[Job]], list[dict[str, Any]]]
+
+
 @dataclass(frozen=True)
 class Order:
-    """A job, the work to do on it, and the path of its record, two levels below ``task.json``."""
+    """Jobs of one task to be done by one worker, by the paths of their records.
 
-    path: Path
-    job: Job
-    work: Callable[[Job], dict[str, Any]]
+    The paths are two levels below ``task.json``.
+    """
+
+    jobs: Mapping[Path, Job]
+    work: Work
 
     def __str__(self) -> str:
-        what = f"{self.path.parent.name}/{self.path.stem}"
-        return f"{self.job.method} on {self.job.ready.name}, {what}"
+        first, *others = self.jobs
+        job = self.jobs[first]
+        more = f" and {len(others)} more" if others else ""
+        return f"{job.method} on {job.ready.name}, {first.parent.name}/{first.stem}{more}"
 
-    def record(self) -> dict[str, Any] | None:
-        """Return what is on record, None if nothing is."""
-        if not self.path.is_file():
-            return None
-        record: dict[str, Any] = read_json(self.path)
-        return record if record["hyperparameters"] == dict(self.job.hyperparameters) else None
+    @property
+    def folder(self) -> Path:
+        """The folder of the task."""
+        return next(iter(self.jobs)).parent.parent
+
+    def records(self) -> dict[Path, dict[str, Any]]:
+        """Return what is on record."""
+        found = {path: read_json(path) for path in self.jobs if path.is_file()}
+        return {
+            path: record
+            for path, record in found.items()
+            if record["hyperparameters"] == dict(self.jobs[path].hyperparameters)
+        }
 
 
 @dataclass(frozen=True)
@@ -68,51 +82,61 @@ class Queue:
 
     pool: Pool | None
     bar: tqdm[Any]
-    work: Callable[[Job], dict[str, Any]]
+    work: Work
     lock: RLock = field(default_factory=RLock)
 
-    def collect(self, jobs: Mapping[Path, Job]) -> list[dict[str, Any]]:
-        """Return the records of all jobs, in their order."""
-        orders = [Order(path.resolve(), job, self.work) for path, job in jobs.items()]
-        records = {order.path: order.record() for order in orders}
-        pending = [order for order in orders if records[order.path] is None]
-        self._count(len(orders) - len(pending))
+    def collect(self, jobs: Mapping[Path, Job], *, together: bool = False) -> list[dict[str, Any]]:
+        """Return the records of all jobs, in their order.
+
+        Jobs done ``together`` are one worker's, all of them even if some are on record: so no
+        number depends on how many workers there are, or on what a killed one left.
+        """
+        known = {path.resolve(): job for path, job in jobs.items()}
+        groups = [known] if together and known else [{path: job} for path, job in known.items()]
+        orders = [Order(group, self.work) for group in groups]
+        records = {path: record for order in orders for path, record in order.records().items()}
+        self._count(len(records))
+        pending = [order for order in orders if not records.keys() >= order.jobs.keys()]
         records |= self._here(pending) if self.pool is None else self._there(self.pool, pending)
-        return [record for record in records.values() if record is not None]
+        return [records[path] for path in known]
 
     def _here(self, orders: Iterable[Order]) -> dict[Path, dict[str, Any]]:
-        records = {}
+        records = dict[Path, dict[str, Any]]()
         with self.lock:
             for order in orders:
-                records[order.path] = perform(order)
-                self._count(1)
+                left = len(order.jobs) - len(order.records())
+                records |= perform(order)
+                self._count(left)
         return records
 
-    def _there(self, pool: Pool, orders: Iterable[Order]) -> dict[Path, dict[str, Any]]:
-        futures = {order.path: pool.submit(perform, order) for order in orders}
-        for future in as_completed(futures.values()):
-            self._count(future.exception() is None)
-        return {path: future.result() for path, future in futures.items()}
+    def _there(self, pool: Pool, orders: Sequence[Order]) -> dict[Path, dict[str, Any]]:
+        left = [len(order.jobs) - len(order.records()) for order in orders]
+        futures = {pool.submit(perform, order): n for order, n in zip(orders, left, strict=True)}
+        for future in as_completed(futures):
+            self._count(futures[future] * (future.exception() is None))
+        return {path: record for future in futures for path, record in future.result().items()}
 
     def _count(self, done: int) -> None:
         with self.lock:
             self.bar.update(done)
 
 
-def perform(order: Order) -> dict[str, Any]:
-    """Do a job unless it is done, put it on record, and return the record.
+def perform(order: Order) -> dict[Path, dict[str, Any]]:
+    """Do jobs unless they are done, put them on record, and return the records.
 
     Raises:
         ForeignError: this worker, its code or its data are not those of the task.
     """
-    if (record := order.record()) is not None:
-        return record
+    records = order.records()
+    if records.keys() >= order.jobs.keys():
+        return records
     key = _checked(order)
-    record = order.work(order.job)
+    found = dict(zip(order.jobs, order.work(list(order.jobs.values())), strict=True))
     if _claimed(order).get("key") != key:
         raise ForeignError(f"{order}: its folder was given to other params or code meanwhile")
-    write_json(order.path, record)
-    return record
+    for path in order.jobs.keys() - records.keys():
+        write_json(path, found[path])
+    return found | records
 
 
 def workers(protocol: Protocol, count: int | None = None) -> Local:
@@ -122,13 +146,13 @@ def workers(protocol: Protocol, count: int | None = None) -> Local:
 
 
 def _claimed(order: Order) -> dict[str, Any]:
-    path = order.path.parent.parent / "task.json"
+    path = order.folder / "task.json"
     return read_json(path) if path.is_file() else {}
 
 
 def _checked(order: Order) -> str:
     """Return the key of what this worker would train, which must be that of the task."""
-    job, claimed = order.job, _claimed(order)
+    job, claimed = next(iter(order.jobs.values())), _claimed(order)
     kind, here = registry.load("methods", job.method, Method), environment(job.protocol.device)
     mine = describe(Schema.read(job.ready), job.method, kind, job.protocol, here)
     if claimed.get("key") == (key := str(mine["key"])):

@@ -6,7 +6,7 @@ asked before training is over, as the bound of what any criterion can tell; noth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,12 @@ def train_all(
         Queue(pool, bar, watch).collect(jobs)
 
 
-def watch(job: Job) -> dict[str, Any]:
-    """Train to the last epoch, or until it diverges, and return what was true after each."""
+def watch(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Train each to the last epoch, or until it diverges, and return what was true after each."""
+    return [_watched(job) for job in jobs]
+
+
+def _watched(job: Job) -> dict[str, Any]:
     method, data = prepare(job, estimates=True)
     hyper = dict(job.hyperparameters)
     record: dict[str, Any] = {"hyperparameters": hyper, "seed": job.seed, "epochs": []}

@@ -1,0 +1,214 @@
+"""Models trained as one: what each would have become alone, up to rounding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from benchmark import registry
+from benchmark.files import read_json
+from benchmark.params import Protocol
+from benchmark.training import run as run_module
+from benchmark.training.backbones import blueprint
+from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.method import Method
+from benchmark.training.parts.losses import ctcvr_loss, ctr_loss
+from benchmark.training.provenance import environment
+from benchmark.training.tasks import Task
+from benchmark.training.together import Step, allowed, fit_together
+from benchmark.training.trainer import Data, DivergedError, Fit, fit, order
+from benchmark.training.tuner import defaults, sample
+from benchmark.training.workers import Queue
+
+COUNT = 3
+NAMES = registry.names("methods")
+
+
+@pytest.fixture
+def asked(protocol: Protocol) -> Protocol:
+    return protocol.model_copy(update={"together": True, "batch_size": 128})
+
+
+@pytest.fixture(scope="module")
+def data(ready: Path) -> Data:
+    return Data.read(ready, torch.device("cpu"))
+
+
+def points(kind: type[Method], protocol: Protocol, varied: str) -> tuple[list[Any], list[int]]:
+    """Return hyper-parameters and seeds: those of a final run, or of a batch of trials."""
+    if varied == "seeds":
+        return [defaults(kind, protocol)] * COUNT, list(range(COUNT))
+    return sample(kind, protocol, COUNT, seed=7), [5] * COUNT
+
+
+def models(
+    kind: type[Method], data: Data, protocol: Protocol, hyper: list[Any], seeds: list[int]
+) -> list[Method]:
+    made = []
+    for point, seed in zip(hyper, seeds, strict=True):
+        torch.manual_seed(seed)
+        own = {name: point[name] for name in kind.search_space}
+        made.append(kind(blueprint(data.schema, protocol.backbone), **own))
+    return made
+
+
+@pytest.mark.parametrize("varied", ["seeds", "trials"])
+def test_gradients_are_those_of_each_alone(varied: str, data: Data, asked: Protocol) -> None:
+    shared = set()
+    for name in NAMES:
+        kind = registry.load("methods", name, Method)
+        if kind.missing(data.schema) or not allowed(kind, asked):
+            continue
+        hyper, seeds = points(kind, asked, varied)
+        if fit_together(models(kind, data, asked, hyper, seeds), data, asked, hyper, seeds) is None:
+            continue
+        shared.add(name)
+        rows = [order(data.train, asked.batch_size, seed, 0)[0] for seed in seeds]
+        stacked = models(kind, data, asked, hyper, seeds)
+        found = Step(stacked, data.train, frozenset()).gradients(rows)
+        for i, method in enumerate(models(kind, data, asked, hyper, seeds)):
+            parameters = dict(method.train().named_parameters())
+            loss = method.loss(data.train.take(rows[i]))
+            wanted = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
+            for parameter, gradient in zip(parameters, wanted, strict=True):
+                scale = gradient.abs().max().item()
+                close(found[f"method.{parameter}"][i], gradient, 1e-4 * scale + 1e-8)
+    assert len(shared) > 20
+
+
+def close(found: Tensor, wanted: Tensor, atol: float) -> None:
+    torch.testing.assert_close(found, wanted, rtol=0, atol=atol)
+
+
+class Plain(Method):
+    """Two towers, a hyper-parameter, and a parameter without use that decay must not move."""
+
+    name = "Plain"
+    citation = ""
+
+    def __init__(self, data: Data, protocol: Protocol, seed: int, weight: Any = 1.0) -> None:
+        torch.manual_seed(seed)
+        made = blueprint(data.schema, protocol.backbone)
+        super().__init__(made)
+        self.towers = made.towers(2, self.backbone.width)
+        self.weight = weight
+        self.idle = torch.nn.Parameter(torch.ones(3))
+
+    def forward(self, features: Features) -> Prediction:
+        ctr, cvr = map(Probability.from_logit, self.towers(self.backbone(features)))
+        return Prediction(ctr=ctr, cvr=cvr)
+
+    def loss(self, funnel: Funnel) -> Tensor:
+        prediction = self(funnel.features)
+        return ctr_loss(prediction, funnel) + self.weight * ctcvr_loss(prediction, funnel)
+
+
+RATES = [{"learning_rate": rate, "weight_decay": 1e-3} for rate in (0.001, 0.003, 0.03)]
+
+
+def test_each_is_trained_and_stopped_as_it_is_alone(data: Data, asked: Protocol) -> None:
+    long = asked.model_copy(update={"max_epochs": 12, "patience": 1})
+    ours, theirs = (
+        [Plain(data, long, seed, weight) for seed, weight in enumerate((0.5, 1.0, 2.0))]
+        for _ in range(2)
+    )
+    outcomes = fit_together(ours, data, long, RATES, [3, 4, 5])
+    assert outcomes is not None
+    for method, outcome, other, rates, seed in zip(
+        ours, outcomes, theirs, RATES, (3, 4, 5), strict=True
+    ):
+        alone = fit(other, data, long, rates, seed)
+        assert isinstance(outcome, Fit)
+        assert (outcome.best_epoch, outcome.sample_gradients) == (
+            alone.best_epoch,
+            alone.sample_gradients,
+        )
+        assert outcome.history == pytest.approx(alone.history, abs=1e-4)
+        for parameter, wanted in zip(method.parameters(), other.parameters(), strict=True):
+            close(parameter, wanted, 2e-3)
+        assert torch.equal(method.idle, torch.ones(3))
+    assert len({len(outcome.history) for outcome in outcomes if isinstance(outcome, Fit)}) > 1
+
+
+def test_one_that_diverges_leaves_the_others_alone(data: Data, asked: Protocol) -> None:
+    rates = [RATES[0], RATES[0] | {"learning_rate": float("inf")}, RATES[0]]
+    outcomes = fit_together([Plain(data, asked, 1) for _ in rates], data, asked, rates, [1] * 3)
+    assert outcomes is not None
+    assert [type(outcome) for outcome in outcomes] == [Fit, DivergedError, Fit]
+    assert outcomes[0] == outcomes[2]
+
+
+class Asking(Plain):
+    def loss(self, funnel: Funnel) -> Tensor:
+        return super().loss(funnel) * (2 if funnel.clicked.sum() > 1 else 1)
+
+
+class Drawing(Plain):
+    def loss(self, funnel: Funnel) -> Tensor:
+        return super().loss(funnel) * torch.rand(())
+
+
+@pytest.mark.parametrize(
+    ("kind", "weights", "changed"),
+    [
+        (Asking, (1.0, 1.0), {}),
+        (Drawing, (1.0, 1.0), {}),
+        (Plain, (1, 2), {}),
+        (Plain, (1.0, 1.0), {"row_sparse_from": 10}),
+    ],
+    ids=["asks for a value", "draws numbers", "differ in an integer", "has a large table"],
+)
+def test_what_cannot_be_one_is_left_untouched(
+    kind: type[Plain],
+    weights: tuple[Any, ...],
+    changed: dict[str, Any],
+    data: Data,
+    asked: Protocol,
+) -> None:
+    protocol = asked.model_copy(update=changed)
+    methods = [kind(data, protocol, 1, weight) for weight in weights]
+    assert fit_together(methods, data, protocol, RATES[:2], [1, 1]) is None
+    fresh = [kind(data, protocol, 1, weight) for weight in weights]
+    for method, other in zip(methods, fresh, strict=True):
+        for parameter, wanted in zip(method.parameters(), other.parameters(), strict=True):
+            assert torch.equal(parameter, wanted)
+
+
+def test_only_plain_steps_are_shared_and_only_if_asked_for(protocol: Protocol) -> None:
+    asked = protocol.model_copy(update={"together": True})
+    assert allowed(Plain, asked)
+    assert not allowed(Plain, protocol)
+
+    class Alternating(Plain):
+        updates = Plain.start_epoch  # type: ignore[assignment]
+
+    assert not allowed(Alternating, asked)
+
+
+def test_what_a_killed_worker_left_changes_no_number(
+    ready: Path, asked: Protocol, tmp_path: Path
+) -> None:
+    grouped = list[int]()
+
+    def train(jobs: Any) -> Any:
+        grouped.append(len(jobs))
+        return run_module.train(jobs)
+
+    def records() -> dict[str, Any]:
+        found = {path.name: read_json(path) for path in sorted(task.folder.glob("*/*.json"))}
+        return {name: record | {"seconds": 0} for name, record in found.items()}
+
+    task = Task(tmp_path / "task", ready, "esmm", asked)
+    task.claim(environment("cpu"))
+    task.run(Queue(None, tqdm(disable=True), train))
+    whole = records()
+    assert grouped == [2, 2, 1, 2], "five trials in batches of two, then two seeds"
+    next(task.folder.glob("seeds/*.json")).unlink()
+    task.run(Queue(None, tqdm(disable=True), train))
+    assert grouped[4:] == [2]
+    assert records() == whole
