@@ -157,7 +157,7 @@ def test_a_history_of_values_that_train_never_has_is_empty(tmp_path: Path) -> No
 
 def test_batches_and_slices_take_the_histories_of_their_rows(tmp_path: Path) -> None:
     made = prepared(tmp_path, Given(HISTORIES))
-    table = Table.read(tmp_path / "ready", "train", made, CPU)
+    table = Table.read(tmp_path / "ready", "train", made)
     assert table.sequences is not None
     assert table.sequences.dtype == torch.int32
     for features in (table.take(torch.tensor([2, 1])).features, table.features(slice(1, 3))):
@@ -184,7 +184,7 @@ def test_without_histories_nothing_is_stored_or_taken(ready: Path) -> None:
     made = Schema.read(ready)
     assert made.sequences == ()
     assert '"length"' not in (ready / "schema.json").read_text(encoding="utf-8")
-    table = Table.read(ready, "train", made, CPU)
+    table = Table.read(ready, "train", made)
     assert table.sequences is None
     assert table.take(torch.arange(4)).features.sequences is None
     assert table.features(slice(0, 4)).sequences is None

@@ -25,6 +25,10 @@ class Clicks:
     time: Tensor
     delay: Tensor
 
+    def to(self, device: torch.device) -> Clicks:
+        """Return them on a device."""
+        return Clicks(self.time.to(device), self.delay.to(device))
+
 
 @dataclass(frozen=True)
 class Arrivals:

@@ -74,7 +74,7 @@ class _Rows:
     def step(self, gradient: Tensor, learning_rate: float, weight_decay: float) -> None:
         """Move the rows that the gradient is about; all of them if it is dense."""
         self.steps += 1
-        rows, summed = _by_row(gradient)
+        rows, summed = (by_row if gradient.is_cpu else by_entry)(gradient)
         weight, mean, square = (
             table.index_select(0, rows) for table in (self.weight, self.mean, self.square)
         )
@@ -89,10 +89,26 @@ class _Rows:
         self.weight.index_copy_(0, rows, weight.addcdiv_(mean, scale, value=-rate))
 
 
-def _by_row(gradient: Tensor) -> tuple[Tensor, Tensor]:
+def by_row(gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Return the distinct rows of a gradient and the sum of each."""
     if not gradient.is_sparse:
         return torch.arange(len(gradient), device=gradient.device), gradient.clone()
     values = gradient._values()  # `coalesce` does the same in twice the time
     rows, positions = torch.unique(gradient._indices()[0], return_inverse=True)
     return rows, values.new_zeros(len(rows), values.shape[1]).index_add_(0, positions, values)
+
+
+def by_entry(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the row of every entry of a gradient, and the sum of that row.
+
+    Rows recur, with equal sums, so a step that gathers, computes and copies back does the same as
+    with distinct rows; but no device is asked how many there are, for which a host would wait.
+    """
+    if not gradient.is_sparse:
+        return by_row(gradient)
+    rows, entries = gradient._indices()[0].sort()
+    begins = torch.ones_like(rows)
+    begins[1:] = rows[1:] != rows[:-1]
+    place = begins.cumsum(0) - 1
+    values = gradient._values().index_select(0, entries)
+    return rows, torch.zeros_like(values).index_add_(0, place, values).index_select(0, place)

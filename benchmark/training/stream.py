@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -50,6 +51,10 @@ class Stream:
         """Return the arrivals' numbers by time; what arrives at once is shuffled."""
         shuffled = torch.randperm(len(self), generator=generator).to(self.time.device)
         return shuffled[self.time[shuffled].argsort(stable=True)]
+
+    def batches(self, order: Sequence[Tensor]) -> Iterator[Funnel]:
+        """Yield the batches with the given arrivals' numbers."""
+        return map(self.take, order)
 
     def take(self, numbers: Tensor) -> Funnel:
         """Return the batch with the given arrivals' numbers (B,)."""

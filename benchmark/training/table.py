@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from torch import Tensor
 from benchmark.schema import LABELS, TIMES, Schema
 from benchmark.training.arrivals import Clicks
 from benchmark.training.funnel import Features, Funnel
+
+PIECE = 1 << 18  # rows read at a time, those of a row group
 
 
 @dataclass(frozen=True)
@@ -34,21 +36,40 @@ class Table:
     clicks: Clicks | None = None
 
     @classmethod
-    def read(cls, folder: Path, split: str, schema: Schema, device: torch.device) -> Table:
-        """Read a Parquet split of a ready folder onto a device."""
-        frame = pl.read_parquet(folder / f"{split}.parquet")
-        sequences = _sequences(frame, schema)
-        names = tuple(label for label in LABELS if label in frame.columns)
-        ids = [field.name for field in schema.categorical]
-        numbers = [field.name for field in schema.numeric]
-        return cls(
-            _tensor(frame.select(pl.col(ids).cast(pl.Int32)), np.int32).to(device),
-            _tensor(frame.select(numbers), np.float32).view(len(frame), len(numbers)).to(device),
-            _tensor(frame.select(pl.col(names).fill_null(0)), np.float32).to(device),
+    def read(cls, folder: Path, split: str, schema: Schema) -> Table:
+        """Read a Parquet split of a ready folder, piece by piece: memory holds it once."""
+        scan = pl.scan_parquet(folder / f"{split}.parquet")
+        present = scan.collect_schema().names()
+        names = tuple(label for label in LABELS if label in present)
+        length = max((field.length for field in schema.sequences), default=0)
+        rows = scan.select(pl.len()).collect().item()
+        table = cls(
+            torch.empty(rows, len(schema.categorical), dtype=torch.int32),
+            torch.empty(rows, len(schema.numeric)),
+            torch.empty(rows, len(names)),
             names,
-            None if sequences is None else sequences.to(device),
-            _clicks(frame, schema, device),
+            torch.zeros(rows, len(schema.sequences), length, dtype=torch.int32) if length else None,
+            _clicks(scan, schema),
         )
+        for start in range(0, rows, PIECE):
+            table._fill(start, scan.slice(start, PIECE).collect(), schema)
+        return table
+
+    def _fill(self, start: int, frame: pl.DataFrame, schema: Schema) -> None:
+        rows = slice(start, start + len(frame))
+        labels = frame.select(pl.col(self.names).fill_null(0))
+        _copy(self.ids[rows], frame.select(field.name for field in schema.categorical))
+        _copy(self.numbers[rows], frame.select(field.name for field in schema.numeric))
+        _copy(self.labels[rows], labels)
+        if self.sequences is not None:
+            for i, field in enumerate(schema.sequences):
+                own = torch.from_numpy(frame[field.name].to_numpy(writable=True))
+                self.sequences[rows, i, -field.length :] = own
+
+    def to(self, device: torch.device) -> Table:
+        """Return the table on a device."""
+        clicks = self.clicks and self.clicks.to(device)
+        return self._made((part.to(device) for part in self.tensors), clicks)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -66,6 +87,10 @@ class Table:
         """Return the batch with the given row numbers (B,), a tensor on the table's device."""
         return self.of(part.index_select(0, rows) for part in self.tensors)
 
+    def batches(self, order: Sequence[Tensor]) -> Iterator[Funnel]:
+        """Yield the batches with the given row numbers."""
+        return map(self.take, order)
+
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """What a batch is made of, each with rows first."""
@@ -74,9 +99,11 @@ class Table:
 
     def of(self, tensors: Iterable[Tensor]) -> Funnel:
         """Return the batch that is made of rows of these ``tensors``."""
+        return self._made(tensors).whole()
+
+    def _made(self, tensors: Iterable[Tensor], clicks: Clicks | None = None) -> Table:
         ids, numbers, labels, *others = tensors
-        sequences = others[0] if others else None
-        return Table(ids, numbers, labels, self.names, sequences).whole()
+        return Table(ids, numbers, labels, self.names, others[0] if others else None, clicks)
 
     def whole(self) -> Funnel:
         """Return all rows as one batch, without a copy."""
@@ -90,25 +117,18 @@ class Table:
         )
 
 
-def _tensor(frame: pl.DataFrame, dtype: type) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(frame.to_numpy(writable=True), dtype=dtype))
+def _copy(rows: Tensor, frame: pl.DataFrame) -> None:
+    """Fill rows (B, columns), which lie one after the other, column by column."""
+    target = rows.numpy()
+    for i, column in enumerate(frame):
+        target[:, i] = column.to_numpy()
 
 
-def _clicks(frame: pl.DataFrame, schema: Schema, device: torch.device) -> Clicks | None:
+def _clicks(scan: pl.LazyFrame, schema: Schema) -> Clicks | None:
     """Return the times in attribution windows."""
     if schema.attribution_window is None:
         return None
-    time, delay = (frame[column] / schema.attribution_window for column in TIMES)
+    frame = scan.select(pl.col(TIMES) / schema.attribution_window).collect()
+    time, delay = (frame[column] for column in TIMES)
     filled = (time.fill_null(np.nan), delay.fill_null(np.inf))
-    return Clicks(*(torch.tensor(column.to_numpy(), device=device) for column in filled))
-
-
-def _sequences(frame: pl.DataFrame, schema: Schema) -> Tensor | None:
-    """Return all sequences as one tensor, as long as the longest."""
-    if not schema.sequences:
-        return None
-    length = max(field.length for field in schema.sequences)
-    packed = np.zeros((len(frame), len(schema.sequences), length), np.int32)
-    for i, field in enumerate(schema.sequences):
-        packed[:, i, length - field.length :] = frame[field.name].to_numpy()
-    return torch.from_numpy(packed)
+    return Clicks(*(torch.tensor(column.to_numpy()) for column in filled))

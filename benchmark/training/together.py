@@ -20,6 +20,7 @@ from benchmark.params import Protocol
 from benchmark.training.funnel import Funnel
 from benchmark.training.method import Method
 from benchmark.training.optimizer import Adam
+from benchmark.training.streamed import Streamed
 from benchmark.training.table import Table
 from benchmark.training.trainer import Course, Data, DivergedError, Fit, make_optimizer, order
 
@@ -185,7 +186,8 @@ def _used(methods: Sequence[Method], table: Table, protocol: Protocol) -> frozen
     then the first batch, tried on copies, ends in an exception or a warning.
     """
     copies = copy.deepcopy(list(methods))
-    if any(_is_large(part, protocol.row_sparse_from) for part in copies[0].modules()):
+    large = any(_is_large(part, protocol.row_sparse_from) for part in copies[0].modules())
+    if large or isinstance(table, Streamed):
         return None
     rows = order(table, protocol.batch_size, 0, 0)[0]
     try:

@@ -24,6 +24,7 @@ from benchmark.training.optimizer import Adam
 from benchmark.training.parts.pretraining import pretraining
 from benchmark.training.selection.criteria import best
 from benchmark.training.stream import Stream, arrange
+from benchmark.training.streamed import placed
 from benchmark.training.table import Table
 
 PREDICTION_ROWS = 65536
@@ -45,7 +46,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """A ready dataset on a device."""
+    """A ready dataset on a device, or as near to it as there is room."""
 
     schema: Schema
     train: Table
@@ -56,11 +57,15 @@ class Data:
     def read(cls, folder: Path, device: torch.device) -> Data:
         """Read a ready folder."""
         schema = Schema.read(folder)
+        tables = {
+            name: placed(Table.read(folder, name, schema), device)
+            for name in ("train", "valid", "test")
+        }
         splits = {
-            name: Split(Table.read(folder, name, schema, device), read_labels(folder, name, schema))
+            name: Split(tables[name], read_labels(folder, name, schema))
             for name in ("valid", "test")
         }
-        return cls(schema, Table.read(folder, "train", schema, device), **splits)
+        return cls(schema, tables["train"], **splits)
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,7 @@ def epochs(
 
 def batches(table: Table | Stream, size: int, seed: int, epoch: int) -> Iterator[Funnel]:
     """Yield the rows of a table, or what arrives, in an order fixed by seed and epoch."""
-    return map(table.take, order(table, size, seed, epoch))
+    return table.batches(order(table, size, seed, epoch))
 
 
 def order(table: Table | Stream, size: int, seed: int, epoch: int) -> list[Tensor]:
@@ -227,7 +232,10 @@ def _gather(parts: list[Tensor]) -> Array:
 
 def read_labels(folder: Path, split: str, schema: Schema) -> Labels:
     """Read the truth of a split: NaN where a label is unknown, oracle columns where they exist."""
-    frame = pl.read_parquet(folder / f"{split}.parquet")
+    scan = pl.scan_parquet(folder / f"{split}.parquet")
+    present = scan.collect_schema().names()
+    wanted = ("conversion", "click", "policy", "group")
+    frame = scan.select(name for name in wanted if name in present).collect()
     oracle = folder / f"{split}.oracle.parquet"
     truth = pl.read_parquet(oracle) if oracle.is_file() else None
     return Labels(

@@ -1,0 +1,223 @@
+"""What lets a GPU run on: steps that ask it for nothing, and tables larger than its memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+from worlds import batch, blueprint, schema
+
+from benchmark import registry
+from benchmark.params import Protocol
+from benchmark.training import backbones, optimizer, streamed
+from benchmark.training.funnel import Funnel
+from benchmark.training.method import Method, Update
+from benchmark.training.optimizer import Adam
+from benchmark.training.streamed import Streamed
+from benchmark.training.trainer import Data, batches, epochs, fit, predict, train_batch
+
+CPU, META = torch.device("cpu"), torch.device("meta")
+HYPER = {"learning_rate": 0.01, "weight_decay": 1e-4}
+ASKING = {"item", "_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "_unique2"}
+
+METHODS = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
+DESCENDING = [name for name, kind in METHODS.items() if kind.learn is None]  # not those of trees
+each = pytest.mark.parametrize("name", DESCENDING)
+with_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """Return a dataclass of tensors, and of such dataclasses, on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if is_dataclass(value):
+        return replace(
+            value, **{f.name: moved(getattr(value, f.name), device) for f in fields(value)}
+        )
+    return value
+
+
+def build(name: str) -> Method:
+    torch.manual_seed(0)
+    return METHODS[name](blueprint(schema()))
+
+
+def phases(method: Method) -> Iterator[Any]:
+    for updates in (*(phase.updates for phase in method.preparation()), method.updates):
+        method.start_epoch()
+        yield updates
+
+
+@each
+def test_no_step_needs_a_value_or_another_device(name: str) -> None:
+    """On the meta device, tensors have no values, and none of another device may join them."""
+    method, funnel = build(name).to(META), moved(batch(schema(), 32), META)
+    for updates in phases(method):
+        update: Update
+        for update in updates(funnel):
+            found = torch.autograd.grad(
+                update.loss, list(update.module.parameters()), allow_unused=True
+            )
+            assert any(gradient is not None for gradient in found)
+            assert all(gradient is None or gradient.is_meta for gradient in found)
+
+
+@each
+def test_no_step_of_the_trainer_asks_for_a_value(name: str) -> None:
+    method, funnel = build(name), batch(schema(), 32)
+    descent = Adam(method, learning_rate=0.01, weight_decay=0.0, large=10**9)
+    for updates in phases(method):
+        train_batch(descent, updates, funnel)
+        with profile(activities=[ProfilerActivity.CPU]) as seen:
+            train_batch(descent, updates, funnel)
+        called = asked_of(seen)
+        assert "mul" in called
+        assert not called & ASKING
+
+
+def asked_of(seen: profile) -> set[str]:
+    """Return what was called, but for what PyTorch's fused Adam calls on a processor.
+
+    There it reads its count of steps, which on a GPU its kernel does.
+    """
+    return {
+        event.name.removeprefix("aten::")
+        for event in seen.events()
+        if "_fused_adam_" not in {parent.name.removeprefix("aten::") for parent in above(event)}
+    }
+
+
+def above(event: Any) -> Iterator[Any]:
+    while (event := event.cpu_parent) is not None:
+        yield event
+
+
+@pytest.fixture
+def entrywise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimizer, "by_row", optimizer.by_entry)
+
+
+def sparse_steps(method: Method) -> Method:
+    descent = Adam(method, learning_rate=0.01, weight_decay=0.1, large=1)
+    for seed in range(5):
+        train_batch(descent, method.updates, batch(schema(), 64, seed=seed))
+    return method
+
+
+def test_rows_that_recur_are_trained_as_distinct_ones(request: pytest.FixtureRequest) -> None:
+    wanted = sparse_steps(build("esmm"))
+    request.getfixturevalue("entrywise")
+    untrained = build("esmm")
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        found = sparse_steps(untrained)
+    called = asked_of(seen)
+    assert "sort" in called
+    assert not called & ASKING
+    for ours, theirs in zip(found.parameters(), wanted.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+# --- tables in host memory
+
+
+@pytest.fixture
+def data(ready: Path) -> Data:
+    return Data.read(ready, CPU)
+
+
+@pytest.fixture(params=[1, 700, 10**6], ids="chunks of {} rows".format)
+def far(data: Data, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Data:
+    """The same data, streamed in chunks of at least a batch."""
+    monkeypatch.setattr(streamed, "CHUNK", request.param)
+    valid, test = (
+        replace(split, table=streamed.streamed(split.table, CPU))
+        for split in (data.valid, data.test)
+    )
+    return replace(data, train=streamed.streamed(data.train, CPU), valid=valid, test=test)
+
+
+def trained(data: Data, protocol: Protocol, name: str) -> tuple[Any, ...]:
+    torch.manual_seed(3)
+    method = METHODS[name](backbones.blueprint(data.schema, protocol.backbone))
+    outcome = fit(method, data, protocol, HYPER, seed=5)
+    return outcome, predict(method, data.test.table).cvr.tolist()
+
+
+@pytest.mark.parametrize("name", ["hm3", "dfm"], ids=["rows", "arrivals"])
+def test_a_streamed_table_trains_the_very_same_model(
+    name: str, data: Data, far: Data, protocol: Protocol
+) -> None:
+    assert isinstance(far.train, Streamed)
+    assert trained(far, protocol, name) == trained(data, protocol, name)
+
+
+def test_batches_are_those_of_the_table_and_breaking_off_leaves_no_thread(
+    data: Data, far: Data
+) -> None:
+    before = threading.active_count()
+    pairs = zip(batches(far.train, 128, 1, 2), batches(data.train, 128, 1, 2), strict=True)
+    assert all(equal(ours, theirs) for ours, theirs in pairs)
+    begun = batches(far.train, 128, 1, 2)
+    next(iter(begun))
+    begun.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+    assert not list(far.train.batches([]))
+
+
+def equal(ours: Funnel, theirs: Funnel) -> bool:
+    pairs = (
+        (ours.features.ids, theirs.features.ids),
+        (ours.features.numbers, theirs.features.numbers),
+        (ours.conversion, theirs.conversion),
+        (ours.clicked, theirs.clicked),
+    )
+    return all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_what_goes_wrong_while_gathering_is_raised(data: Data) -> None:
+    table = streamed.streamed(data.train, CPU)
+    with pytest.raises(IndexError):
+        list(table.batches([torch.tensor([len(table)])]))
+
+
+# --- with a GPU
+
+
+@with_cuda
+@each
+def test_a_gpu_is_never_waited_for(name: str) -> None:
+    cuda = torch.device("cuda")
+    method, funnel = build(name).to(cuda), moved(batch(schema(), 32), cuda)
+    descent = Adam(method, learning_rate=0.01, weight_decay=0.0, large=20)
+    for updates in phases(method):
+        train_batch(descent, updates, funnel)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            train_batch(descent, updates, funnel)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@with_cuda
+@pytest.mark.parametrize("share", [1.0, 0.0], ids=["resident", "streamed"])
+def test_a_gpu_trains_what_a_core_trains(
+    share: float, data: Data, ready: Path, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streamed, "SHARE", share)
+    there = Data.read(ready, torch.device("cuda"))
+    assert isinstance(there.train, Streamed) == (share == 0)
+    values = []
+    for source in (data, there):
+        torch.manual_seed(3)
+        method = METHODS["hm3"](backbones.blueprint(source.schema, protocol.backbone))
+        method.to(source.train.take(torch.tensor([0, 1])).conversion.device)
+        list(epochs(method, source, protocol, HYPER, seed=5))
+        values.append(torch.tensor(predict(method, source.test.table).cvr))
+    torch.testing.assert_close(values[1], values[0], rtol=0, atol=1e-3)
