@@ -95,4 +95,4 @@ def _write_splits(
 
 
 def _sink(part: pl.LazyFrame, path: Path) -> None:
-    part.sink_parquet(path, row_group_size=ROW_GROUP)
+    part.sink_parquet(path, compression="lz4", row_group_size=ROW_GROUP)

@@ -25,9 +25,10 @@ def split_by_hash(key: pl.Expr, shares: Mapping[str, float]) -> pl.Expr:
 
 
 def _positions(keys: pl.Series) -> pl.Series:
-    """Map strings to [0, 1)."""
-    positions = [None if key is None else _position(key) for key in keys]
-    return pl.Series(positions, dtype=pl.Float64)
+    """Map strings to [0, 1), each distinct one once."""
+    distinct = keys.drop_nulls().unique()
+    positions = pl.Series([_position(key) for key in distinct], dtype=pl.Float64)
+    return keys.replace_strict(distinct, positions, default=None, return_dtype=pl.Float64)
 
 
 def _position(key: str) -> float:

@@ -21,7 +21,6 @@ from benchmark.training.method import Method
 from benchmark.training.metrics.evaluation import assess, curves, evaluate
 from benchmark.training.provenance import environment, resolve_device
 from benchmark.training.selection.criteria import ESTIMATED
-from benchmark.training.selection.nuisances import with_estimates
 from benchmark.training.tasks import Task
 from benchmark.training.together import fit_together
 from benchmark.training.trainer import Data, DivergedError, Fit, fit, predict
@@ -185,4 +184,8 @@ def _tested(method: Method, data: Data) -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def _data(ready: Path, device: torch.device, *, estimates: bool) -> Data:
     data = Data.read(ready, device)
-    return with_estimates(data) if estimates else data
+    if not estimates:
+        return data
+    from benchmark.training.selection.nuisances import with_estimates  # noqa: PLC0415 (half a second)
+
+    return with_estimates(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from benchmark.training.metrics.calibration import tenths
 from benchmark.training.metrics.ordering import Array, Integers, sums
@@ -63,7 +63,7 @@ def independence(conversion: Array, cvr: Array, ctr: Array | None) -> Independen
         raise UndefinedError("CTR or CVR does not vary within strata of the predicted CVR")
     norms = np.sqrt(np.square(logit).sum() * np.square(residual).sum())
     z = products.sum() / np.sqrt(np.square(products).sum())
-    return Independence(float(products.sum() / norms), float(2 * norm.sf(abs(z))))
+    return Independence(float(products.sum() / norms), float(2 * ndtr(-abs(z))))
 
 
 def _centred(values: Array, strata: Integers) -> Array:
