@@ -2,12 +2,14 @@
 
 The methods of params.yaml on a small embedded world, with a small budget; one after the other, as
 `dvc repro` runs them, and side by side, as `launch` does. All ways must find the same numbers.
-Run: python speed/leaderboard.py [--rows 40000]
+Run: python speed/leaderboard.py [--rows 160000]
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import sys
 import tempfile
 import time
@@ -58,9 +60,9 @@ def small(trials: int, seeds: int) -> tuple[tuple[str, ...], Protocol]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=40_000)
-    parser.add_argument("--trials", type=int, default=4)
-    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--rows", type=int, default=160_000)
+    parser.add_argument("--trials", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     methods, protocol = small(options.trials, options.seeds)
     ways: list[tuple[str, Way, int]] = [
@@ -78,7 +80,8 @@ def main() -> None:
             place = folder / str(number)
             tasks = [Task(place / name, folder / "ready", name, protocol) for name in methods]
             start = time.perf_counter()
-            way(tasks, workers)
+            with contextlib.redirect_stderr(io.StringIO()):  # the bars
+                way(tasks, workers)
             seconds, found = time.perf_counter() - start, records(place)
             first = first or (seconds, found)
             assert found == first[1], "the number of workers changed a result"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -11,8 +12,9 @@ from worlds import batch, blueprint, schema
 
 from benchmark import registry
 from benchmark.training.funnel import Funnel
-from benchmark.training.method import Method
+from benchmark.training.method import Method, Update
 from benchmark.training.optimizer import EPSILON, Adam, large_tables
+from benchmark.training.trainer import train_batch
 
 ROWS, SIZE = 12, 3
 RATE, DECAY = 0.03, 0.1
@@ -143,3 +145,51 @@ def first_gradients(method: Method, funnel: Funnel) -> list[tuple[nn.Parameter, 
     parameters = list(update.module.parameters())
     found = torch.autograd.grad(update.loss, parameters, allow_unused=True)
     return [(p, g) for p, g in zip(parameters, found, strict=True) if g is not None]
+
+
+@pytest.mark.parametrize("name", registry.names("methods"))
+def test_every_method_steps_as_plain_adam_does(name: str) -> None:
+    """Whatever the memory layout of a gradient: PyTorch's fused Adam disregards it."""
+    kind = registry.load("methods", name, Method)
+    if kind.learn is not None:
+        pytest.skip("descends no gradient")
+    torch.manual_seed(0)
+    ours = kind(blueprint(schema())).double()
+    theirs, funnel = copy.deepcopy(ours), batch(schema(), 64)
+    fused = Adam(ours, learning_rate=RATE, weight_decay=DECAY, large=10**9)
+    plain = torch.optim.Adam(
+        theirs.parameters(), lr=RATE, weight_decay=DECAY, eps=EPSILON, fused=False, foreach=False
+    )
+    for _ in range(3):
+        torch.manual_seed(1)
+        train_batch(fused, phases(ours), funnel)
+        torch.manual_seed(1)
+        for update in phases(theirs)(funnel):
+            plain.zero_grad()
+            update.loss.backward(inputs=list(update.module.parameters()))
+            plain.step()
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
+
+
+def phases(method: Method) -> Callable[[Funnel], Iterator[Update]]:
+    """Return all steps that a batch causes, of every phase."""
+
+    def updates(funnel: Funnel) -> Iterator[Update]:
+        for each in (*(phase.updates for phase in method.preparation()), method.updates):
+            method.start_epoch()
+            yield from each(funnel)
+
+    return updates
+
+
+def test_fused_adam_takes_gradients_of_any_layout() -> None:
+    weight = nn.Linear(3, 4, bias=False)
+    gradient = torch.randn(3, 4).T
+    assert gradient.stride() != weight.weight.stride()
+    wanted = copy.deepcopy(weight)
+    wanted.weight.grad = gradient.contiguous()
+    torch.optim.Adam(wanted.parameters(), lr=RATE, fused=False).step()
+    weight.weight.grad = gradient
+    Adam(weight, learning_rate=RATE, weight_decay=0.0, large=10**9).step()
+    torch.testing.assert_close(weight.weight, wanted.weight)

@@ -86,6 +86,12 @@ class Method(nn.Module, ABC):
         """Prepare for the next pass, in any phase: copy a network, reset running sums."""
 
     @classmethod
+    def takes_plain_steps(cls) -> bool:
+        """Tell whether training is nothing but the descent of :meth:`loss`, batch by batch."""
+        others = ("updates", "preparation", "schedule", "start_epoch", "learn")
+        return all(getattr(cls, name) is getattr(Method, name) for name in others)
+
+    @classmethod
     def missing(cls, schema: Schema) -> str | None:
         """Return why the method cannot be run on a log, or None if it can."""
         lacking = sorted(cls.requires - schema.offers)

@@ -23,14 +23,14 @@ class Adam:
     ) -> None:
         self.tables = [_Rows(table.weight) for table in large_tables(module, large)]
         rowwise = {id(rows.weight) for rows in self.tables}
-        dense = [parameter for parameter in module.parameters() if id(parameter) not in rowwise]
+        self.parameters = [part for part in module.parameters() if id(part) not in rowwise]
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.dense = (
             torch.optim.Adam(
-                dense, lr=learning_rate, weight_decay=weight_decay, betas=BETAS, eps=EPSILON,
-                fused=True,
+                self.parameters, lr=learning_rate, weight_decay=weight_decay, betas=BETAS,
+                eps=EPSILON, fused=True,
             )
-            if dense
+            if self.parameters
             else None
         )  # fmt: skip
 
@@ -44,10 +44,23 @@ class Adam:
     def step(self) -> None:
         """Take a step where there is a gradient."""
         if self.dense is not None:
+            for parameter in self.parameters:
+                parameter.grad = laid_out(parameter.grad, parameter)
             self.dense.step()
         for rows in self.tables:
             if rows.weight.grad is not None:
                 rows.step(rows.weight.grad, self.learning_rate, self.weight_decay)
+
+
+def laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
+    """Return a gradient in the memory layout of its parameter.
+
+    PyTorch's fused Adam reads both as they lie, whatever their strides: ``backward`` sees to it
+    that they agree, ``autograd.grad``, which the trainer calls, does not.
+    """
+    if gradient is None or gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
 
 
 def large_tables(module: nn.Module, large: int) -> list[nn.Embedding]:

@@ -24,7 +24,6 @@ from benchmark.training.streamed import Streamed
 from benchmark.training.table import Table
 from benchmark.training.trainer import Course, Data, DivergedError, Fit, make_optimizer, order
 
-ALONE = ("updates", "preparation", "schedule", "start_epoch", "learn")
 INTERNAL = frozenset(vars(nn.Module()))
 
 State = dict[str, Tensor]
@@ -32,8 +31,8 @@ State = dict[str, Tensor]
 
 def allowed(kind: type[Method], protocol: Protocol) -> bool:
     """Tell whether the protocol wants models to be one, and the method takes plain steps only."""
-    plain = all(getattr(kind, name) is getattr(Method, name) for name in ALONE)
-    return plain and protocol.together and protocol.pretraining.task == "none"
+    plain = kind.takes_plain_steps() and protocol.pretraining.task == "none"
+    return plain and protocol.together
 
 
 def fit_together(

@@ -21,6 +21,7 @@ from benchmark.training.method import Method, Update
 from benchmark.training.metrics.evaluation import evaluate_one
 from benchmark.training.metrics.populations import Array, Labels, Scores
 from benchmark.training.optimizer import Adam
+from benchmark.training.parallel import average, check, processes, share
 from benchmark.training.parts.pretraining import pretraining
 from benchmark.training.selection.criteria import best
 from benchmark.training.stream import Stream, arrange
@@ -89,7 +90,9 @@ def fit(
     Raises:
         DivergedError: a prediction on the validation split is not a number.
         UndefinedError: the selection metric has no value on it.
+        ValueError: several processes train the model, which its loss does not allow.
     """
+    check(method.train(), data.train, protocol.batch_size)
     course = Course(method, data, protocol)
     for work in epochs(method, data, protocol, hyperparameters, seed):
         if not course.goes_on(work):
@@ -177,10 +180,12 @@ def batches(table: Table | Stream, size: int, seed: int, epoch: int) -> Iterator
 def order(table: Table | Stream, size: int, seed: int, epoch: int) -> list[Tensor]:
     """Return the row numbers of each batch.
 
-    A single last row is left out: batch normalisation cannot train on it.
+    A single last row is left out: batch normalisation cannot train on it. So are fewer rows than
+    there are processes.
     """
     generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
-    return [rows for rows in table.order(generator).split(size) if len(rows) > 1]
+    least = max(2, processes())
+    return [share(rows) for rows in table.order(generator).split(size) if len(rows) >= least]
 
 
 def make_optimizer(module: nn.Module, hyperparameters: dict[str, float], large: int) -> Adam:
@@ -200,7 +205,8 @@ def train_batch(optimizer: torch.optim.Optimizer | Adam, updates: Updates, funne
         optimizer.zero_grad()
         parameters = list(update.module.parameters())
         gradients = torch.autograd.grad(update.loss, parameters, allow_unused=True)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
+        whole = average(gradients, len(funnel.conversion))
+        for parameter, gradient in zip(parameters, whole, strict=True):
             parameter.grad = gradient
         optimizer.step()
         steps += 1
