@@ -54,9 +54,9 @@ def same(dataset: Dataset, raw: Path, reader: Callable[[Path], Iterator[Row]]) -
     """Compare the adapter's table with the slow reader's, row by row, in any order."""
     slow = pl.DataFrame(list(reader(raw)), infer_schema_length=None)
     fast = kept(dataset.table(raw)).collect()
-    declared = {*dataset.categorical, *dataset.numeric, *dataset.sequences, "split", "group"}
+    declared = {*dataset.categorical, *dataset.numeric, *dataset.sequences, "split"}
     labels = {*dataset.stages} & {*LABELS} - {"click"}
-    optional = {*TIMES, "policy", "click"} & {*fast.columns}
+    optional = {*TIMES, "policy", "click", "group"} & {*fast.columns}
     assert declared | labels | optional <= set(slow.columns)
     fast = fast.select(slow.columns).cast({name: slow[name].dtype for name in slow.columns})
     order = [column for column, kind in slow.schema.items() if not kind.is_float()]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from layouts import criteo_attribution, criteo_search, tenrec
+from layouts import criteo_attribution, criteo_conversion, criteo_search, tenrec
 from raw_logs import load, same
 
 from benchmark.data.dataset import DataError
@@ -153,6 +153,40 @@ def test_clicks_that_are_left_out_are_counted(tmp_path: Path) -> None:
     assert report["dropped"] == {
         "click without a time": timeless, "sale without a delay": undated
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("-5\t\t", "the click must have a time, from 0 up"),
+        ("\t7\t", "the click must have a time, from 0 up"),
+        ("9\t7\t", "a conversion must not come before its click"),
+        ("soon\t\t", "'soon'"),
+        ("9\t\tmany", "'many'"),
+    ],
+)
+def test_a_conversion_that_cannot_be_is_shown(tmp_path: Path, line: str, says: str) -> None:
+    raw = tmp_path / "criteo_conversion"
+    criteo_conversion.write(raw)
+    with (raw / "data.txt").open("a", encoding="utf-8") as file:
+        file.write(line + "\t" * (18 - line.count("\t")) + "\n")
+    with pytest.raises(DataError, match=rf"data\.txt, line 402: .*{re.escape(says)}"):
+        preprocess(
+            load("criteo_conversion")(), "criteo_conversion", raw, tmp_path / "o", verified=False
+        )
+    assert not (tmp_path / "o").exists()
+
+
+def test_clicks_whose_window_is_cut_off_are_counted(tmp_path: Path) -> None:
+    raw = tmp_path / "criteo_conversion"
+    criteo_conversion.write(raw)
+    dataset = load("criteo_conversion")()
+    preprocess(dataset, "criteo_conversion", raw, tmp_path / "ready", verified=False)
+    report = json.loads((tmp_path / "ready" / "report.json").read_text())
+    [(rule, count)] = report["dropped"].items()
+    assert rule == "click whose window the end of the log cuts off"
+    assert count + sum(report[split]["rows"] for split in ("train", "valid", "test")) == 401
+    assert 0 < count < 100
 
 
 def test_the_price_and_the_amount_of_a_sale_are_no_features(tmp_path: Path) -> None:

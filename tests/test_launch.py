@@ -249,6 +249,14 @@ def test_the_command_line_changes_what_params_say() -> None:
         chosen(params, "cloud", None, None)
 
 
+def test_an_unknown_option_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    connect = import_module("benchmark.pools.slurm").connect
+    monkeypatch.setattr(connect.executor, "affinity", classmethod(lambda _: 2))
+    with pytest.raises(ValueError, match=r"\['colour'\]; allowed are .*partition[^\n]*$"):
+        connect(tmp_path, 2, {"colour": "red"})
+
+
 def test_a_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, package in ((None, "submitit"), (None, "ray")):
         monkeypatch.setitem(sys.modules, package, module)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from layouts import open_bandit
 from layouts.coat import write as write_ratings
 from layouts.kuairand import read as read_feed
 from layouts.kuairand import write as write_feed
@@ -16,7 +17,10 @@ from layouts.yahoo_r3 import read as read_songs
 from layouts.yahoo_r3 import write as write_songs
 from raw_logs import load, same
 
+from benchmark import registry
 from benchmark.data.dataset import DataError
+from benchmark.data.preprocess import preprocess
+from benchmark.training.method import Method
 from benchmark.training.metrics.ranking import Lists, dcg, hits
 
 RANDOM, CELL = pl.col("policy") == "random", ["user_id", "item_id"]
@@ -169,3 +173,48 @@ def test_answers_in_train_are_worth_more_than_methods_differ_by(real: pl.DataFra
     remembered = items["conversion_seen"].replace_strict({0: -9, 1: 9}, default=0)
     assert top(drawn, remembered) == [0.634, 0.841, 1.005, 0.724, 1.168, 1.609]
     assert top(drawn, share + remembered) == [0.806, 1.060, 1.253, 0.947, 1.485, 2.008]
+
+
+# --- impressions with propensities, and nothing after the click
+
+
+@pytest.mark.parametrize(
+    ("cells", "says"),
+    [
+        ({3: "2"}, "click must be 0 or 1"),
+        ({4: "0.0"}, "propensity_score must be above 0, at most 1"),
+        ({4: "1.5"}, "propensity_score must be above 0, at most 1"),
+        ({0: "yesterday"}, "timestamp must be like 2019-11-24 00:00:06"),
+    ],
+)
+def test_an_impression_that_cannot_be_is_shown(
+    tmp_path: Path, cells: dict[int, str], says: str
+) -> None:
+    raw = tmp_path / "open_bandit"
+    open_bandit.write(raw)
+    path = next(raw.rglob("bts/all/all.csv"))
+    row = path.read_text("utf-8").splitlines()[-1].split(",")[1:]
+    line = ",".join(["200", *(cells.get(place, cell) for place, cell in enumerate(row))])
+    path.write_text(path.read_text("utf-8") + line + "\n", "utf-8")
+    with pytest.raises(DataError, match=rf"all\.csv, line 202: .*{says}"):
+        preprocess(load("open_bandit")(), "open_bandit", raw, tmp_path / "o", verified=False)
+
+
+def test_a_log_without_conversions_keeps_its_propensities_and_skips_every_method(
+    tmp_path: Path,
+) -> None:
+    raw = tmp_path / "open_bandit"
+    open_bandit.write(raw, campaign="men")
+    schema = preprocess(
+        load("open_bandit")(campaign="men"), "open_bandit", raw, tmp_path / "o", verified=False
+    )
+    assert schema.has_propensity
+    assert schema.stages == ("impression", "click")
+    for name in registry.names("methods"):
+        reason = registry.load("methods", name, Method).missing(schema)
+        assert "conversion" in (reason or "")
+    test = pl.read_parquet(tmp_path / "o" / "test.parquet")
+    drawn = test.filter(policy="random")
+    assert 0 < len(drawn) < len(test)
+    assert drawn["propensity"].unique().to_list() == [1 / 80]
+    assert "conversion" not in test.columns

@@ -131,6 +131,8 @@ def _population(population: Population, stages: tuple[str, ...]) -> dict[str, st
     clicks = positive["click"] if known["click"] else None
     if clicks is not None:
         found["CTR"] = _share(clicks, rows)
+    if "conversion" not in stages:
+        return found
     if known["conversion"] != clicks:  # outcomes of impressions whether clicked or not
         return found | {"P(conversion)": _share(positive["conversion"], known["conversion"])}
     found["CTCVR"] = _share(positive["conversion"], rows)

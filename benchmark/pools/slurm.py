@@ -65,11 +65,16 @@ class Slurm:
         # Clusters count jobs anew at times: logs of another launch could be taken for results.
         own = folder / f"{strftime('%Y-%m-%d-%H%M%S')}-{token_hex(3)}"
         self._executor = self.executor(own, max_num_timeout=0)
-        self._executor.update_parameters(**{**DEFAULTS, **options})
+        try:
+            self._executor.update_parameters(**{**DEFAULTS, **options})
+        except ValueError as error:
+            what, *lines = str(error).splitlines()
+            known = ", ".join(line.split()[1] for line in lines if line.startswith("  - "))
+            raise ValueError(f"options of the launch: {what}; allowed are {known}") from error
         self._workers, self._seconds = workers, seconds
         self._waiting = SimpleQueue[_Work]()
         self._sent = dict[submitit.Job[Any], _Work]()
-        self._closed = threading.Event()
+        self._closed, self._entrance = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> Self:
@@ -85,10 +90,11 @@ class Slurm:
 
     def submit(self, function: Callable[[A], R], argument: A, /) -> Future[R]:
         """Submit it with what else there is to submit then."""
-        if self._closed.is_set():
-            raise CancelledError
         work = _Work(function, argument)
-        self._waiting.put(work)
+        with self._entrance:
+            if self._closed.is_set():
+                raise CancelledError
+            self._waiting.put(work)
         return work.future
 
     def queued(self, jobs: Sequence[submitit.Job[Any]]) -> set[str] | None:
@@ -112,7 +118,8 @@ class Slurm:
                 self._send()
                 self._receive()
         finally:
-            self._closed.set()
+            with self._entrance:  # whoever came in before is told below, nobody comes in after
+                self._closed.set()
             for work in (*self._sent.values(), *self._next(None)):
                 work.future.set_exception(CancelledError())
 

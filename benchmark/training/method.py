@@ -94,5 +94,5 @@ class Method(nn.Module, ABC):
     @classmethod
     def missing(cls, schema: Schema) -> str | None:
         """Return why the method cannot be run on a log, or None if it can."""
-        lacking = sorted(cls.requires - schema.offers)
+        lacking = sorted((cls.requires | {"conversion"}) - schema.offers)
         return f"needs {' and '.join(lacking)}, which this log lacks" if lacking else None

@@ -38,11 +38,13 @@ def split_by_time(
 def split_at(time: pl.Expr, starts: Mapping[str, Any], first: str = "train") -> pl.Expr:
     """Return the split of each row: ``first``, then each of ``starts`` from its time on.
 
-    The starts rise and are of the type of ``time``; a missing time has no split.
+    The starts rise and are of the type of ``time``; a missing time has no split, and a split
+    without a start no rows.
     """
     split: pl.Expr = pl.when(time.is_not_null()).then(pl.lit(first))
     for name, start in starts.items():
-        split = pl.when(time >= start).then(pl.lit(name)).otherwise(split)
+        reached = pl.lit(value=False) if start is None else time >= start
+        split = pl.when(reached).then(pl.lit(name)).otherwise(split)
     return split
 
 

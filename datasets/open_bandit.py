@@ -1,0 +1,96 @@
+"""Open Bandit: fashion items that two policies showed, one of them at random, and their clicks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from benchmark.data.dataset import Dataset, Source
+from benchmark.data.fetching.raw import find
+from benchmark.data.options import check, one_of
+from benchmark.data.reading.attribution import split_by_time
+from benchmark.data.reading.readers import scan_table
+
+PAGE = "https://research.zozo.com/data.html"
+CAMPAIGNS = ("all", "men", "women")
+POLICIES = {"bts": "log", "random": "random"}
+USER = tuple(f"user_feature_{i}" for i in range(4))
+ITEM = tuple(f"item_feature_{i}" for i in range(1, 4))
+TYPES: dict[str, type[pl.DataType]] = {
+    **dict.fromkeys(("timestamp", "item_id", "position", *USER), pl.String),
+    "click": pl.Int8,
+    "propensity_score": pl.Float64,
+}
+PRICE = "item_feature_0"
+TIME = (
+    pl.col("timestamp").str.head(19).str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False)
+)  # UTC; fractions of a second are left out
+RULES = {
+    "click must be 0 or 1": pl.col("click").is_in([0, 1]),
+    "propensity_score must be above 0, at most 1": (pl.col("propensity_score") > 0)
+    & (pl.col("propensity_score") <= 1),
+    "timestamp must be like 2019-11-24 00:00:06": TIME.is_not_null(),
+}
+EARLY = "random impression from before the test period"
+
+
+class OpenBandit(Dataset):
+    """An item shown at a position; nothing after the click is logged, so no CVR can be learned.
+
+    Evidence: columns as the log's own documentation lists them; no copy was at hand.
+    """
+
+    title = "Open Bandit (clicks only)"
+    citation = """
+    @misc{saito2020open,
+      title  = {Open Bandit Dataset and Pipeline: Towards Realistic and Reproducible Off-Policy
+                Evaluation},
+      author = {Saito, Yuta and Aihara, Shunsuke and Matsutani, Megumi and Narita, Yusuke},
+      year   = {2020},
+      eprint = {2008.07146},
+    }
+    """
+    licence = "CC BY 4.0, according to the page"
+    claims = (
+        "Impressions and clicks with the probability with which the policy chose the item: a log "
+        "for models of the CTR and for propensities. There is no conversion, so every method of "
+        "this benchmark is skipped on it, and nothing about the CVR can be learned or claimed. "
+        "The policy 'log' is Bernoulli Thompson sampling (bts), 'random' the uniform draw that ran "
+        "beside it. Splits of the former follow each other in time (80/10/10); of the latter, the "
+        "impressions of the test period are test rows, earlier ones are dropped and counted. "
+        "One campaign per run (option campaign). Users are known by four hashed features only; "
+        "user-item affinities are left out. The propensity is the published propensity_score, "
+        "given the position."
+    )
+    stages = ("impression", "click")
+    categorical = ("item_id", "position", *USER, *ITEM, "hour")
+    numeric = (PRICE,)
+    sources = (Source(file="open_bandit_dataset.zip", page=PAGE),)
+    options = {"campaign": "all"}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        check(self.title, self.chosen, {"campaign": one_of(dict.fromkeys(CAMPAIGNS))})
+
+    def table(self, raw: Path) -> pl.LazyFrame:
+        logged, drawn = (self._shown(raw, policy) for policy in POLICIES)
+        parted = split_by_time(logged, "time")
+        start = parted.filter(split="test").select(pl.col("time").min()).collect().item()
+        early = pl.when(pl.col("time") < start).then(pl.lit(EARLY))
+        drawn = drawn.with_columns(split=pl.lit("test"), dropped=early)
+        return pl.concat([parted, drawn], how="diagonal")
+
+    def _shown(self, raw: Path, policy: str) -> pl.LazyFrame:
+        campaign = self.chosen["campaign"]
+        items = dict.fromkeys(("item_id", *ITEM), pl.String) | {PRICE: pl.Float64}
+        context = scan_table(find(raw, f"{policy}/{campaign}/item_context.csv"), items)
+        log = scan_table(find(raw, f"{policy}/{campaign}/{campaign}.csv"), TYPES, rules=RULES)
+        return log.join(context, on="item_id", how="left", maintain_order="left").select(
+            *self.categorical[:-1], PRICE, "click",
+            hour=TIME.dt.hour(),
+            time=TIME,
+            policy=pl.lit(POLICIES[policy]),
+            propensity="propensity_score",
+        )  # fmt: skip
