@@ -5,6 +5,7 @@ Run: python speed/auc.py
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -85,9 +86,17 @@ def compare(rows: int, rate: float, kind: type[np.floating]) -> None:
             print(f"{rows:>10,}  {what}  {speed}", flush=True)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="+", default=ROWS)
+    options = parser.parse_args()
     torch.set_num_threads(1)
     print("rows, precision, share of ones, implementation, scores per second, time / ours, error")
-    for size in ROWS:
+    for size in options.rows:
         for share, precision in ((0.03, np.float32), (0.5, np.float32), (0.03, np.float64)):
             compare(size, share, precision)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ not measured, takes a minute. The median of five runs is printed. Run: python sp
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import statistics
@@ -98,6 +99,7 @@ def pipeline(folder: Path) -> tuple[int, float]:
 
 def main() -> None:
     """Measure and print."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     print("| nothing to do | s |\n|---|--:|")
     print(f"| `python -m benchmark --help` | {median(ROOT, 'benchmark', '--help'):.2f} |")
     with tempfile.TemporaryDirectory() as folder:

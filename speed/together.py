@@ -34,6 +34,10 @@ ROWS, ROUNDS, IDS = 1 << 16, 5, 200  # rows, rounds, ids of a field
 HYPER = {"learning_rate": 1e-3, "weight_decay": 1e-6}
 LABELS = ("click", "micro", "macro", "conversion")
 
+HEADER = """\
+| method | models | batch | ms alone | ms as one | ratio | calls alone | calls as one |
+|---|--:|--:|--:|--:|--:|--:|--:|"""
+
 Steps = Callable[[int], None]
 
 
@@ -119,8 +123,7 @@ def main() -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=[64, 256, 1024, 4096])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("| method | models | batch | ms alone | ms as one | ratio | calls alone | calls as one |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    print(HEADER)
     for name in options.methods:
         for models in options.models:
             for batch in options.batches:

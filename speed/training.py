@@ -27,6 +27,7 @@ from torch.nn import functional as fn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark import registry
+from benchmark.params import Protocol
 from benchmark.schema import Field, Schema
 from benchmark.training.blueprint import Blueprint, Embeddings
 from benchmark.training.method import Method
@@ -36,6 +37,7 @@ from benchmark.training.trainer import batches, train_batch
 
 FIELDS, NUMBERS, SIZE, TOWER, RATE = 20, 5, 16, (128, 64), 1e-3
 ROUNDS, NEVER = 5, 10**12
+DEFAULT = int(Protocol.model_fields["row_sparse_from"].default)
 HAND_TUNED = "ESMM, hand-tuned"
 
 Epoch = Callable[[], None]
@@ -119,7 +121,7 @@ def _train(model: Method, optimizer: Adam, table: Table, batch: int) -> None:
         train_batch(optimizer, model.updates, funnel)
 
 
-def torch_rechub(log: Log, batch: int) -> Epoch:
+def torch_rechub(log: Log, batch: int, device: str = "cpu") -> Epoch:
     """The package's ESMM and trainer; its ESMM takes no numbers."""
     from torch_rechub.basic.features import SparseFeature
     from torch_rechub.models.multi_task import ESMM
@@ -129,7 +131,9 @@ def torch_rechub(log: Log, batch: int) -> Epoch:
     features = [SparseFeature(f"c{i}", s, embed_dim=SIZE) for i, s in enumerate(log.sizes)]
     tower = {"dims": list(TOWER)}
     model = ESMM(features[:1], features[1:], cvr_params=tower, ctr_params=tower)
-    trainer = MTLTrainer(model, ["classification"] * 3, optimizer_params={"lr": RATE}, n_epoch=1)
+    trainer = MTLTrainer(
+        model, ["classification"] * 3, optimizer_params={"lr": RATE}, n_epoch=1, device=device
+    )
     columns = {f"c{i}": column for i, column in enumerate(log.ids.T)}
     labels = np.stack([log.conversion, log.click, log.conversion], 1)
     loader, *_ = DataGenerator(columns, labels).generate_dataloader(
@@ -159,7 +163,8 @@ def contestants(log: Log, batch: int) -> dict[str, Callable[[], Epoch]]:
     """Return what makes each contestant."""
     return {
         HAND_TUNED: lambda: hand_tuned(log, batch),
-        "ESMM, ours": lambda: ours(log, batch, "esmm", large=NEVER),
+        "ESMM, ours, by default": lambda: ours(log, batch, "esmm", large=DEFAULT),
+        "ESMM, ours, dense": lambda: ours(log, batch, "esmm", large=NEVER),
         "ESMM, ours, row-sparse": lambda: ours(log, batch, "esmm", large=1),
         "HM3, ours": lambda: ours(log, batch, "hm3", large=NEVER),
         "HM3, ours, row-sparse": lambda: ours(log, batch, "hm3", large=1),
