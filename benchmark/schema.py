@@ -6,6 +6,7 @@ known, ``{valid,test}.oracle.parquet`` apart from them: methods are never given 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,12 @@ PROPENSITY = ("propensity",)
 
 Stage = Literal["impression", "click", "micro", "macro", "conversion"]
 Need = Literal[Stage, "delay"]
+
+
+def funnel(stages: Sequence[Stage], outcome: str) -> str:
+    """Return the stages in a line, with what stands for the conversion where none is logged."""
+    line = " → ".join(stages)
+    return line if outcome == "conversion" else f"{line} ({outcome})"
 
 
 class _Record(BaseModel):
@@ -45,7 +52,8 @@ class Schema(_Record):
     """What a ready dataset holds.
 
     ``stages`` lists the funnel stages that the log has: one without "impression" consists of
-    clicks only, and nothing about the entire space can be learned or claimed from it.
+    clicks only, and nothing about the entire space can be learned or claimed from it. ``outcome``
+    is what "conversion" stands for, itself unless the log has none.
     ``options`` are the adapter's, as chosen.
     ``attribution_window`` is how long after its click a conversion counts, in the unit of the
     log's ``TIMES``; it is None where the log has no times. ``has_propensity`` is whether the log
@@ -67,6 +75,7 @@ class Schema(_Record):
     fingerprint: str
     attribution_window: float | None = None
     has_propensity: bool = False
+    outcome: str = "conversion"
 
     @property
     def categorical(self) -> tuple[Field, ...]:

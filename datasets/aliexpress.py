@@ -9,6 +9,7 @@ import polars as pl
 
 from benchmark.data.dataset import DataError, Dataset, Source
 from benchmark.data.fetching.raw import find
+from benchmark.data.reading.keys import unique
 from benchmark.data.reading.readers import scan_table
 from benchmark.data.split import split_by_hash
 
@@ -47,7 +48,8 @@ class AliExpress(Dataset):
         "unbiased for what would have happened without a click. One country per run (option "
         "country). There are no user ids, item ids or times, just 16 coded and 63 numeric "
         "features; the window in which a purchase is attributed to a click is not published. "
-        "Valid is a tenth of the searches of the official train part, drawn by a hash."
+        "Valid is a tenth of the searches of the official train part, drawn by a hash. Results of "
+        "a search of which nothing else is known are dropped and counted."
     )
     stages = ("impression", "click", "conversion")
     categorical = CODES
@@ -64,14 +66,16 @@ class AliExpress(Dataset):
 
 
 def _part(raw: Path, country: str, part: str, split: pl.Expr) -> pl.LazyFrame:
-    searches = _read(find(raw, f"{country.lower()}_user_{part}.csv"), USER)
+    path = find(raw, f"{country.lower()}_user_{part}.csv")
+    searches = unique(_read(path, USER), "user_1", path, first_line=1)
     label = pl.col("item_49")
     rules = {"the label must be 0, 1 or 2": label.is_in([0, 1, 2])}
     items = _read(find(raw, f"{country.lower()}_item_{part}.csv"), ITEM, rules)
     return items.join(
         searches.with_columns(split=split),
-        left_on="item_1", right_on="user_1", maintain_order="left",
+        how="left", left_on="item_1", right_on="user_1", maintain_order="left",
     ).with_columns(
+        dropped=pl.when(pl.col("split").is_null()).then(pl.lit("no features of the search")),
         group=pl.col("item_1"),
         click=(label >= 1).cast(pl.Int8),
         conversion=pl.when(label >= 1).then(label == 2).cast(pl.Int8),

@@ -67,6 +67,7 @@ class Coat(Dataset):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         check(self.title, self.chosen, {**rated.RULES, "features": FEATURES})
+        self.outcome = rated.outcome(self.chosen)
         if self.chosen["features"] == "ids":
             self.categorical = ("user_id", "item_id")
 
@@ -98,14 +99,25 @@ def _matrix(path: Path) -> NDArray[np.int64]:
     return ratings
 
 
+def _words(path: Path) -> NDArray[np.str_]:
+    """Read which attribute and value each column of one-hot attributes stands for."""
+    try:
+        lines = path.read_text(encoding="utf-8").rstrip().split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8: {error}; get it again") from error
+    for number, line in enumerate(lines, 1):
+        if ":" not in line:
+            raise DataError(f"{path}, line {number}: {line!r} is not attribute:value")
+    return np.array([line.strip().split(":", 1) for line in lines])
+
+
 def _attributes(raw: Path, kind: str, size: int) -> pl.LazyFrame:
     """Read the one-hot attributes of users or items as one column of words per attribute."""
-    lines = find(raw, f"{kind}_features_map.txt").read_text(encoding="utf-8").split("\n")
-    words = np.array([line.strip().split(":", 1) for line in lines if line.strip()])
-    path = find(raw, f"{kind}_features.ascii")
-    flags = _matrix(path)
+    path, names = find(raw, f"{kind}_features.ascii"), find(raw, f"{kind}_features_map.txt")
+    flags, words = _matrix(path), _words(names)
     if flags.shape != (size, len(words)):
-        raise DataError(f"{path} is {flags.shape}, expected {(size, len(words))}")
+        expected = f"{(size, len(words))} after the lines of {names}"
+        raise DataError(f"{path} is {flags.shape}, expected {expected}")
     columns = {f"{kind}_id": np.arange(len(flags))}
     for attribute in dict.fromkeys(words[:, 0]):
         among = words[:, 0] == attribute

@@ -46,7 +46,7 @@ class CoatObserved(Derived):
         popularity = (pl.col("chosen") > 0).sum().over("item_id").cast(pl.Float64)
         cell = pl.format("coat cell {} {}", "user_id", "item_id")
         cells = (
-            self.origin.table(raw)
+            self.origin_rows(raw)
             .with_columns(
                 told=popularity,
                 thought=pl.col("drawn").cast(pl.Float64),

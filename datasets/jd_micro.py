@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import polars as pl
@@ -10,11 +9,14 @@ import polars as pl
 from benchmark.data.dataset import DataError, Dataset, Source
 from benchmark.data.fetching.archive import folder_of
 from benchmark.data.partitions import first_of_each, in_slices, stored
+from benchmark.data.reading.layouts import Rule
+from benchmark.data.reading.readers import scan_table
 from benchmark.data.split import split_by_hash
 
 PAGE = "https://github.com/guyulongcs/WSDM2020_HUP"
 TOKEN = r"\d+\+(?:10|[1-9])\+\d+\+\d+\+\d+"
 TOKEN_FIELDS = ("sku", "behaviour", "category", "seconds", "dwell_time")
+FORM = f"a token must be {'+'.join(TOKEN_FIELDS)}, integers with behaviour from 1 to 10"
 SHARES = {"train": 0.7, "valid": 0.1, "test": 0.2}
 PART = 1 << 27  # bytes of lines that are compared at once
 SESSIONS = 20_000  # whose behaviours, some hundred bytes each, are in memory at once
@@ -66,7 +68,7 @@ class JDMicro(Dataset):
         files = [path for path in found if path.is_file() and not folder_of(path)]
         if not files:
             raise DataError(f"{raw} holds no file named JD_*; see {PAGE}")
-        lines = pl.concat([_lines(path) for path in files])
+        lines = pl.concat([_scan(path) for path in files])
         parts = 1 + sum(path.stat().st_size for path in files) // PART
         once = first_of_each(lines, "line", parts, self.scratch / "lines")
         sessions = stored(
@@ -80,27 +82,17 @@ class JDMicro(Dataset):
         )
 
 
-def _lines(path: Path) -> pl.LazyFrame:
-    """Scan a file of sessions, one per line, after a look at every line."""
-    lines = pl.scan_csv(
-        path, has_header=False, schema={"line": pl.String}, separator="\x01", quote_char=None
+def _scan(path: Path) -> pl.LazyFrame:
+    """Scan a file of sessions, one per line."""
+    line = pl.col("line")
+    strange = pl.element().filter(~pl.element().str.contains(f"^{TOKEN}$"))
+    rule = Rule(
+        line.str.contains(f"^{TOKEN}(?: {TOKEN})*$"),
+        line.fill_null("").str.split(" ").list.eval(strange).list.first().alias("token"),
     )
-    well_formed = pl.col("line").str.contains(f"^{TOKEN}(?: {TOKEN})*$")
-    if not lines.select(well_formed.fill_null(value=False).all()).collect().item():
-        raise DataError(_malformed(path))
-    return lines
-
-
-def _malformed(path: Path) -> str:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        row, token = next(
-            (row, token)
-            for row, line in enumerate(file, 1)
-            for token in line.rstrip("\n").split(" ")
-            if not re.fullmatch(TOKEN, token)
-        )
-    form = "+".join(TOKEN_FIELDS)
-    return f"{path}, line {row}: {token!r} is not {form}, integers with behaviour from 1 to 10"
+    return scan_table(
+        path, {"line": pl.String}, separator="\x01", header=False, quote=None, rules={FORM: rule}
+    )
 
 
 def _tokens(sessions: pl.LazyFrame) -> pl.LazyFrame:

@@ -7,10 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.dataset import DataError, Dataset, Source
+from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, integer, one_of
 from benchmark.data.reading.history import clicked_before
+from benchmark.data.reading.keys import unique
+from benchmark.data.reading.readers import scan_table
 
 USER = (
     "user_active_degree", "is_live_streamer", "is_video_author", "follow_user_num_range",
@@ -24,6 +26,7 @@ LOGS = {
     "log_standard_4_22_to_5_08": 0,
     "log_random_4_22_to_5_08": 1,
 }
+NUMBERS = ("user_id", "video_id", "date", "hourmin", "time_ms", "duration_ms")
 VALID_FROM = 20220420
 
 
@@ -68,6 +71,7 @@ class KuaiRand(Dataset):
             "history": integer(0),
         }
         check(self.title, self.chosen, rules)
+        self.outcome = self.chosen["conversion"].removeprefix("is_").replace("_", " ")
         file = f"{VERSIONS[self.chosen['version']]}.tar.gz"
         url = f"https://zenodo.org/records/10439422/files/{file}"
         self.sources = (Source(file=file, page="https://kuairand.com", url=url),)
@@ -85,8 +89,8 @@ class KuaiRand(Dataset):
         parts = [first.with_columns(split=early)]
         parts += [log.with_columns(split=pl.lit("test")) for log in later]
         rows = pl.concat(parts).sort("time_ms", "user_id", "video_id", maintain_order=True)
-        users = _text(find(raw, f"user_features_{version}.csv"), "user_id", *USER)
-        videos = _text(find(raw, f"video_features_basic_{version}.csv"), "video_id", *VIDEO)
+        users = _about(find(raw, f"user_features_{version}.csv"), "user_id", USER)
+        videos = _about(find(raw, f"video_features_basic_{version}.csv"), "video_id", VIDEO)
         return (
             self._remembering(rows)
             .join(users, on="user_id", how="left", maintain_order="left")
@@ -98,43 +102,34 @@ class KuaiRand(Dataset):
         if not (length := self.chosen["history"]):
             return rows
         log = rows.collect()
-        names = log["video_id"].unique().sort()
-        item = log["video_id"].replace_strict(names, range(len(names)), return_dtype=pl.Int64)
-        click = (log["click"] == 1).to_numpy()
-        before = clicked_before(log["group"].to_numpy(), item.to_numpy(), click, length)
-        videos = before.list.eval(
-            pl.element().replace_strict(range(len(names)), names, return_dtype=pl.String)
-        )
-        return log.with_columns(clicked_videos=videos).lazy()
+        user, video = log["user_id"].to_numpy(), log["video_id"].to_numpy()
+        before = clicked_before(user, video, (log["click"] == 1).to_numpy(), length)
+        return log.with_columns(clicked_videos=before).lazy()
 
 
 def _log(path: Path, label: str, random: int) -> pl.LazyFrame:
-    """Scan one log, after a look at every number of it."""
-    numbers = ("date", "hourmin", "time_ms", "is_click", label, "is_rand", "duration_ms")
-    text = _text(path, "user_id", "video_id", "tab", *numbers)
-    rows = text.with_columns(
-        pl.col(numbers).cast(pl.Int64, strict=False),
-        group=pl.col("user_id").cast(pl.Int64, strict=False),
-    )
-    flags = pl.all_horizontal(pl.col("is_click", label).is_in([0, 1]))
-    right = flags & (pl.col("is_rand") == random) & (pl.col("duration_ms") >= 0)
-    known = pl.all_horizontal(pl.col("group", *numbers).is_not_null())
-    wrong = rows.with_row_index("line", 2).filter(~(right & known).fill_null(value=False))
-    for line, *_ in wrong.head(1).collect().iter_rows():
-        raise DataError(
-            f"{path}, line {line}: {text.collect().row(line - 2, named=True)}: is_click and "
-            f"{label} must be 0 or 1, is_rand {random}, all others whole numbers"
-        )
-    click = pl.col("is_click") == 1
-    return rows.with_columns(
+    """Scan one log."""
+    click, seen = pl.col("is_click"), pl.col(label)
+    rules = {
+        **{f"{name} must be an integer from 0 up": pl.col(name) >= 0 for name in NUMBERS},
+        **{f"{name} must be 0 or 1": pl.col(name).is_in([0, 1]) for name in ("is_click", label)},
+        f"is_rand must be {random} in this file": pl.col("is_rand") == random,
+    }
+    types = dict.fromkeys((*NUMBERS, "is_rand"), pl.Int64) | {"tab": pl.String}
+    columns = types | dict.fromkeys(("is_click", label), pl.Int8)
+    return scan_table(path, columns, rules=rules).with_columns(
         policy=pl.lit("random" if random else "log"),
-        click=pl.col("is_click").cast(pl.Int8),
-        conversion=pl.when(click).then(pl.col(label)).cast(pl.Int8),
+        group="user_id",
+        click=click,
+        conversion=pl.when(click == 1).then(seen),
         hour=pl.col("hourmin") // 100,
         log_video_duration=pl.col("duration_ms").cast(pl.Float64).log1p(),
     )
 
 
-def _text(path: Path, *columns: str) -> pl.LazyFrame:
-    """Scan columns of a CSV file as they are written."""
-    return pl.scan_csv(path, infer_schema=False).select(columns)
+def _about(path: Path, key: str, attributes: tuple[str, ...]) -> pl.LazyFrame:
+    """Scan what is known of users or videos, each there once."""
+    types = {key: pl.Int64, **dict.fromkeys(attributes, pl.String)}
+    return unique(
+        scan_table(path, types, rules={f"{key} must be given": pl.col(key) >= 0}), key, path
+    )

@@ -7,9 +7,11 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.dataset import DataError, Dataset, Source
+from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, number
+from benchmark.data.reading.keys import unique
+from benchmark.data.reading.readers import scan_table
 from benchmark.data.simulation.logging_policy import OPTIONS, RULES, LoggingPolicy
 from benchmark.data.split import split_by_hash
 
@@ -17,6 +19,8 @@ USER = (
     "user_active_degree", "is_live_streamer", "is_video_author", "follow_user_num_range",
     "fans_user_num_range", "friend_user_num_range", "register_days_range",
 )  # fmt: skip
+IDS = ("user_id", "video_id")
+TYPES = dict.fromkeys(IDS, pl.Int64) | dict.fromkeys(("video_duration", "watch_ratio"), pl.Float64)
 SHARES = {"train": 0.7, "valid": 0.1, "test": 0.2}
 
 
@@ -67,15 +71,16 @@ class KuaiRec(Dataset):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         check(self.title, self.chosen, {"positive_ratio": number(0.1), **RULES})
+        self.outcome = f"watch ratio from {self.chosen['positive_ratio']:g} up"
 
     def table(self, raw: Path) -> pl.LazyFrame:
-        views = _read(find(raw, "big_matrix.csv"), "video_id").group_by("video_id").len("views")
-        tags = _read(find(raw, "item_categories.csv"), "video_id", "feat").rename({"feat": "tags"})
-        users = _read(find(raw, "user_features.csv"), "user_id", *USER)
+        views = _scan(find(raw, "big_matrix.csv"), "video_id").group_by("video_id").len("views")
+        tags = _about(find(raw, "item_categories.csv"), "video_id", "feat").rename({"feat": "tags"})
+        users = _about(find(raw, "user_features.csv"), "user_id", *USER)
         cells = _cells(find(raw, "small_matrix.csv")).with_columns(
             split=split_by_hash(pl.format("kuairec {} {}", "user_id", "video_id"), SHARES),
-            group=pl.col("user_id").cast(pl.Int64),
-            log_video_duration=pl.col("video_duration").cast(pl.Float64).log1p(),
+            group="user_id",
+            log_video_duration=pl.col("video_duration").log1p(),
             conversion=(pl.col("watch_ratio") >= self.chosen["positive_ratio"]).cast(pl.Int8),
         )
         for key, more in (("user_id", users), ("video_id", tags), ("video_id", views)):
@@ -85,18 +90,20 @@ class KuaiRec(Dataset):
         return policy.logged(cells.with_columns(told=told, thought=thought).collect()).lazy()
 
 
-def _read(path: Path, *columns: str) -> pl.LazyFrame:
-    """Scan columns of a CSV file; they stay text."""
-    return pl.scan_csv(path, infer_schema=False).select(columns)
+def _scan(path: Path, *columns: str, rules: dict[str, pl.Expr] | None = None) -> pl.LazyFrame:
+    """Scan columns of a CSV file: ids and numbers as such, the rest as text."""
+    given = {f"{name} must be given": pl.col(name).is_not_null() for name in {*columns} & {*IDS}}
+    types = {name: TYPES.get(name, pl.String) for name in columns}
+    return scan_table(path, types, rules=given | (rules or {}))
+
+
+def _about(path: Path, key: str, *columns: str) -> pl.LazyFrame:
+    return unique(_scan(path, key, *columns), key, path)
 
 
 def _cells(path: Path) -> pl.LazyFrame:
-    """Scan the fully observed matrix, after a look at every ratio."""
-    text, ratio = pl.col("watch_ratio"), pl.col("watch_ratio").cast(pl.Float64, strict=False)
-    cells = _read(path, "user_id", "video_id", "video_duration", "watch_ratio")
-    wrong = cells.with_row_index("line", 2).filter(
-        ~(ratio.is_finite() & (ratio >= 0)).fill_null(value=False)
-    )
-    for line, value in wrong.select("line", text).head(1).collect().iter_rows():
-        raise DataError(f"{path}, line {line}: watch_ratio {value!r} is not a number from 0 up")
-    return cells.with_columns(ratio)
+    """Scan the fully observed matrix, in which each user meets each video once."""
+    ratio, pair = pl.col("watch_ratio"), pl.format("{} with video {}", "user_id", "video_id")
+    rules = {"watch_ratio must be a number from 0 up": ratio.is_finite() & (ratio >= 0)}
+    cells = _scan(path, "user_id", "video_id", "video_duration", "watch_ratio", rules=rules)
+    return unique(cells.with_columns(user=pair), "user", path).drop("user")

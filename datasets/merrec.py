@@ -97,6 +97,14 @@ def _source(shard: str) -> Source:
 
 def _scan(path: Path) -> pl.LazyFrame:
     """Scan a shard, after a look at its columns and at every kind of event."""
+    try:
+        return _checked(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path} cannot be read: {reason}; get it again") from error
+
+
+def _checked(path: Path) -> pl.LazyFrame:
     shard = pl.scan_parquet(path)
     types = shard.collect_schema()
     if lacking := [column for column in COLUMNS if column not in types]:

@@ -11,9 +11,9 @@ from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, one_of
 from benchmark.data.reading.attribution import split_by_time
+from benchmark.data.reading.keys import unique
 from benchmark.data.reading.readers import scan_table
 
-PAGE = "https://research.zozo.com/data.html"
 CAMPAIGNS = ("all", "men", "women")
 POLICIES = {"bts": "log", "random": "random"}
 USER = tuple(f"user_feature_{i}" for i in range(4))
@@ -39,7 +39,8 @@ EARLY = "random impression from before the test period"
 class OpenBandit(Dataset):
     """An item shown at a position; nothing after the click is logged, so no CVR can be learned.
 
-    Evidence: columns as the log's own documentation lists them; no copy was at hand.
+    Evidence: columns as the log's own documentation lists them; size and SHA-256 of the archive
+    as several people who unpacked it report them. No copy was at hand.
     """
 
     title = "Open Bandit (clicks only)"
@@ -52,7 +53,7 @@ class OpenBandit(Dataset):
       eprint = {2008.07146},
     }
     """
-    licence = "CC BY 4.0, according to the page"
+    licence = "CC BY 4.0, as users of the archive report"
     claims = (
         "Impressions and clicks with the probability with which the policy chose the item: a log "
         "for models of the CTR and for propensities. There is no conversion, so every method of "
@@ -61,13 +62,23 @@ class OpenBandit(Dataset):
         "beside it. Splits of the former follow each other in time (80/10/10); of the latter, the "
         "impressions of the test period are test rows, earlier ones are dropped and counted. "
         "One campaign per run (option campaign). Users are known by four hashed features only; "
-        "user-item affinities are left out. The propensity is the published propensity_score, "
-        "given the position."
+        "user-item affinities are left out. The hashed item features differ between the policies' "
+        "files, as users of the archive report, so all rows take those of bts; whether the hashes "
+        "of users agree is not known, and the share of unknown ones in test tells. The propensity "
+        "is the published propensity_score, given the position."
     )
     stages = ("impression", "click")
     categorical = ("item_id", "position", *USER, *ITEM, "hour")
     numeric = (PRICE,)
-    sources = (Source(file="open_bandit_dataset.zip", page=PAGE),)
+    sources = (
+        Source(
+            file="open_bandit_dataset.zip",
+            page="https://research.zozo.com/data.html",
+            url="https://research.zozo.com/data_release/open_bandit_dataset.zip",
+            sha256="e8ec18196582a5937381a1776382ca940689b90a18d2dcd1fb635be6df614d78",
+            size=412_931_917,
+        ),
+    )
     options = {"campaign": "all"}
 
     def __init__(self, **options: Any) -> None:
@@ -75,17 +86,18 @@ class OpenBandit(Dataset):
         check(self.title, self.chosen, {"campaign": one_of(dict.fromkeys(CAMPAIGNS))})
 
     def table(self, raw: Path) -> pl.LazyFrame:
-        logged, drawn = (self._shown(raw, policy) for policy in POLICIES)
+        items = dict.fromkeys(("item_id", *ITEM), pl.String) | {PRICE: pl.Float64}
+        path = find(raw, f"bts/{self.chosen['campaign']}/item_context.csv")
+        context = unique(scan_table(path, items), "item_id", path)
+        logged, drawn = (self._shown(raw, policy, context) for policy in POLICIES)
         parted = split_by_time(logged, "time")
         start = parted.filter(split="test").select(pl.col("time").min()).collect().item()
         early = pl.when(pl.col("time") < start).then(pl.lit(EARLY))
         drawn = drawn.with_columns(split=pl.lit("test"), dropped=early)
         return pl.concat([parted, drawn], how="diagonal")
 
-    def _shown(self, raw: Path, policy: str) -> pl.LazyFrame:
+    def _shown(self, raw: Path, policy: str, context: pl.LazyFrame) -> pl.LazyFrame:
         campaign = self.chosen["campaign"]
-        items = dict.fromkeys(("item_id", *ITEM), pl.String) | {PRICE: pl.Float64}
-        context = scan_table(find(raw, f"{policy}/{campaign}/item_context.csv"), items)
         log = scan_table(find(raw, f"{policy}/{campaign}/{campaign}.csv"), TYPES, rules=RULES)
         return log.join(context, on="item_id", how="left", maintain_order="left").select(
             *self.categorical[:-1], PRICE, "click",

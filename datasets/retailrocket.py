@@ -9,6 +9,7 @@ import polars as pl
 from benchmark.data.dataset import Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.reading.event_log import EventLog, given
+from benchmark.data.reading.keys import unique
 from benchmark.data.reading.readers import scan_table
 
 EVENTS = {
@@ -91,7 +92,8 @@ class Retailrocket(EventLog):
 def _categories(raw: Path) -> pl.LazyFrame:
     """Return since when an item has which category, and the category above that one."""
     files = [find(raw, f"item_properties_part{part}.csv") for part in (1, 2)]
-    tree = scan_table(find(raw, "category_tree.csv"), TREE)
+    path = find(raw, "category_tree.csv")
+    tree = unique(scan_table(path, TREE), "categoryid", path)
     return (
         pl.concat([scan_table(path, PROPERTIES, rules=PROPERTY_RULES) for path in files])
         .filter(pl.col("property") == "categoryid")

@@ -67,7 +67,7 @@ class SemiSynthetic(Derived):
         )
 
     def table(self, raw: Path) -> pl.LazyFrame:
-        rows = sampled(self.origin.table(raw), self.chosen["rows"], self.chosen["seed"])
+        rows = sampled(self.origin_rows(raw), self.chosen["rows"], self.chosen["seed"])
         kept = [name for name in ("split", "group") if name in rows.columns]
         frame = rows.select(*self.categorical, *self.numeric, *kept).lazy()
         drawn = frame.with_columns(**self._outcomes(rows))

@@ -55,7 +55,7 @@ class Tenrec(Dataset):
             "conversion": one_of(dict.fromkeys(AFTER_CLICK)),
         }
         check("Tenrec", self.chosen, rules)
-        label = self.chosen["conversion"]
+        label = self.outcome = self.chosen["conversion"]
         self.title = f"Tenrec QK-video ({label} for conversion)"
         self.claims = (
             "Impression and click are logged, so methods for the entire space apply. Nothing was "

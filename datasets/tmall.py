@@ -9,6 +9,7 @@ import polars as pl
 from benchmark.data.dataset import Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.reading.event_log import EVENT_OPTIONS, EventLog, given
+from benchmark.data.reading.keys import unique
 from benchmark.data.reading.readers import scan_table
 
 LOG = {
@@ -63,7 +64,8 @@ class Tmall(EventLog):
     def events(self, raw: Path) -> pl.LazyFrame:
         """See :meth:`EventLog.events`."""
         action = pl.col("action_type")
-        users = scan_table(find(raw, "user_info_format1.csv"), USERS)
+        path = find(raw, "user_info_format1.csv")
+        users = unique(scan_table(path, USERS), "user_id", path)
         log = scan_table(find(raw, "user_log_format1.csv"), LOG, rules=RULES)
         return log.join(users, on="user_id", how="left").select(
             *self.context,

@@ -86,6 +86,7 @@ class Trivago(Dataset):
         "Click-outs on a hotel that their list lacks, and repeated steps, are dropped."
     )
     stages = ("impression", "click", "conversion")
+    outcome = "click-out"
     categorical = ("item_id", "item_stars", "platform", "city", "device", "place", "dealt_before")
     numeric = (
         "log_price", "log_price_to_list", "log_list_size", "log_item_properties", "filters",

@@ -11,6 +11,7 @@ from benchmark.data.dataset import DataError, Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.options import check
 from benchmark.data.reading import rated
+from benchmark.data.reading.readers import scan_table
 
 FILES = {
     "chosen": "ydata-ymusic-rating-study-v1_0-train.txt",
@@ -52,6 +53,7 @@ class YahooR3(Dataset):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         check(self.title, self.chosen, rated.RULES)
+        self.outcome = rated.outcome(self.chosen)
 
     def table(self, raw: Path) -> pl.LazyFrame:
         ratings = {name: _ratings(find(raw, file), name) for name, file in FILES.items()}
@@ -67,22 +69,19 @@ class YahooR3(Dataset):
 
 def _ratings(path: Path, name: str) -> pl.DataFrame:
     """Read lines of user, song and rating, a tab between them."""
-    columns = ["user_id", "item_id", name]
-    text = pl.read_csv(path, separator="\t", has_header=False, infer_schema=False)
-    if text.width != len(columns):
-        raise DataError(f"{path}: {text.width} values in a line; they must be user, song, rating")
-    text.columns = columns
-    numbers = text.select(pl.all().str.strip_chars().cast(pl.Int64, strict=False))
-    wrong = numbers.with_row_index("line", 1).filter(
-        ~((pl.col("user_id") > 0) & (pl.col("item_id") > 0) & pl.col(name).is_between(1, 5))
-        .fill_null(value=False)
-    )  # fmt: skip
-    for line, *_ in wrong.head(1).iter_rows():
-        raise DataError(
-            f"{path}, line {line}: {text.row(line - 1)} is not a user and a song, counted from 1, "
-            "with a rating from 1 to 5"
+    columns = ("user_id", "item_id", name)
+    user, song, rating = (
+        pl.col(column).str.strip_chars().cast(pl.Int64, strict=False) for column in columns
+    )
+    rules = {
+        "user, song and rating must be integers from 1 up, the rating up to 5": (
+            (user > 0) & (song > 0) & rating.is_between(1, 5)
         )
+    }
+    types = dict.fromkeys(columns, pl.String)
+    lines = scan_table(path, types, separator="\t", header=False, quote=None, rules=rules)
+    numbers = lines.select(user, song, rating).collect()
     twice = numbers.select(columns[:2]).filter(pl.struct(columns[:2]).is_duplicated())
-    for user, item in twice.head(1).iter_rows():
-        raise DataError(f"{path}: user {user} rates song {item} twice; one rating is allowed")
+    for one, item in twice.head(1).iter_rows():
+        raise DataError(f"{path}: user {one} rates song {item} twice; one rating is allowed")
     return numbers

@@ -23,7 +23,7 @@ from polars.testing import assert_frame_equal
 
 from benchmark import registry
 from benchmark.data.dataset import Dataset, kept
-from benchmark.schema import LABELS, TIMES
+from benchmark.schema import LABELS, PROPENSITY, TIMES
 
 Row = dict[str, Any]
 LAYOUTS = Path(__file__).parent / "layouts"
@@ -56,7 +56,7 @@ def same(dataset: Dataset, raw: Path, reader: Callable[[Path], Iterator[Row]]) -
     fast = kept(dataset.table(raw)).collect()
     declared = {*dataset.categorical, *dataset.numeric, *dataset.sequences, "split"}
     labels = {*dataset.stages} & {*LABELS} - {"click"}
-    optional = {*TIMES, "policy", "click", "group"} & {*fast.columns}
+    optional = {*TIMES, *PROPENSITY, "policy", "group", "click"} & {*fast.columns}
     assert declared | labels | optional <= set(slow.columns)
     fast = fast.select(slow.columns).cast({name: slow[name].dtype for name in slow.columns})
     order = [column for column, kind in slow.schema.items() if not kind.is_float()]

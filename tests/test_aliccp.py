@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from layouts.aliccp import line, read, write
-from raw_logs import in_share, load, same
+from raw_logs import load, same
 
 from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
@@ -55,17 +55,20 @@ def test_samples_of_an_unknown_user_are_left_out_and_counted(raw: Path) -> None:
     assert report["dropped"]["no common features"] == 1
 
 
-def test_samples_of_one_state_stay_together(raw: Path) -> None:
-    states = load("aliccp")().table(raw).group_by("common_feature_index").agg("split")
-    splits = states.select(pl.col("split").list.n_unique()).collect()
-    assert splits["split"].to_list() == [1] * 80
+@pytest.mark.parametrize("who", ["101", "common_feature_index"])
+def test_a_user_is_in_train_or_in_valid(raw: Path, who: str) -> None:
+    learned = load("aliccp")().table(raw).filter(pl.col("split") != "test").drop_nulls(who)
+    splits = learned.group_by(who).agg(pl.col("split").n_unique()).collect()["split"]
+    assert splits.unique().to_list() == [1]
+    assert len(splits) > 5
 
 
 def test_ids_that_train_has_more_than_ten_times_are_known(raw: Path) -> None:
     often, rare = (line(f"{i},0,0,{{}}", [f"205\x02{i}\x031.0"]) for i in (700001, 700002))
 
     def more(lines: list[str]) -> list[str]:
-        state = next(x for x in (text.split(",")[3] for text in lines) if in_share(x, 0.9))
+        learned = load("aliccp")().table(raw).filter(split="train").collect()
+        state = learned["common_feature_index"][0]
         return [*lines, *[often.format(state)] * 11, *[rare.format(state)] * 10]
 
     changed(raw, "sample_skeleton_train.csv", more)

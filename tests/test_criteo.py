@@ -1,4 +1,4 @@
-"""What the two Criteo logs, and Tenrec beside them, make of odd rows, and refuse."""
+"""What the three Criteo logs, and Tenrec beside them, make of odd rows, and refuse."""
 
 from __future__ import annotations
 
@@ -155,40 +155,6 @@ def test_clicks_that_are_left_out_are_counted(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("line", "says"),
-    [
-        ("-5\t\t", "the click must have a time, from 0 up"),
-        ("\t7\t", "the click must have a time, from 0 up"),
-        ("9\t7\t", "a conversion must not come before its click"),
-        ("soon\t\t", "'soon'"),
-        ("9\t\tmany", "'many'"),
-    ],
-)
-def test_a_conversion_that_cannot_be_is_shown(tmp_path: Path, line: str, says: str) -> None:
-    raw = tmp_path / "criteo_conversion"
-    criteo_conversion.write(raw)
-    with (raw / "data.txt").open("a", encoding="utf-8") as file:
-        file.write(line + "\t" * (18 - line.count("\t")) + "\n")
-    with pytest.raises(DataError, match=rf"data\.txt, line 402: .*{re.escape(says)}"):
-        preprocess(
-            load("criteo_conversion")(), "criteo_conversion", raw, tmp_path / "o", verified=False
-        )
-    assert not (tmp_path / "o").exists()
-
-
-def test_clicks_whose_window_is_cut_off_are_counted(tmp_path: Path) -> None:
-    raw = tmp_path / "criteo_conversion"
-    criteo_conversion.write(raw)
-    dataset = load("criteo_conversion")()
-    preprocess(dataset, "criteo_conversion", raw, tmp_path / "ready", verified=False)
-    report = json.loads((tmp_path / "ready" / "report.json").read_text())
-    [(rule, count)] = report["dropped"].items()
-    assert rule == "click whose window the end of the log cuts off"
-    assert count + sum(report[split]["rows"] for split in ("train", "valid", "test")) == 401
-    assert 0 < count < 100
-
-
 def test_the_price_and_the_amount_of_a_sale_are_no_features(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     criteo_search.write(raw)
@@ -198,6 +164,57 @@ def test_the_price_and_the_amount_of_a_sale_are_no_features(tmp_path: Path) -> N
         change(raw, line, 5, "55.5")
     tables.append(load("criteo_search")().table(raw).collect())
     assert tables[0].equals(tables[1])
+
+
+@pytest.mark.parametrize("days", [None, 2, 29.5])
+def test_a_conversion_after_its_window_is_none(tmp_path: Path, days: float | None) -> None:
+    criteo_conversion.write(tmp_path)
+    dataset = load("criteo_conversion")(window_days=days)
+    table = same(dataset, tmp_path, lambda raw: criteo_conversion.read(raw, days))
+    whole = same(load("criteo_conversion")(), tmp_path, criteo_conversion.read)
+    assert ("click_time" in table.columns) == (days is not None)
+    assert (table["conversion"].mean() > whole["conversion"].mean()) == (days is None)
+
+
+def test_clicks_are_dropped_where_conversions_stop_with_them(tmp_path: Path) -> None:
+    """As in a copy that ends with its last click, which nobody waited for."""
+    raw = tmp_path / "raw"
+    criteo_conversion.write(raw)
+    path = next(raw.rglob(criteo_conversion.FILE))
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    last = int(rows[-1][0])
+    known = [[a, b if b and int(b) <= last else "", *rest] for a, b, *rest in rows]
+    path.write_text("\n".join("\t".join(row) for row in known) + "\n", encoding="utf-8")
+    cut = sum(int(row[0]) + 7 * DAY > last for row in rows)
+    dataset = load("criteo_conversion")(window_days=7)
+    preprocess(dataset, "x", raw, tmp_path / "ready", verified=False)
+    report = json.loads((tmp_path / "ready" / "report.json").read_text())
+    assert report["dropped"] == {"click whose window the end of the log cuts off": cut}
+    with pytest.raises(DataError, match="must be longer than the attribution window"):
+        preprocess(load("criteo_conversion")(), "x", raw, tmp_path / "ready", verified=False)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        (0, "-1", "click_time must be an integer from 0 up"),
+        (0, "", "click_time must be an integer from 0 up"),
+        (1, "0", "conversion_time must be empty or not before click_time"),
+        (1, "1.5", "conversion_time is '1.5'; it must be Int64"),
+        (4, "many", "integer_3 is 'many'; it must be Int64"),
+    ],
+)
+def test_a_delay_that_cannot_be_is_shown(
+    tmp_path: Path, column: int, value: str, says: str
+) -> None:
+    criteo_conversion.write(tmp_path / "raw")
+    path = next((tmp_path / "raw").rglob(criteo_conversion.FILE))
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    rows[199][column] = value
+    path.write_text("\n".join("\t".join(row) for row in rows) + "\n", encoding="utf-8")
+    dataset = load("criteo_conversion")()
+    with pytest.raises(DataError, match=rf"data\.txt, line 200: .*{re.escape(says)}"):
+        preprocess(dataset, "x", tmp_path / "raw", tmp_path / "ready", verified=False)
 
 
 def test_any_reaction_can_stand_in_for_a_conversion(tmp_path: Path) -> None:

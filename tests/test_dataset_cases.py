@@ -13,6 +13,7 @@ from raw_logs import load, same
 
 from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
+from benchmark.data.reading.readers import explained
 from benchmark.data.split import split_by_hash
 
 
@@ -56,8 +57,9 @@ def test_behaviours_count_from_the_arrival_on(tmp_path: Path) -> None:
 def test_a_malformed_behaviour_is_shown(tmp_path: Path, token: str, shown: str) -> None:
     write(tmp_path / "JD_A", "1+5+1+1+1\n")
     path = write(tmp_path / "JD_B", f"1+5+1+1+1\n2+5+1+1+1 {token} 3+5+1+1+1\n")
-    with pytest.raises(DataError, match=rf"{re.escape(str(path))}, line 2: {shown} is not sku\+"):
-        load("jd_micro")().table(tmp_path)
+    says = rf"{re.escape(str(path))}, line 2: token is {shown}; a token must be sku\+"
+    with pytest.raises(DataError, match=says), explained("the log"):
+        load("jd_micro")().table(tmp_path).collect()
 
 
 def test_dwell_time_is_no_feature(tmp_path: Path) -> None:
@@ -82,7 +84,7 @@ def test_a_lower_rating_may_count_as_liked(tmp_path: Path) -> None:
         ("train.ascii", "0 6" + " 0" * 38, "row 1, column 2: rating 6 is not one of 0"),
         ("test.ascii", "0 x" + " 0" * 38, "is not a matrix of integers"),
         ("user_features.ascii", "1 1 0" + " 1 0 0" * 3, "row 1: gender must have exactly one 1"),
-        ("item_features_map.txt", "", "expected"),
+        ("item_features_map.txt", "", "line 1: '' is not attribute:value"),
     ],
 )
 def test_damaged_ratings_are_shown(tmp_path: Path, file: str, line: str, says: str) -> None:

@@ -72,6 +72,9 @@ def _declared(item: Item) -> dict[str, str]:
         "Rows are": "impressions" if "impression" in dataset.stages else "clicks",
         "Stages": item.stages,
         "Missing stages": ", ".join(missing) or "none",
+        "Outcome": ""
+        if dataset.outcome == "conversion"
+        else f"{dataset.outcome}, not a conversion, whatever it is called below",
         "Licence": dataset.licence,
         "How to get it": _way(item),
         "Options": _options(dataset.chosen),

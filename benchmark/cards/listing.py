@@ -13,7 +13,7 @@ from benchmark.cards.facts import read as read_facts
 from benchmark.data.dataset import Dataset
 from benchmark.data.fetching.raw import manifest
 from benchmark.data.fetching.tokens import token_variable
-from benchmark.schema import Schema
+from benchmark.schema import Schema, funnel
 
 NOTHING = "–"
 WIDEST = 26  # characters of a licence in the printed table
@@ -43,8 +43,8 @@ class Item:
 
     @property
     def stages(self) -> str:
-        """The stages that the log has."""
-        return " → ".join(self.dataset.stages)
+        """The stages that the log has, and what stands for the conversion."""
+        return funnel(self.dataset.stages, self.dataset.outcome)
 
     @property
     def counted(self) -> str:

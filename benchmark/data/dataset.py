@@ -49,6 +49,7 @@ class Dataset(ABC):
     licence: str
     claims: str  # what may and may not be said of results on this log, one paragraph
     stages: tuple[Stage, ...]
+    outcome: str = "conversion"  # what stands for it where none is logged, such as a like
     categorical: tuple[str, ...]
     numeric: tuple[str, ...] = ()
     # The categorical field that a history lists values of, and how many; may follow the options.

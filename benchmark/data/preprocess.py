@@ -42,6 +42,7 @@ def preprocess(dataset: Dataset, name: str, raw: Path, ready: Path, *, verified:
             title=dataset.title,
             options=dataset.chosen,
             stages=dataset.stages,
+            outcome=dataset.outcome,
             fields=encoding.fields(dataset, vocabularies),
             rows={split: report[split]["rows"] for split in SPLITS},
             has_oracle=checks.has(table, ORACLE),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from benchmark.directions import HIGHER
 from benchmark.params import Params, Pretraining, Protocol
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import Log
-from benchmark.schema import SPLITS
+from benchmark.schema import SPLITS, Schema, funnel
 
 LATE = (
     "Methods that need delay learn from labels as known while training; all others are given "
@@ -25,7 +25,7 @@ def facts(log: Log, params: Params) -> dict[str, str]:
     origins = [task.provenance for task in log.tasks if task.provenance]
     return {
         "Space": "impressions" if schema.has_impressions else "clicks only",
-        "Funnel": " → ".join(schema.stages),
+        "Funnel": funnel(schema.stages, schema.outcome),
         "Rows": ", ".join(f"{schema.rows[split]:,} {split}" for split in SPLITS),
         "Options": ", ".join(f"{name} {value}" for name, value in schema.options.items()) or "none",
         "Fields": f"{len(schema.categorical)} categorical, {len(schema.numeric)} numeric"
@@ -65,6 +65,16 @@ def selected(protocol: Protocol) -> str:
     )
 
 
+def _meaning(schema: Schema) -> Iterator[str]:
+    """Yield what the words of the table stand for on this log."""
+    if schema.outcome != "conversion":
+        yield f"The log has no conversion; what is called so is: {schema.outcome}."
+    if schema.has_impressions:
+        yield "Metrics over clicked impressions are themselves subject to selection bias."
+    else:
+        yield "The log consists of clicks: nothing is measured on impressions without one."
+
+
 def _pretraining(before: Pretraining) -> dict[str, str]:
     if before.task == "none":
         return {}
@@ -100,14 +110,10 @@ def notes(log: Log, params: Params) -> tuple[str, ...]:
     )
     single = "One seed: no interval and no test; bold is the best value, whatever the margin."
     arrows = "↑ higher is better, ↓ lower, →0 and →1 closer to it in every seed."
-    biased = (
-        "Metrics over clicked impressions are themselves subject to selection bias."
-        if log.schema.has_impressions
-        else "The log consists of clicks: nothing is measured on impressions without one."
-    )
     timed = (LATE,) if log.schema.attribution_window is not None else ()
     by = selected(params.protocol)
-    found = (by, single if len(params.protocol.seeds) == 1 else spread, arrows, biased, *timed)
+    spread = single if len(params.protocol.seeds) == 1 else spread
+    found = (by, spread, arrows, *_meaning(log.schema), *timed)
     return (*found, missing) if (missing := _left_out(log, params)) else found
 
 

@@ -45,7 +45,7 @@ def _feature(rng: random.Random, fields: tuple[str, ...], often: float) -> list[
     """Return features of some fields, each there with a probability, or up to some times."""
     times = [rng.randint(0, int(often)) if often > 1 else rng.random() < often for _ in fields]
     return [
-        f"{field}\x02{rng.randint(1, 9)}{field.split('_')[0]}\x03{rng.choice(['1.0', '0.69315'])}"
+        f"{field}\x02{rng.randint(1, 30)}{field.split('_')[0]}\x03{rng.choice(['1.0', '0.69315'])}"
         for field, count in zip(fields, times, strict=True)
         for _ in range(count)
     ] or ["301\x021\x031.0"]
@@ -65,7 +65,9 @@ def read(folder: Path) -> Iterator[Row]:
             _, click, bought, state, _, features = text.split(",")
             if (click, bought) == ("0", "1"):
                 continue
-            cell = "train" if in_share(state, 0.9) else "valid"
+            user = users[state]["101"]
+            known = in_share(state if user is None else str(user), 0.9)
+            cell = "train" if known else "valid"
             yield {
                 **users[state],
                 **_ids(features, ITEM),

@@ -37,7 +37,9 @@ def write(folder: Path, campaign: str = "all", rows: int = 200) -> None:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(["", "item_id", "item_feature_0", *ITEM])
             for item in range(8):
-                table.writerow([item, item, rng.choice([-0.5, 0.25, ""]), "e", f"f{item % 3}", "g"])
+                table.writerow(
+                    [item, item, rng.choice([-0.5, 0.25, ""]), policy, f"f{item % 3}", "g"]
+                )
 
 
 def read(folder: Path, campaign: str = "all") -> Iterator[Row]:
@@ -47,9 +49,9 @@ def read(folder: Path, campaign: str = "all") -> Iterator[Row]:
             logs[policy] = list(csv.DictReader(file))
     times = sorted(row["timestamp"][:19] for row in logs["bts"])
     valid, test = (times[ceil((len(times) - 1) * share)] for share in (0.8, 0.9))
+    with next(folder.rglob(f"bts/{campaign}/item_context.csv")).open(newline="") as file:
+        items = {row["item_id"]: row for row in csv.DictReader(file)}
     for policy, log in logs.items():
-        with next(folder.rglob(f"{policy}/{campaign}/item_context.csv")).open(newline="") as file:
-            items = {row["item_id"]: row for row in csv.DictReader(file)}
         for row in log:
             time = row["timestamp"][:19]
             if policy == "random" and time < test:
@@ -62,6 +64,7 @@ def read(folder: Path, campaign: str = "all") -> Iterator[Row]:
                 "item_feature_0": float(price) if price else None,
                 "hour": int(time[11:13]),
                 "policy": POLICIES[policy],
+                "propensity": float(row["propensity_score"]),
                 "split": "test" if time >= test else "valid" if time >= valid else "train",
                 "click": int(row["click"]),
             }

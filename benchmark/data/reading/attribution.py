@@ -30,9 +30,8 @@ def split_by_time(
         pl.col(time).quantile(bound, "higher").alias(name)
         for name, bound in zip(list(shares)[1:], bounds, strict=True)
     ).collect()
-    return rows.with_columns(
-        split=split_at(pl.col(time), cuts.row(0, named=True), next(iter(shares)))
-    )
+    starts = {name: cut for name, cut in cuts.row(0, named=True).items() if cut is not None}
+    return rows.with_columns(split=split_at(pl.col(time), starts, next(iter(shares))))
 
 
 def split_at(time: pl.Expr, starts: Mapping[str, Any], first: str = "train") -> pl.Expr:

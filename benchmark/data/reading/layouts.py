@@ -176,8 +176,12 @@ class Scan:
         except pl.exceptions.PolarsError:
             return self._unparsed(block, start)
         for words, rule in self.rules.items():
-            broken = rows.with_row_index("line", start).filter(~rule.obeyed.fill_null(value=False))
-            for line, *values in broken.select("line", rule.shown).head(1).iter_rows():
+            broken = rows.with_row_index("number of the line", start).filter(
+                ~rule.obeyed.fill_null(value=False)
+            )
+            for line, *values in (
+                broken.select("number of the line", rule.shown).head(1).iter_rows()
+            ):
                 shown = zip(broken.select(rule.shown).columns, values, strict=True)
                 told = ", ".join(f"{name} is {_short(value)}" for name, value in shown)
                 return f"{self.path}, line {line}: {told}; {words}"

@@ -20,6 +20,11 @@ SHARES = {"train": 0.9, "valid": 0.1}
 RATED, DRAWN = (pl.col(ratings).fill_null(0) > 0 for ratings in ("chosen", "drawn"))
 
 
+def outcome(chosen: Mapping[str, Any]) -> str:
+    """Return what stands for the conversion."""
+    return f"rating from {chosen['positive_rating']} up"
+
+
 def funnel(cells: pl.LazyFrame, key: str, chosen: Mapping[str, Any]) -> pl.LazyFrame:
     """Return the cells of a matrix as impressions: rating one is the click, liking it converts.
 

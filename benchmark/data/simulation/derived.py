@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,7 +15,9 @@ from benchmark.data.split import split_by_hash
 class Derived(Dataset):
     """A dataset that takes rows, features and raw files from a base, and makes its own outcomes.
 
-    A subclass calls :meth:`stand_on` in its constructor.
+    A subclass calls :meth:`stand_on` in its constructor and reads :meth:`origin_rows`. DVC, which
+    reads no options, does not know the base: after an edit of its adapter, make the derived data
+    anew with ``dvc repro --force preprocess@<name>``.
     """
 
     origin: Dataset
@@ -28,8 +31,14 @@ class Derived(Dataset):
         self.base, self.origin = base, _real_log(base, options)
         self.sources = self.origin.sources
         self.categorical, self.numeric = self.origin.categorical, self.origin.numeric
-        self.min_count = self.origin.min_count
+        self.min_count, self.outcome = self.origin.min_count, self.origin.outcome
         self.licence, self.citation = self.origin.licence, self.origin.citation
+
+    def origin_rows(self, raw: Path) -> pl.LazyFrame:
+        """Return the base's table; its intermediate files go where those of this dataset go."""
+        self.origin.scratch = self.scratch / "base"
+        self.origin.scratch.mkdir(exist_ok=True)
+        return self.origin.table(raw)
 
 
 def _real_log(name: str, options: dict[str, Any]) -> Dataset:
