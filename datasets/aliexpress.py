@@ -85,7 +85,10 @@ def _part(raw: Path, country: str, part: str, split: pl.Expr) -> pl.LazyFrame:
 def _read(
     path: Path, columns: tuple[str, ...], rules: Mapping[str, pl.Expr] | None = None
 ) -> pl.LazyFrame:
-    """Scan a file; codes stay text, which no notation of numbers can confuse."""
+    """Scan a file; codes stay text, which no notation of numbers can confuse.
+
+    The numbers are shares of up to six digits: single precision holds them.
+    """
     types = {name: _type(name) for name in columns}
     return scan_table(path, types, header=False, rules=rules)
 
@@ -93,4 +96,4 @@ def _read(
 def _type(name: str) -> type[pl.DataType]:
     if name in TEXT:
         return pl.String
-    return pl.Int8 if name == "item_49" else pl.Float64
+    return pl.Int8 if name == "item_49" else pl.Float32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from math import sqrt
 from pathlib import Path
@@ -15,7 +16,7 @@ from benchmark.data.dataset import DataError, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.options import Rule, check
 from benchmark.data.reading.attribution import split_at
-from benchmark.data.reading.event_log import EVENT_OPTIONS, EventLog
+from benchmark.data.reading.event_log import EVENT_OPTIONS, SECOND, EventLog
 from benchmark.data.reading.keys import unique
 from benchmark.data.reading.readers import scan_table
 
@@ -97,17 +98,17 @@ class JData2016(EventLog):
         check(self.title, self.chosen, {"micro_modules": MODULES})
         self.categorical = (*self.categorical, *USER, *PRODUCT)
 
-    def table(self, raw: Path) -> pl.LazyFrame:
+    def parts(self, raw: Path) -> Mapping[str, pl.LazyFrame]:
         products = {"sku_id": pl.Int64, **dict.fromkeys(PRODUCT, pl.Int64)}
         path = find(raw, "JData_Product.csv")
         goods = unique(scan_table(path, products, null_values=("-1",)), "sku_id", path)
-        return (
-            super()
-            .table(raw)
-            .join(_users(find(raw, "JData_User.csv")), on="user_id", how="left",
-                  maintain_order="left")
-            .join(goods, left_on="item_id", right_on="sku_id", how="left", maintain_order="left")
-        )  # fmt: skip
+        users = _users(find(raw, "JData_User.csv"))
+        return {
+            name: rows.join(users, on="user_id", how="left", maintain_order="left").join(
+                goods, left_on="item_id", right_on="sku_id", how="left", maintain_order="left"
+            )
+            for name, rows in super().parts(raw).items()
+        }
 
     def events(self, raw: Path) -> pl.LazyFrame:
         files = sorted(raw.rglob("JData_Action_*.csv"))
@@ -132,9 +133,9 @@ class JData2016(EventLog):
             conversion=(KIND == ORDER).cast(pl.Int8),
         )
 
-    def _features(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        dated = split_at(pl.col("time"), {"valid": VALID, "test": TEST})
-        return super()._features(rows.with_columns(split=dated))
+    def finished(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        starts = {"valid": VALID / SECOND, "test": TEST / SECOND}
+        return rows.with_columns(split=split_at(pl.col("click_time"), starts))
 
 
 def _telling_modules(actions: pl.LazyFrame) -> list[int]:

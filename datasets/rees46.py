@@ -86,7 +86,8 @@ class Rees46(EventLog):
         stems = self.months or ("electronics-events",)
         files = [find(raw, f"{stem}.csv*") for stem in stems]
         return pl.concat([scan_table(path, COLUMNS, rules=RULES) for path in files]).select(
-            "category_id", "category_code", "brand", "user_session",
+            "category_id", "category_code", "brand",
+            session=pl.col("user_session").hash(seed=0),  # does no more than tell events apart
             who="user_id",
             item="product_id",
             time=TIME.dt.epoch("ms"),

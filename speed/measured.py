@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import resource
 import shutil
@@ -12,7 +13,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+if TYPE_CHECKING:  # not in the process that is measured
+    import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -45,6 +52,19 @@ def preprocessed(dataset: str, raw: Path, ready: Path) -> Cost:
     return Cost(seconds, processor, text, peak)
 
 
+def check(split: Path, frame: pd.DataFrame) -> None:
+    """Assert that a ready split is what pandas made, rows in the same order."""
+    equal(pl.read_parquet(split), frame)
+
+
+def equal(ours: pl.DataFrame, theirs: pd.DataFrame) -> None:
+    """Assert that two tables have the same numbers, missing ones too."""
+    for name in theirs:
+        expected = theirs[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        found = ours[str(name)].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5, err_msg=str(name))
+
+
 @dataclass(frozen=True)
 class Layout:
     """A raw layout: what writes so many rows of train into a folder, and pandas' way with them.
@@ -56,6 +76,17 @@ class Layout:
     write: Callable[[Path, int], None]
     in_pandas: Callable[[Path], dict[str, Any]]
     check: Callable[[Path, Any], None]
+
+    def main(self, description: str, rows: int) -> None:
+        """Measure several sizes, up to so many rows unless the command line says otherwise."""
+        parser = argparse.ArgumentParser(description=description)
+        parser.add_argument("--rows", type=int, default=rows, help="of train, at the most")
+        parser.add_argument("--compared", type=int, default=1_000_000, help="done in pandas too")
+        parser.add_argument(
+            "--folder", type=Path, help="for the files, of up to a kilobyte per row"
+        )
+        options = parser.parse_args()
+        self.measure(options.rows, options.compared, options.folder)
 
     def measure(self, largest: int, compared: int, parent: Path | None) -> None:
         """Print what pandas takes for the rows compared, and what sizes up to the largest take."""

@@ -10,7 +10,6 @@ out the same.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import hashlib
 from pathlib import Path
@@ -22,7 +21,6 @@ from measured import Layout
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-PANDAS_ROWS = 1_000_000
 SAMPLES_PER_STATE, CHUNK, POOL = 58, 200_000, 500
 USER = {"101": 400_000, "121": 98, "122": 14, "124": 3, "125": 8, "126": 4, "127": 4, "128": 3,
         "129": 5}  # fmt: skip
@@ -109,7 +107,7 @@ def _lines(*cells: pl.Expr) -> bytes:
 def in_pandas(raw: Path) -> dict[str, pd.DataFrame]:
     """Return the encoded splits, made as one does in pandas."""
     parts = {part: _joined(raw, part) for part in ("train", "test")}
-    own = parts["train"]["index"].map(_is_train)
+    own = parts["train"]["101"].map(_is_train)
     splits = {"train": parts["train"][own], "valid": parts["train"][~own], "test": parts["test"]}
     fields = [*USER, *ITEM, *CROSSES]
     vocabularies = {}
@@ -154,8 +152,8 @@ def _parsed(rows: pd.DataFrame, fields: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(records, columns=list(fields), index=rows.index)
 
 
-def _is_train(index: str) -> bool:
-    digest = hashlib.blake2b(index.encode(), digest_size=8).hexdigest()
+def _is_train(user: int) -> bool:
+    digest = hashlib.blake2b(str(user).encode(), digest_size=8).hexdigest()
     return int(digest, 16) < 0.9 * 2**64
 
 
@@ -186,15 +184,7 @@ def write(raw: Path, rows: int) -> None:
     generate(raw, "test", rows // 5, seed=2)
 
 
-def main() -> None:
-    """Measure several sizes up to the one asked for."""
-    parser = argparse.ArgumentParser(description="Measure the preprocessing of Ali-CCP.")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="of train, at the most")
-    parser.add_argument("--folder", type=Path, help="for the files, of a kilobyte per row")
-    options = parser.parse_args()
-    layout = Layout("aliccp", write, in_pandas, check)
-    layout.measure(options.rows, PANDAS_ROWS, options.folder)
-
-
 if __name__ == "__main__":
-    main()
+    Layout("aliccp", write, in_pandas, check).main(
+        "Measure the preprocessing of Ali-CCP.", 1_000_000
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +12,11 @@ from typing import Any
 import polars as pl
 import pytest
 from event_logs import DAY, KEY, Event, acts, clicks, dropped, same_clicks
-from layouts import coveo, otto, taobao
+from layouts import coveo, otto, rees46, taobao
 from raw_logs import Row, layout, load
 
 from benchmark.data.dataset import DataError, kept
+from benchmark.data.preprocess import preprocess
 from benchmark.data.reading import event_log
 from benchmark.data.reading.event_log import EventLog
 
@@ -141,6 +144,62 @@ def test_any_log_is_read_as_by_the_slow_reader(
         tmp_path,
         lambda _: clicks(log, ("micro", "macro", "conversion"), window_days=days, **names),
     )
+
+
+class Counted(Anything):
+    """A log whose readings are counted."""
+
+    min_count = 1
+    reads = 0
+
+    def events(self, raw: Path) -> pl.LazyFrame:
+        def counted(rows: pl.DataFrame) -> pl.DataFrame:
+            Counted.reads += 1
+            return rows
+
+        return super().events(raw).map_batches(counted, streamable=False)
+
+
+def test_a_log_that_was_read_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ready(folder: str) -> str:
+        dataset, out = Counted(anything(3, 1)), tmp_path / folder
+        return preprocess(dataset, "x", tmp_path / "raw", out, verified=True).fingerprint
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Counted, "reads", 0)
+    whole = ready("whole/x")
+    assert Counted.reads == 1
+    for where in ("reading.event_log._dropped", "checks.check"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"benchmark.data.{where}", killed)
+            with pytest.raises(KeyboardInterrupt):
+                ready("killed/x")
+        assert Counted.reads == 2
+    assert ready("killed/x") == whole
+    assert Counted.reads == 2
+
+
+def test_the_number_of_cores_changes_no_byte(tmp_path: Path) -> None:
+    rees46.write(tmp_path / "raw")
+    code = (
+        "import sys; from pathlib import Path; from raw_logs import load;"
+        "from benchmark.data.preprocess import preprocess; folder = Path(sys.argv[1]);"
+        "print(preprocess(load('rees46')(), 'x', folder / 'raw', folder / 'x',"
+        " verified=False).fingerprint)"
+    )
+    paths = os.pathsep.join(sys.path)
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True,
+            env={**os.environ, "POLARS_MAX_THREADS": cores, "PYTHONPATH": paths}, text=True,
+        ).stdout
+        for cores in ("1", "3")
+    }  # fmt: skip
+    assert len(found) == 1
 
 
 def test_searches_are_cut_into_sessions_without_a_change(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from benchmark.data.partitions import by_hash, first_of_each, in_slices
+from benchmark.data.dataset import DataError
+from benchmark.data.partitions import by_hash, first_of_each, in_slices, in_turn, made, stored
 
 ROWS = pl.DataFrame({"who": [None if i % 11 == 0 else f"user {i % 97}" for i in range(5000)]})
 TABLE = ROWS.with_row_index("row")
@@ -59,3 +61,27 @@ def test_slices_are_made_one_by_one_and_once(tmp_path: Path, rows: int) -> None:
         found = in_slices(head, rows, doubled, tmp_path / "slices").collect()
         assert found["row"].to_list() == list(range(0, 40, 2))
     assert len(list((tmp_path / "slices").iterdir())) == -(-20 // rows)
+
+
+def test_what_is_made_of_parts_is_in_their_order_and_can_be_read_again(tmp_path: Path) -> None:
+    parts = [TABLE.lazy().slice(start, 100) for start in range(0, 5000, 100)]
+
+    def slow_at_first(part: pl.DataFrame) -> pl.DataFrame:
+        time.sleep(0.01 if part["row"][0] < 200 else 0)
+        return part.reverse()
+
+    table = made(lambda: in_turn(slow_at_first, parts), TABLE.schema)
+    expected = pl.concat(part.reverse() for part in parts).collect()
+    assert stored(table, tmp_path / "rows.parquet").collect().equals(expected)
+    few = table.filter(pl.col("row") % 100 == 7).select("row").head(3)
+    assert few.collect(engine="streaming")["row"].to_list() == [7, 107, 207]
+
+
+def test_an_error_in_the_making_is_told_as_it_is_and_leaves_nothing(tmp_path: Path) -> None:
+    def broken(_: pl.DataFrame) -> pl.DataFrame:
+        raise DataError("an event lacks its user")
+
+    table = made(lambda: in_turn(broken, [TABLE.lazy()] * 9), TABLE.schema)
+    with pytest.raises(DataError, match="an event lacks its user"):
+        stored(table, tmp_path / "rows.parquet")
+    assert list(tmp_path.iterdir()) == []

@@ -111,6 +111,15 @@ def test_numbers_are_scaled_by_train_and_missing_ones_become_its_mean(
     assert split(folder, "test")["price"].to_list() == pytest.approx([100 / spread, 0], rel=1e-6)
 
 
+def test_numbers_in_single_precision_are_scaled_in_double(folder: Path) -> None:
+    prices = [2.0**24 + step for step in (0, 2, 4, 6, 8, 4, 4, 4, 4)]  # exact in both
+    for dtype in (pl.Float32, pl.Float64):
+        run(Given(columns(price=pl.Series(prices, dtype=dtype))), folder)
+        assert split(folder, "train")["price"].to_list() == pytest.approx(
+            [step / 10**0.5 for step in (-4, -2, 0, 2, 4)], rel=1e-6
+        )
+
+
 def test_a_constant_number_becomes_0(folder: Path) -> None:
     run(Given(columns(price=[7] * 9)), folder)
     assert split(folder, "train")["price"].to_list() == [0] * 5
@@ -210,10 +219,11 @@ def test_a_broken_rule_is_one_sentence_and_leaves_the_old_splits(
     assert [path.name for path in folder.parent.iterdir()] == ["ready"]
 
 
-def test_a_missing_column_is_named(folder: Path) -> None:
+@pytest.mark.parametrize("missing", ["city", "split"])
+def test_a_missing_column_is_named(folder: Path, missing: str) -> None:
     incomplete = columns()
-    del incomplete["city"]
-    with pytest.raises(DataError, match="the table of Given lacks the columns city"):
+    del incomplete[missing]
+    with pytest.raises(DataError, match=f"the table of Given lacks the columns {missing}"):
         run(Given(incomplete), folder)
     assert not folder.exists()
 

@@ -11,7 +11,11 @@ from benchmark.data.reading.times import check_order, time_rules
 from benchmark.schema import LABELS, ORACLE, POST_CLICK, PROPENSITY, SPLITS, TIMES
 
 POLICIES = ("log", "random")
-OPTIONAL: dict[str, pl.DataType] = {"propensity": pl.Float64(), "dropped": pl.String()}
+OPTIONAL: dict[str, pl.DataType] = {
+    "split": pl.String(),  # the finished table must have it
+    "propensity": pl.Float64(),
+    "dropped": pl.String(),
+}
 
 
 def labels_of(dataset: Dataset) -> list[str]:
@@ -28,6 +32,8 @@ def has(table: pl.LazyFrame, columns: tuple[str, ...]) -> bool:
 def with_defaults(table: pl.LazyFrame, dataset: Dataset) -> pl.LazyFrame:
     """Return the columns that the contract knows, numbers as floats or missing.
 
+    Features in single precision stay so.
+
     Raises:
         DataError: a column is lacking, or of another type than the contract says.
     """
@@ -37,7 +43,7 @@ def with_defaults(table: pl.LazyFrame, dataset: Dataset) -> pl.LazyFrame:
         known if any(column in present for column in known) else () for known in (ORACLE, TIMES)
     )
     features = [*dataset.categorical, *dataset.numeric, *dataset.sequences]
-    needed = [*features, *labels, *oracle, *times, "split"]
+    needed = [*features, *labels, *oracle, *times]
     if lacking := [column for column in needed if column not in present]:
         raise DataError(f"the table of {dataset.title} lacks the columns {', '.join(lacking)}")
     optional = [column for column in OPTIONAL if column in present]
@@ -48,8 +54,9 @@ def with_defaults(table: pl.LazyFrame, dataset: Dataset) -> pl.LazyFrame:
     _check_sequences(present, dataset)
     defaults = {"policy": pl.lit("log"), "group": pl.lit(0, dtype=pl.UInt32)}
     added = [value.alias(name) for name, value in defaults.items() if name not in present]
-    columns = (*dataset.numeric, *times)
-    numbers = [pl.col(column).cast(pl.Float64).fill_nan(None) for column in columns]
+    single = [name for name in dataset.numeric if present[name] == pl.Float32]
+    double = [name for name in (*dataset.numeric, *times) if name not in single]
+    numbers = (pl.col(single).fill_nan(None), pl.col(double).cast(pl.Float64).fill_nan(None))
     return table.with_columns(*added, *numbers).select(*needed, *defaults, *optional)
 
 
@@ -73,21 +80,18 @@ def check(table: pl.LazyFrame, dataset: Dataset) -> dict[str, dict[str, Any]]:
     Raises:
         DataError: a row breaks a rule, or a split has no rows.
     """
-    labels, rules = labels_of(dataset), _rules(table, dataset)
-    counts = (
-        table.group_by("split")
-        .agg(
-            pl.len().alias("rows"),
-            *(pl.col(label).sum().cast(pl.Int64).alias(label) for label in labels),
-            *(broken.fill_null(value=False).sum().alias(rule) for rule, broken in rules.items()),
-        )
-        .sort("split")
-        .collect(engine="streaming")
+    if not has(table, ("split",)):
+        raise DataError(f"the table of {dataset.title} lacks the columns split")
+    sums = [pl.col(label).sum().cast(pl.Int64) for label in labels_of(dataset)]
+    counts = table.group_by("split").agg(pl.len().alias("rows"), *sums).sort("split")
+    broken = table.select(
+        broken.fill_null(value=False).sum().alias(rule)
+        for rule, broken in _rules(table, dataset).items()
     )
-    for rule in rules:
-        if broken := counts[rule].sum():
-            raise DataError(f"{dataset.title}: {rule}; {broken} rows break this rule")
-    report = {row["split"]: row for row in counts.drop(*rules).to_dicts()}
+    for rule, rows in broken.collect(engine="streaming").row(0, named=True).items():
+        if rows:
+            raise DataError(f"{dataset.title}: {rule}; {rows} rows break this rule")
+    report = {row["split"]: row for row in counts.collect(engine="streaming").to_dicts()}
     if empty := [split for split in SPLITS if split not in report]:
         raise DataError(f"{dataset.title}: no rows in split {', '.join(empty)}")
     if has(table, TIMES):

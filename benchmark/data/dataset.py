@@ -80,9 +80,13 @@ class Dataset(ABC):
         """Return the table in named parts, which one after the other make it up.
 
         A part that was read whole is not read again after a kill; so an adapter of large files
-        returns more than one here, and from :meth:`table` their concatenation.
+        returns more than one here, and from :meth:`table` their concatenation, finished.
         """
         return {"rows": self.table(raw)}
+
+    def finished(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Add what only all parts together tell to their concatenation, like splits by time."""
+        return rows
 
     @abstractmethod
     def table(self, raw: Path) -> pl.LazyFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import polars as pl
 
 from benchmark.data.dataset import Dataset
@@ -76,7 +77,11 @@ def ids(values: pl.Expr, known: pl.Series) -> pl.Expr:
     if known.dtype == pl.Boolean:
         return ids(values.cast(pl.UInt8), known.cast(pl.UInt8))
 
+    numbers = pl.int_range(1, len(known) + 1, dtype=pl.UInt32, eager=True)
+
     def places(piece: pl.Series) -> pl.Series:
+        if len(known) < len(piece):  # hashing them for each piece pays
+            return piece.replace_strict(known, numbers, default=0, return_dtype=pl.UInt32)
         place = known.search_sorted(piece).clip(upper_bound=len(known) - 1)
         found = known.gather(place).eq(piece).fill_null(value=False)
         return (found.cast(pl.UInt32) * (place + 1)).cast(pl.UInt32)
@@ -86,22 +91,33 @@ def ids(values: pl.Expr, known: pl.Series) -> pl.Expr:
 
 def _history(lists: pl.Expr, known: pl.Series, length: int) -> pl.Expr:
     """Return the ids of the last values of each list, after as many zeros as it is short of."""
-    last = lists.list.tail(length).list.eval(ids(pl.element(), known)).fill_null([])
-    zeros = pl.lit([0] * length, dtype=pl.List(pl.UInt32))
-    return pl.concat_list(zeros, last).list.tail(length).list.to_array(length)
+
+    def packed(piece: pl.Series) -> pl.Series:
+        last = piece.list.tail(length)
+        short = length - last.list.len().fill_null(0).to_numpy().astype(np.int64)
+        values = last.explode(empty_as_null=False, keep_nulls=False).to_frame()
+        encoded = values.select(ids(pl.first(), known)).to_series()
+        rows = np.zeros((len(piece), length), np.uint32)
+        rows[np.arange(length) >= short[:, None]] = encoded
+        return pl.Series(rows)
+
+    dtype = pl.Array(pl.UInt32, length)
+    return lists.map_batches(packed, return_dtype=dtype, is_elementwise=True)
 
 
 def _standardised(train: pl.LazyFrame, dataset: Dataset) -> list[pl.Expr]:
     """Return the scaled numbers; the rounding hides in which order the cores summed up."""
     if not dataset.numeric:
         return []
-    numbers = pl.col(dataset.numeric)
+    numbers = pl.col(dataset.numeric).cast(pl.Float64)
     moments = [numbers.mean().name.suffix(" mean"), numbers.std().name.suffix(" spread")]
     found = train.select(moments).select(pl.all().round_sig_figs(9))
     values = found.collect(engine="streaming").row(0, named=True)
     return [
-        ((pl.col(field) - (values[f"{field} mean"] or 0.0)) / (values[f"{field} spread"] or 1.0))
-        .fill_null(0.0)
-        .cast(pl.Float32)
+        _scaled(pl.col(field), values[f"{field} mean"] or 0.0, values[f"{field} spread"] or 1.0)
         for field in dataset.numeric
     ]
+
+
+def _scaled(number: pl.Expr, mean: float, spread: float) -> pl.Expr:
+    return ((number.cast(pl.Float64) - mean) / spread).fill_null(0.0).cast(pl.Float32)

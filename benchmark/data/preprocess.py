@@ -67,7 +67,7 @@ def _evaluated(dataset: Dataset, raw: Path, scratch: Path) -> tuple[pl.LazyFrame
             stored(checks.with_defaults(part, dataset), scratch / f"{name}.parquet")
             for name, part in dataset.parts(raw).items()
         ]
-    table = pl.concat(parts)
+        table = dataset.finished(pl.concat(parts))
     if "dropped" not in table.collect_schema():
         return table, {}
     rules = table.select(pl.col("dropped").drop_nulls()).group_by("dropped").len().sort("dropped")
@@ -96,4 +96,5 @@ def _write_splits(
 
 
 def _sink(part: pl.LazyFrame, path: Path) -> None:
+    """Write one file: a sink that partitions would read the table once, but holds most of it."""
     part.sink_parquet(path, compression="lz4", row_group_size=ROW_GROUP)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -14,7 +15,7 @@ import polars as pl
 
 from benchmark.data.dataset import DataError, Dataset
 from benchmark.data.options import check, integer, number
-from benchmark.data.partitions import by_hash
+from benchmark.data.partitions import by_hash, in_turn, made, stored
 from benchmark.data.reading.attribution import attribute, split_by_time
 from benchmark.data.reading.past import Past
 from benchmark.schema import POST_CLICK
@@ -22,9 +23,11 @@ from benchmark.schema import POST_CLICK
 SECOND = 1000
 DAY = 86_400 * SECOND
 PART_BYTES, MOST_PARTS = 1 << 24, 256  # of the raw files, per hash partition
+AT_ONCE = 1 << 16  # dropped events, which are counted
 KEYS = ("who", "item", "time")
 RAW = {"user_id": "who", "item_id": "item"}  # the events' names of features
 EVENT_OPTIONS = {"window_days": 7, "history": 20}
+Lost = list[tuple[str, int]]  # by which rule events are dropped, and how many
 EVENT_RULES = {"window_days": number(1e-3), "history": integer(0)}
 
 
@@ -65,38 +68,47 @@ class EventLog(Dataset):
         back, else 0); ``context`` and ``measured``.
         """
 
-    def table(self, raw: Path) -> pl.LazyFrame:
+    def parts(self, raw: Path) -> Mapping[str, pl.LazyFrame]:
         """Return the clicks of all partitions, in each by who, item and time; then what is dropped.
 
         Events that are no row of their own are dropped too where a rule says so: repeated ones,
         those of wrong times, and those that follow no click within the window.
         """
-        dropped: Counter[str] = Counter()
-        scratch = Path(mkdtemp(prefix="events-", dir=self.scratch))
-        clicks = _stored(self._clicks_by_part(raw, scratch, dropped), scratch / "clicks")
-        rmtree(scratch / "by-who")
-        lost = [pl.select(dropped=pl.repeat(rule, n)) for rule, n in sorted(dropped.items())]
-        rows = self._features(split_by_time(clicks, "time"))
-        return pl.concat([rows, *(frame.lazy() for frame in lost)], how="diagonal")
+        events = self.events(raw)
+        nothing = self._with_item_past(events.clear().collect(), [])
+        schema = self._rows(nothing, 0, []).schema
+        return {"rows": made(lambda: self._frames(events, raw, schema), schema)}
 
-    def _clicks_by_part(
-        self, raw: Path, scratch: Path, dropped: Counter[str]
-    ) -> Iterator[pl.DataFrame]:
-        """Yield the clicks of the users of one partition after the other.
+    def table(self, raw: Path) -> pl.LazyFrame:
+        """Return what :meth:`parts` makes, from a file in the scratch folder."""
+        folder = Path(mkdtemp(prefix="rows-", dir=self.scratch))
+        rows = pl.concat(self.parts(raw).values())
+        return self.finished(stored(rows, folder / "rows.parquet"))
+
+    def finished(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """See :meth:`Dataset.finished`."""
+        return split_by_time(rows, "click_time")
+
+    def _frames(self, events: pl.LazyFrame, raw: Path, schema: pl.Schema) -> Iterator[pl.DataFrame]:
+        """Yield the rows of the users of one partition after the other.
 
         First comes what is known of items, in partitions of these. The raw files are not read
         again for it after a kill.
         """
+        lost: Lost = []
+        scratch = Path(mkdtemp(prefix="events-", dir=self.scratch))
         parts = min(MOST_PARTS, 1 + sum(map(_size, raw.rglob("*"))) // PART_BYTES)
-        by_item = by_hash(self.events(raw), pl.col("item"), parts, self.scratch / "by-item")
-        known = (self._with_item_past(part.collect(), dropped) for part in by_item)
-        events = _stored(known, scratch / "events")
+        by_item = by_hash(events, pl.col("item"), parts, self.scratch / "by-item")
+        known = partial(self._with_item_past, lost=lost)
+        types = known(by_item[0].clear().collect()).schema
+        by_who = by_hash(
+            made(lambda: in_turn(known, by_item), types), pl.col("who"), parts, scratch / "by-who"
+        )
+        end = pl.concat(by_who).select(pl.col("time").max()).collect().item()
+        yield from in_turn(partial(self._rows, end=end, lost=lost), by_who)
+        yield from _dropped(lost, schema)
+        rmtree(scratch)
         rmtree(self.scratch / "by-item")
-        end = events.select(pl.col("time").max()).collect().item()
-        by_who = by_hash(events, pl.col("who"), parts, scratch / "by-who")
-        rmtree(scratch / "events")
-        for part in by_who:
-            yield self._clicks(part.collect(), end, dropped)
 
     def _measures(self) -> tuple[str, ...]:
         """Return the names of the counts and waits that features are the logarithms of."""
@@ -104,16 +116,16 @@ class EventLog(Dataset):
         of_item = [f"item_{count}" for count in counts]
         return (*of_item, *counts, "same_item_clicks", "seconds_since_click")
 
-    def _with_item_past(self, events: pl.DataFrame, dropped: Counter[str]) -> pl.DataFrame:
+    def _with_item_past(self, events: pl.DataFrame, lost: Lost) -> pl.DataFrame:
         """Add what anybody had done to the item before each event."""
         if any(events[key].has_nulls() for key in KEYS):
             raise DataError(f"{self.title}: an event lacks its user, item or time")
         inside = events
         if self.period is not None:
             inside = events.filter(pl.col("time").is_between(*self.period, "left"))
-        distinct = inside.unique()
-        dropped["event at a time that the log does not span"] += len(events) - len(inside)
-        dropped["exact duplicate of another event"] += len(inside) - len(distinct)
+        distinct = inside.unique(maintain_order=True)
+        lost.append(("event at a time that the log does not span", len(events) - len(inside)))
+        lost.append(("exact duplicate of another event", len(inside) - len(distinct)))
         return distinct.with_columns(self._happened(Past(distinct, "item"), distinct, "item_"))
 
     def _happened(self, past: Past, events: pl.DataFrame, prefix: str = "") -> list[pl.Series]:
@@ -122,7 +134,7 @@ class EventLog(Dataset):
             for kind in ("click", *self.labels)
         ]
 
-    def _clicks(self, events: pl.DataFrame, end: int, dropped: Counter[str]) -> pl.DataFrame:
+    def _rows(self, events: pl.DataFrame, end: int, lost: Lost) -> pl.DataFrame:
         """Return the rows of some users."""
         events = events.sort(*KEYS, *sorted({*events.columns} - {*KEYS}), nulls_last=True)
         past, click = Past(events, "who"), events["click"].to_numpy()
@@ -133,32 +145,31 @@ class EventLog(Dataset):
         )
         found = attribute(known, self.labels, self.window)
         rows = found.rows.filter(pl.col("time") <= end - self.window)
-        dropped["click whose window the end of the log cuts off"] += len(found.rows) - len(rows)
+        cut = len(found.rows) - len(rows)
+        lost.append(("click whose window the end of the log cuts off", cut))
         for label, strays in found.strays.items():
-            dropped[f"{label} without a click in the window before it"] += strays
+            lost.append((f"{label} without a click in the window before it", strays))
         at = rows["position"].to_numpy()
         return rows.with_columns(
             past.last(events[RAW.get(field, field)], click, length, at).alias(name)
             for name, (field, length) in self.sequences.items()
-        )
+        ).select(*self._features())
 
-    def _features(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+    def _features(self) -> list[pl.Expr]:
+        """Return the columns of the table."""
         moment = pl.from_epoch("time", "ms")
-        return rows.select(
-            *self.context,
-            *self.measured,
-            *self.sequences,
-            *self.labels,
+        return [
+            pl.col(*self.context, *self.measured, *self.sequences, *self.labels),
             *(pl.col(name).log1p().alias(f"log_{name}") for name in self._measures()),
-            "split",
-            user_id="who",
-            item_id="item",
-            group="who",
-            hour=moment.dt.hour(),
-            weekday=moment.dt.weekday(),
-            click_time=pl.col("time") / SECOND,
-            conversion_delay=pl.col("conversion_delay") / SECOND,
-        )
+            pl.col("who").alias("user_id"),
+            pl.col("item").alias("item_id"),
+            pl.col("who").alias("group"),
+            moment.dt.hour().alias("hour"),
+            moment.dt.weekday().alias("weekday"),
+            (pl.col("time") / SECOND).alias("click_time"),
+            pl.col("conversion_delay") / SECOND,
+            pl.lit(None, pl.String).alias("dropped"),
+        ]
 
 
 def given(*columns: str) -> dict[str, pl.Expr]:
@@ -166,14 +177,15 @@ def given(*columns: str) -> dict[str, pl.Expr]:
     return {f"{column} must be given": pl.col(column).is_not_null() for column in columns}
 
 
-def _stored(frames: Iterable[pl.DataFrame], folder: Path) -> pl.LazyFrame:
-    """Write frames one at a time, and scan them in their order."""
-    folder.mkdir()
-    paths: list[Path] = []
-    for frame in frames:
-        paths.append(folder / f"{len(paths)}.parquet")
-        frame.write_parquet(paths[-1], compression="lz4")
-    return pl.scan_parquet(paths)
+def _dropped(lost: Lost, schema: pl.Schema) -> Iterator[pl.DataFrame]:
+    """Yield a row per event lost, with nothing but the rule that drops it."""
+    counts: Counter[str] = Counter()
+    for rule, count in lost:
+        counts[rule] += count
+    for rule, count in sorted(counts.items()):
+        for start in range(0, count, AT_ONCE):
+            rows = pl.select(dropped=pl.repeat(rule, min(AT_ONCE, count - start)))
+            yield pl.concat([schema.to_frame(), rows], how="diagonal")
 
 
 def _size(path: Path) -> int:

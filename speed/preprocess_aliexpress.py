@@ -1,15 +1,14 @@
-"""Measure how fast, and in how much memory, plain CSV files become ready splits.
+"""Measure how fast, and in how much memory, AliExpress's search log becomes ready splits.
 
-Run: python speed/preprocess_csv.py [--rows 4000000]
+Run: python speed/preprocess_aliexpress.py [--rows 4000000]
 
-Raw files are generated in the layout of the AliExpress search log: a file of items shown, one of
-searches, neither with a header, joined by the search; twelve items per search, and a third as many
-rows for test. A size that pandas survives is done in pandas as well, and must come out the same.
+Raw files are generated in the log's layout, wide and without headers: a file of items shown and one
+of searches, twelve items per search, and a third as many rows for test. A size that pandas survives
+is done in pandas as well, and must come out the same.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
-from measured import Layout
+from measured import Layout, check
 from numpy.random import Generator
 
-PANDAS_ROWS = 500_000
 ITEMS_PER_SEARCH, CHUNK, POOL = 12, 500_000, 20_000
 USER = [f"user_{i}" for i in range(1, 34)]
 ITEM = [f"item_{i}" for i in range(1, 50)]
@@ -106,30 +104,13 @@ def _encoded(
     )
 
 
-def check(split: Path, frame: pd.DataFrame) -> None:
-    """Assert that a ready split is what pandas made."""
-    ours = pl.read_parquet(split)
-    for name in frame:
-        theirs = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
-        own = ours[str(name)].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        np.testing.assert_allclose(own, theirs, rtol=1e-5, atol=1e-6)
-
-
 def write(raw: Path, rows: int) -> None:
     """Write so many rows of train, and a part as many of test."""
     generate(raw, "train", rows, seed=1)
     generate(raw, "test", rows // 3, seed=2)
 
 
-def main() -> None:
-    """Measure several sizes up to the one asked for."""
-    parser = argparse.ArgumentParser(description="Measure the preprocessing of plain CSV files.")
-    parser.add_argument("--rows", type=int, default=4_000_000, help="of train, at the most")
-    parser.add_argument("--folder", type=Path, help="for the files, of half a kilobyte per row")
-    options = parser.parse_args()
-    layout = Layout("aliexpress", write, in_pandas, check)
-    layout.measure(options.rows, PANDAS_ROWS, options.folder)
-
-
 if __name__ == "__main__":
-    main()
+    Layout("aliexpress", write, in_pandas, check).main(
+        "Measure the preprocessing of AliExpress's log.", 4_000_000
+    )
