@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
+from layouts.aliccp import USER as FIELDS
 from layouts.aliccp import line, read, write
 from raw_logs import load, same
 
@@ -16,6 +18,7 @@ from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
 
 USER = ["101\x025\x031.0", "109_14\x027\x030.69315", "121\x023\x031.0"]
+COMMON = {*FIELDS, "109_14", "110_14", "127_14", "150_14"}
 ITEM = ["205\x028\x031.0", "210\x021\x031.0", "210\x022\x031.0", "301\x024\x031.0"]
 
 
@@ -143,3 +146,65 @@ def test_an_empty_or_missing_file_is_named(raw: Path, name: str) -> None:
 def test_the_table_is_what_a_slow_reader_reads(raw: Path) -> None:
     table = same(load("aliccp")(), raw, read)
     assert set(table["split"]) == {"train", "valid", "test"}
+
+
+def restore(folder: Path, part: str, rows: list[tuple[str, str, list[str]]]) -> None:
+    """Write labels and features of joined rows as the two raw files, a user's state per row."""
+    states = [f"state_{number}" for number in range(len(rows))]
+    of_users = [[x for x in found if x.split("\x02")[0] in COMMON] for *_, found in rows]
+    of_items = [[x for x in found if x.split("\x02")[0] not in COMMON] for *_, found in rows]
+    users = [line(state, known) for state, known in zip(states, of_users, strict=True)]
+    samples = [
+        line(f"{number},{click},{bought},{state}", known)
+        for number, ((click, bought, _), state, known) in enumerate(
+            zip(rows, states, of_items, strict=True)
+        )
+    ]
+    for name, lines in {"common_features": users, "sample_skeleton": samples}.items():
+        (folder / f"{name}_{part}.csv").write_text("".join(lines), encoding="utf-8")
+
+
+def labels_of(table: pl.DataFrame) -> dict[tuple[int, int | None], int]:
+    return Counter(table.select("click", "conversion").iter_rows())
+
+
+def test_real_samples_come_back_from_raw_files(real: Path, tmp_path: Path) -> None:
+    """The sample is joined, single-valued and renumbered: write it as raw files, read it again."""
+    frames = {}
+    for part in ("train", "val", "test"):
+        path = real / "aliccp_processed_sample" / f"ali_ccp_{part}_sample.csv"
+        frames[part] = pl.read_csv(path, infer_schema=False)
+    frames["train"] = pl.concat([frames["train"], frames.pop("val")])
+    fields = [name for name in frames["train"].columns[2:] if not name.startswith("D")]
+    for part, frame in frames.items():
+        features = [
+            [f"{field}\x02{value}\x031.0" for field, value in row.items()]
+            for row in frame.select(fields).iter_rows(named=True)
+        ]
+        restore(tmp_path, part, list(zip(frame["click"], frame["purchase"], features, strict=True)))
+    dataset = load("aliccp")()
+    table = dataset.table(tmp_path).collect()
+    ids = table.select(dataset.categorical)
+    assert ids.equals(pl.concat(frames.values()).select(dataset.categorical).cast(ids.schema))
+    test = table["split"] == "test"
+    assert labels_of(table.filter(~test)) == {(0, None): 93 + 47, (1, 0): 6 + 2, (1, 1): 1 + 1}
+    assert labels_of(table.filter(test)) == {(0, None): 48, (1, 0): 1, (1, 1): 1}
+
+
+def test_real_samples_of_many_values_come_back_from_raw_files(real: Path, tmp_path: Path) -> None:
+    text = (real / "aliccp_slots_sample/train_small.txt").read_text(encoding="utf-8")
+    cells = [row.split(",") for row in text.splitlines()]
+    rows = [
+        (click, bought, [x.replace(":", "\x02") + "\x031.0" for x in features])
+        for _, click, bought, *features in cells
+    ]
+    for part in ("train", "test"):
+        restore(tmp_path, part, rows)
+    dataset = load("aliccp")()
+    table = dataset.table(tmp_path).filter(split="test").collect()
+    assert labels_of(table) == {(0, None): 8, (1, 0): 1, (1, 1): 1}
+    for (*_, features), row in zip(rows, table.iter_rows(named=True), strict=True):
+        first = dict(reversed([x.split("\x03")[0].split("\x02") for x in features]))
+        known = {field: int(first[field]) for field in dataset.categorical if field in first}
+        assert len(known) > 10
+        assert {field: row[field] for field in known} == known

@@ -22,6 +22,8 @@ Rows are those of the copy that was counted, which may be a sample: the card say
 
 """
 ABSENT = """\
+![Stages of the log](./{name}.svg)
+
 No ready copy of this log was at hand when this card was written: all above is what its adapter
 declares, and nothing was counted. Put `{name}` into `params.yaml` and run `dvc repro`, then
 `python -m benchmark cards`, to fill this in.

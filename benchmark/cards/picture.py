@@ -1,7 +1,8 @@
-"""The funnel of a log as a picture: how many rows reach each stage, on one logarithmic scale."""
+"""The funnel of a log as a picture: how many rows reach each stage, or which stages there are."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -24,6 +25,34 @@ def draw(facts: Facts, path: Path) -> None:
     """Write the picture as SVG, the same bytes for the same facts."""
     with style.context(["default", STYLE, {"svg.hashsalt": path.stem}]), replacing(path) as new:
         _figure(facts).savefig(new, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def sketch(known: Sequence[Stage], path: Path) -> None:
+    """Write which stages a log has, for one that was not counted."""
+    with style.context(["default", STYLE, {"svg.hashsalt": path.stem}]), replacing(path) as new:
+        _chain(known).savefig(new, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def _chain(known: Sequence[Stage]) -> Figure:
+    """Draw all stages in their order, those that the log lacks dashed and grey."""
+    stages = get_args(Stage)
+    figure = Figure(figsize=(WIDTH, 0.65))
+    axes = figure.subplots()
+    axes.set_axis_off()
+    axes.set(xlim=(-0.5, len(stages) - 0.5), ylim=(-1, 1))
+    for place, stage in enumerate(stages):
+        logged = stage in known
+        axes.text(
+            place, 0, stage if logged else f"{stage}: not logged", ha="center", va="center",
+            color="white" if logged else GREY, fontsize=8.5 if logged else 7,
+            bbox={
+                "boxstyle": "round,pad=0.5", "facecolor": BLUE if logged else "white",
+                "edgecolor": BLUE if logged else GREY, "ls": "-" if logged else "--",
+            },
+        )  # fmt: skip
+        if place:
+            axes.text(place - 0.5, 0, "→", ha="center", va="center", color=GREY)
+    return figure
 
 
 def _figure(facts: Facts) -> Figure:

@@ -8,7 +8,7 @@ from benchmark import registry
 from benchmark.cards import facts
 from benchmark.cards.card import card, index
 from benchmark.cards.listing import Folders, items
-from benchmark.cards.picture import draw
+from benchmark.cards.picture import draw, sketch
 from benchmark.files import write_text
 
 
@@ -30,6 +30,8 @@ def write_all(folders: Folders) -> Path:
             draw(found, folders.cards / f"{name}.svg")
     listed = items(folders)
     for item in listed:
+        if item.facts is None:
+            sketch(item.dataset.stages, folders.cards / f"{item.name}.svg")
         write_text(folders.cards / f"{item.name}.md", card(item))
     path = folders.cards.with_suffix(".md")
     write_text(path, index(listed))
