@@ -69,6 +69,8 @@ def equal(ours: pl.DataFrame, theirs: pd.DataFrame) -> None:
 class Layout:
     """A raw layout: what writes so many rows of train into a folder, and pandas' way with them.
 
+    Pandas makes the same checks and leaves its splits in files too.
+
     ``check`` compares a ready split with what pandas made of it.
     """
 
@@ -104,6 +106,8 @@ class Layout:
         cost = preprocessed(self.dataset, raw, folder / "ready")
         wall, processor = time.perf_counter(), time.process_time()
         found = self.in_pandas(raw)
+        for split, frame in found.items():
+            frame.to_pickle(folder / split)  # the fastest that pandas writes by itself
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
         for split, frame in found.items():
             self.check(folder / "ready" / f"{split}.parquet", frame)

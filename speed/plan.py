@@ -1,8 +1,8 @@
 """Say how long a study takes and what it costs, from the seconds that trainings took here.
 
 Reads the seconds of every seed's training in results/runs.csv, per row and gradient, takes the
-mean over methods, and multiplies. Nothing about GPUs is assumed: give a measured speed-up, and
-prices, as arguments. Run: python speed/plan.py [--rows N] [--speedup S]
+mean over methods, and multiplies. What a GPU does is not in them: the page says what it would
+take if one did the work of so many cores. Run: python speed/plan.py [--rows N] [--speedup S ...]
 """
 
 from __future__ import annotations
@@ -73,7 +73,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rows", type=float, default=1e7, help="for training, of a dataset")
     parser.add_argument("--epochs", type=float, default=5.0, help="until a training stops")
     parser.add_argument(
-        "--speedup", type=float, help="of one GPU over the core measured; none is assumed"
+        "--speedup",
+        type=float,
+        nargs="+",
+        default=[20, 100],
+        help="of a GPU over the core measured",
     )
     parser.add_argument("--price", type=float, default=0.05, help="of one core, per hour")
     parser.add_argument("--gpu-price", type=float, default=2.5, help="of one GPU, per hour")
@@ -85,11 +89,12 @@ def lines(rate: Rate, study: Study, chosen: argparse.Namespace) -> list[str]:
     hours = study.core_hours(rate)
     places = {"1 core": 1, "16 cores": 16, "cluster, 256 cores": 256}
     rows = [_line(name, hours / count, hours * chosen.price) for name, count in places.items()]
-    if chosen.speedup is None:
-        return [*rows, "| 1 GPU, 8 GPUs | not measured: give `--speedup` | |"]
-    hours /= chosen.speedup
-    price = hours * chosen.gpu_price
-    return [*rows, *(_line(f"{n} GPU{'s' * (n > 1)}", hours / n, price) for n in (1, 8, 64))]
+    for speedup in chosen.speedup:
+        for count in (1, 8):
+            name = f"{count} GPU{'s' * (count > 1)}, if one does the work of {speedup:g} cores"
+            share = hours / speedup
+            rows.append(_line(name, share / count, share * chosen.gpu_price))
+    return rows
 
 
 def _line(name: str, hours: float, price: float) -> str:
@@ -99,9 +104,6 @@ def _line(name: str, hours: float, price: float) -> str:
 def page(rate: Rate, study: Study, chosen: argparse.Namespace) -> str:
     """Return the planning page."""
     fastest, slowest = (1 / seconds(rate.seconds.values()) / 1e3 for seconds in (min, max))
-    gpu = "No GPU was at hand to measure."
-    if chosen.speedup is not None:
-        gpu = f"A GPU is taken to do the work of {chosen.speedup:g} such cores, which was given."
     table = "\n".join(lines(rate, study, chosen))
     return f"""# Planning a large study
 
@@ -114,7 +116,7 @@ second (the mean of seconds over methods; the fastest {fastest:,.0f}, the slowes
 **Planned**: {study.methods} methods × {study.datasets} datasets
 × ({study.trials} trials + {study.seeds} seeds) = {study.trainings:,} trainings
 of {study.rows:,.0f} rows and {study.epochs:g} epochs: {study.core_hours(rate):,.0f} core hours.
-{gpu}
+No GPU was at hand: `python speed/gpu.py` measures what one does, `python speed/training.py` what a core does.
 
 | workers | time | price |
 |---|--:|--:|

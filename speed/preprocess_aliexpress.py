@@ -84,7 +84,10 @@ def _joined(raw: Path, part: str) -> pd.DataFrame:
     items = pd.read_csv(raw / f"nl_item_{part}.csv", names=ITEM, dtype=codes)
     if not items["item_49"].isin([0, 1, 2]).all():
         raise ValueError("a label is not one of 0, 1, 2")
-    return items.merge(searches, left_on="item_1", right_on="user_1")
+    rows = items.merge(searches, left_on="item_1", right_on="user_1", validate="many_to_one")
+    if np.isinf(rows[NUMBERS]).any(axis=None):
+        raise ValueError("a number is infinite")
+    return rows
 
 
 def _position(key: str) -> float:

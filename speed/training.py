@@ -3,7 +3,8 @@
 Every contestant trains ESMM (HM3 too, here) on the same rows: 20 categorical fields, 5 numbers,
 embeddings of 16, towers 128-64, Adam. They take turns, so that what else the machine does hits
 all alike; the median of the rounds is printed, and its ratio to a hand-tuned loop. Packages that
-are not installed are left out. Run: python speed/training.py [--rows N] [--batch B] [--scale S]
+are not installed are left out. MTReclib is none and has no ESMM: with ``--mtreclib CHECKOUT`` its
+Shared-Bottom is compared with ours. Run: python speed/training.py [--rows N] [--batch B]
 With ``--scale 10`` and ``--only row-sparse``, say, it shows what larger vocabularies cost.
 """
 
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as fn
+from torch.utils.data import DataLoader, TensorDataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -159,7 +161,32 @@ def deepctr_torch(log: Log, batch: int) -> Epoch:
     return lambda: model.fit(inputs, labels, batch_size=batch, epochs=1, verbose=0)
 
 
-def contestants(log: Log, batch: int) -> dict[str, Callable[[], Epoch]]:
+def mtreclib(log: Log, batch: int, checkout: Path | None) -> Epoch:
+    """Its Shared-Bottom, trained as its main.py does: Adam, and a loader that collates rows."""
+    if checkout is None:
+        raise ModuleNotFoundError("no checkout of it is named")
+    sys.path.append(str(checkout))
+    from models.sharedbottom import SharedBottomModel
+
+    model = SharedBottomModel(log.sizes, NUMBERS, SIZE, TOWER[:1], TOWER, 2, dropout=0.0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
+    labels = np.stack([log.click, log.conversion], 1)
+    rows = TensorDataset(*map(torch.from_numpy, (log.ids.astype(np.int64), log.numbers, labels)))
+    loader = DataLoader(rows, batch_size=batch, shuffle=True)
+
+    def epoch() -> None:
+        for ids, numbers, truth in loader:
+            found = model(ids, numbers)
+            parts = [fn.binary_cross_entropy(p, t) for p, t in zip(found, truth.T, strict=True)]
+            model.zero_grad()
+            (sum(parts) / len(parts)).backward()
+            optimizer.step()
+            sum(parts).item()
+
+    return epoch
+
+
+def contestants(log: Log, batch: int, checkout: Path | None) -> dict[str, Callable[[], Epoch]]:
     """Return what makes each contestant."""
     return {
         HAND_TUNED: lambda: hand_tuned(log, batch),
@@ -170,6 +197,8 @@ def contestants(log: Log, batch: int) -> dict[str, Callable[[], Epoch]]:
         "HM3, ours, row-sparse": lambda: ours(log, batch, "hm3", large=1),
         "ESMM, torch_rechub": lambda: torch_rechub(log, batch),
         "ESMM, deepctr_torch": lambda: deepctr_torch(log, batch),
+        "Shared-Bottom, ours": lambda: ours(log, batch, "shared_bottom", large=DEFAULT),
+        "Shared-Bottom, MTReclib": lambda: mtreclib(log, batch, checkout),
     }
 
 
@@ -196,11 +225,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--batch", type=int, default=2048)
     parser.add_argument("--scale", type=int, default=1, help="every vocabulary, times this")
+    parser.add_argument("--mtreclib", type=Path, help="a checkout of MTReclib")
     parser.add_argument("--only", default="", help="contestants whose names have this in them")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     log = Log(arguments.rows, arguments.scale)
-    makers = contestants(log, arguments.batch)
+    makers = contestants(log, arguments.batch, arguments.mtreclib)
     found = dict(made({name: make for name, make in makers.items() if arguments.only in name}))
     times: dict[str, list[float]] = {name: [] for name in found}
     for _ in range(ROUNDS):
