@@ -62,7 +62,8 @@ class CriteoAttribution(Dataset):
         "for delayed feedback need a train split longer than the window; null: the log's own 30 "
         "days, without times). So sales without a click and those won by another advertiser are "
         "none. Delays count from the banner, as the time of its click is not logged. Rows whose "
-        "window outlasts the log are dropped, others split in time (80/10/10); the time of day "
+        "window outlasts the log are dropped (with null none is, and the last ones have too few "
+        "conversions), others split in time (80/10/10); the time of day "
         "has an unknown offset. Costs, click_pos, click_nb and conversion_id are set by the "
         "auction or the outcome and are no features. Nothing was shown at random."
     )

@@ -90,7 +90,7 @@ class CriteoSearch(Dataset):
             "user_id",
             who="user_id",
             time=time,
-            click=pl.lit(1),
+            click=(time > 0).cast(pl.Int8),
             conversion=(DELAY <= WINDOW).fill_null(value=False).cast(pl.Int8),
             conversion_delay=pl.when(DELAY <= WINDOW).then(DELAY),
             log_clicks_1week=pl.col("nb_clicks_1week").log1p(),

@@ -88,8 +88,12 @@ class Diginetica(Dataset):
         categories = _scan(raw, "product-categories", CATEGORIES, key="itemId")
         pages = _pages(queries, _scan(raw, "train-item-views", EVENTS), categories)
         products = _scan(raw, "products", PRICES, key="itemId")
-        clicks = _clicks(_scan(raw, "train-clicks", CLICKS), queries)
-        bought = _last_clicks(_scan(raw, "train-purchases", EVENTS), clicks.filter("listed"))
+        clicked = _scan(raw, "train-clicks", CLICKS)
+        clicks = _clicks(clicked, queries)
+        sold = _scan(raw, "train-purchases", EVENTS)
+        bought = _last_clicks(
+            sold.join(withheld, on="sessionId", how="anti"), clicks.filter("listed")
+        )
         seen = pl.col("recent_items").list.contains(pl.col("item_id"))
         rows = (
             _impressions(queries, products, categories)
@@ -100,6 +104,10 @@ class Diginetica(Dataset):
         )  # fmt: skip
         left_out = {
             "query of a session with withheld outcomes": hidden,
+            "purchase of a session with withheld outcomes": sold.join(
+                withheld, on="sessionId", how="semi"
+            ),
+            "click on a query that is not logged": clicked.join(logged, on="queryId", how="anti"),
             "click on a product that its list lacks": clicks.lazy().remove("listed"),
             "purchase that follows no click on a list in its session": bought.lazy().filter(
                 pl.col("queryId").is_null()

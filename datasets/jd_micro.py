@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 from benchmark.data.dataset import DataError, Dataset, Source
 from benchmark.data.fetching.archive import folder_of
+from benchmark.data.options import check, integer
 from benchmark.data.partitions import first_of_each, in_slices, stored
 from benchmark.data.reading.layouts import Rule
+from benchmark.data.reading.past import Past
 from benchmark.data.reading.readers import scan_table
 from benchmark.data.split import split_by_hash
 
@@ -50,6 +54,7 @@ class JDMicro(Dataset):
         "attribution; behaviours before the arrival do not count, and what happens after the "
         "session is unknown). Arrival from the cart (4) marks a product carted before; its row "
         "stays. Features are known at the click; dwell time, measured after it, is none of them. "
+        "Histories are the products that the session arrived at before (option history). "
         "Identical session lines count once. Users were removed, so one user's sessions may fall "
         "into several splits; there are no dates, so splits are drawn by a hash of the session "
         "(70/10/20) and are not in time."
@@ -62,6 +67,13 @@ class JDMicro(Dataset):
     numeric = ("log_seconds_before", "log_products_before")
     sources = tuple(Source(file=f"JD_{part}", page=PAGE) for part in ("Applicances", "Computers"))
     min_count = 5
+    options = {"history": 20}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        check(self.title, self.chosen, {"history": integer(0)})
+        if length := self.chosen["history"]:
+            self.sequences = {"recent_skus": ("sku", length)}
 
     def table(self, raw: Path) -> pl.LazyFrame:
         found = sorted(raw.rglob("JD_*"))
@@ -78,8 +90,21 @@ class JDMicro(Dataset):
             self.scratch / "sessions.parquet",
         )
         return in_slices(
-            sessions, SESSIONS, lambda part: _visits(_tokens(part)), self.scratch / "visits"
+            sessions,
+            SESSIONS,
+            lambda part: self._remembering(_visits(_tokens(part))),
+            self.scratch / "visits",
         )
+
+    def _remembering(self, visits: pl.LazyFrame) -> pl.LazyFrame:
+        """Add which products a session arrived at before each."""
+        frame = visits.collect()
+        past, rows = Past(frame, "session"), np.arange(len(frame))
+        anything = np.ones(len(frame), np.bool_)
+        return frame.with_columns(
+            past.last(frame[field], anything, length, rows).alias(name)
+            for name, (field, length) in self.sequences.items()
+        ).lazy()
 
 
 def _scan(path: Path) -> pl.LazyFrame:
@@ -115,6 +140,7 @@ def _tokens(sessions: pl.LazyFrame) -> pl.LazyFrame:
             carted_before=before((pl.col("behaviour") == 9).cast(pl.Int64)) > 0,
             seconds_before=before(pl.col("seconds")),
             products_before=before(new_product),
+            time=pl.int_range(pl.len()).over("session"),
         )
     )
 
@@ -125,7 +151,7 @@ def _visits(tokens: pl.LazyFrame) -> pl.LazyFrame:
     after = arrives.cum_max()
     at_click = (
         "category", "previous_category", "same_category_before", "carted_before",
-        "seconds_before", "products_before",
+        "seconds_before", "products_before", "time",
     )  # fmt: skip
     return (
         tokens.group_by("session", "split", "sku", maintain_order=True)

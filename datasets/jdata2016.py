@@ -41,10 +41,11 @@ RULES = {
     "type must be an integer from 1 to 6": KIND.is_between(1, 6),
 }
 USER, PRODUCT = ("age", "sex"), ("a1", "a2", "a3")
+UNKNOWN = ["-1", "NULL"]
 LIFT, Z_SCORE, BUTTON = 1.5, 3.0, 1 / 3
 MODULES = Rule(
     "a list of model_ids, or null to choose them on train",
-    lambda value: value is None or (isinstance(value, list) and {*map(type, value)} <= {int}),
+    lambda value: value is None or (isinstance(value, list) and {*map(type, value)} == {int}),
 )
 
 
@@ -75,7 +76,7 @@ class JData2016(EventLog):
         "with orders without being the button for them. Nearly every visit has some click on the "
         "page, so a flag for any would say nothing; the modules are chosen on actions before "
         "April 2016 only, or given (option micro_modules), and micro results hold for this "
-        "choice. Orders without a browsed page in the window before them, repeated actions and "
+        "choice. Orders outside the windows of all rows, repeated actions and "
         "clicks of the last days, whose window the end of the log cuts off, are dropped. Splits "
         "follow each other: train to 31 March, valid 1 to 5 April, test from 6 April (Beijing). "
         "The level and registration of users were taken after the log and are no features; "
@@ -118,6 +119,11 @@ class JData2016(EventLog):
         modules = self.chosen["micro_modules"]
         if modules is None:
             modules = _telling_modules(actions)
+        if not modules:
+            raise DataError(
+                f"{raw}: no module goes with orders before April, so that micro has no content; "
+                "get all of the log, or name modules in the option micro_modules"
+            )
         self.claims = f"{type(self).claims} The modules here: {', '.join(map(str, modules))}."
         telling = MODULE.is_in(pl.Series(modules, dtype=pl.Int64).implode()) & (KIND == CLICK)
         added = KIND.is_in([CART, FOLLOW]).cast(pl.Int8)
@@ -194,4 +200,6 @@ def _users(path: Path) -> pl.LazyFrame:
         users[user] = tuple(row[name] for name in USER)
     schema = {"user_id": pl.Int64, **dict.fromkeys(USER, pl.String)}
     rows = [(user, *facts) for user, facts in users.items()]
-    return pl.LazyFrame(rows, schema, orient="row").with_columns(pl.col(USER).replace("-1", None))
+    return pl.LazyFrame(rows, schema, orient="row").with_columns(
+        pl.col(USER).replace(UNKNOWN, None)
+    )

@@ -10,7 +10,7 @@ import polars as pl
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, integer, one_of
-from benchmark.data.reading.history import clicked_before
+from benchmark.data.reading.clicked import with_clicked_before
 from benchmark.data.reading.keys import unique
 from benchmark.data.reading.readers import scan_table
 
@@ -61,7 +61,7 @@ class KuaiRand(Dataset):
     stages = ("impression", "click", "conversion")
     categorical = ("user_id", *USER, "video_id", *VIDEO, "tab", "hour")
     numeric = ("log_video_duration",)
-    options = {"version": "pure", "conversion": "is_like", "history": 0}
+    options = {"version": "pure", "conversion": "is_like", "history": 20}
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -80,31 +80,22 @@ class KuaiRand(Dataset):
 
     def table(self, raw: Path) -> pl.LazyFrame:
         version, label = self.chosen["version"], self.chosen["conversion"]
-        first, *later = (
-            _log(find(raw, f"{name}_{version}.csv"), label, random) for name, random in LOGS.items()
-        )
+        paths = {find(raw, f"{name}_{version}.csv"): random for name, random in LOGS.items()}
+        first, *later = (_log(path, label, random) for path, random in paths.items())
         early = (
             pl.when(pl.col("date") < VALID_FROM).then(pl.lit("train")).otherwise(pl.lit("valid"))
         )
         parts = [first.with_columns(split=early)]
         parts += [log.with_columns(split=pl.lit("test")) for log in later]
-        rows = pl.concat(parts).sort("time_ms", "user_id", "video_id", maintain_order=True)
+        rows = pl.concat(parts).with_columns(who="user_id", time="time_ms")
+        largest = max(paths, key=lambda path: path.stat().st_size)
         users = _about(find(raw, f"user_features_{version}.csv"), "user_id", USER)
         videos = _about(find(raw, f"video_features_basic_{version}.csv"), "video_id", VIDEO)
         return (
-            self._remembering(rows)
+            with_clicked_before(rows, self.sequences, largest, self.scratch)
             .join(users, on="user_id", how="left", maintain_order="left")
             .join(videos, on="video_id", how="left", maintain_order="left")
         )
-
-    def _remembering(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        """Add what each user clicked before each row."""
-        if not (length := self.chosen["history"]):
-            return rows
-        log = rows.collect()
-        user, video = log["user_id"].to_numpy(), log["video_id"].to_numpy()
-        before = clicked_before(user, video, (log["click"] == 1).to_numpy(), length)
-        return log.with_columns(clicked_videos=before).lazy()
 
 
 def _log(path: Path, label: str, random: int) -> pl.LazyFrame:

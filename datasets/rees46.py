@@ -61,7 +61,7 @@ class Rees46(EventLog):
         "was carted more often than removed from the cart, conversion if it was bought, at or "
         "after the view, attributed to the last row. Removals are logged in some shops and months "
         "only. The multi-category shop logged few carts in October 2019: macro is noise there. "
-        "Carts and purchases without a view within the window before them, exact duplicates and "
+        "Carts and purchases outside the windows of all rows, exact duplicates and "
         "views of the last days, whose window the log cuts off, are dropped and counted. Counts "
         "start with the first month chosen. Splits follow each other in time (80/10/10), so users "
         "occur in several."

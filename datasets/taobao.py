@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from benchmark.data.dataset import Source
 from benchmark.data.fetching.raw import find
-from benchmark.data.options import check, one_of
 from benchmark.data.reading.event_log import EVENT_OPTIONS, SECOND, EventLog, given
 from benchmark.data.reading.readers import scan_table
 
@@ -23,10 +21,6 @@ RULES = {
     f"behaviour must be one of {', '.join(KINDS)}": pl.col("behaviour").is_in(KINDS),
 }
 PERIOD = (1_511_539_200 * SECOND, 1_512_316_800 * SECOND)  # 2017-11-25 to 12-03, in China
-UNSEEN = {
-    "drop": "actions without a page view are dropped",
-    "click": "the page was viewed, whatever action tells so",
-}
 
 
 class Taobao(EventLog):
@@ -47,18 +41,17 @@ class Taobao(EventLog):
         "views of it within the window (option window_days, 1 of the nine days) repeat the row. "
         "macro (cart or favourite) and conversion (purchase) are 1 if they follow at or after the "
         "view within the window, attributed to the last row. Many purchases have no logged view "
-        "(a fifth in a copy of the log): they are dropped and counted, or, with option unseen: "
-        "click, every action is taken for a view too, and such a row has known its label when it "
-        "was clicked. Events outside of 25 November to 3 December 2017, China time, exact "
-        "duplicates, and views of the last day, whose window the log cuts off, are dropped and "
-        "counted. Counts start with the log. Splits follow each other in time (80/10/10), so users "
-        "occur in several."
+        "(a fifth in a copy of the log): like all actions outside the windows of all rows, they "
+        "are dropped and counted. Events outside of 25 November to 3 December 2017, China time, "
+        "exact duplicates, and views of the last day, whose window the log cuts off, are dropped "
+        "and counted. Counts start with the log. Splits follow each other in time (80/10/10), so "
+        "users occur in several."
     )
     stages = ("click", "macro", "conversion")
     context = ("category",)
     min_count = 5
     period = PERIOD
-    options = {**EVENT_OPTIONS, "window_days": 1, "unseen": "drop"}
+    options = {**EVENT_OPTIONS, "window_days": 1}
     sources = (
         Source(
             file="UserBehavior.csv.zip",
@@ -67,17 +60,13 @@ class Taobao(EventLog):
         ),
     )
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        check(self.title, self.chosen, {"unseen": one_of(UNSEEN)})
-
     def events(self, raw: Path) -> pl.LazyFrame:
         """See :meth:`EventLog.events`."""
         kind = pl.col("behaviour")
         events = scan_table(find(raw, "UserBehavior.csv"), COLUMNS, header=False, rules=RULES)
         return events.with_columns(
             time=pl.col("time") * SECOND,
-            click=(kind == "pv") | pl.lit(self.chosen["unseen"] == "click"),
+            click=kind == "pv",
             macro=kind.is_in(["cart", "fav"]).cast(pl.Int8),
             conversion=(kind == "buy").cast(pl.Int8),
         )

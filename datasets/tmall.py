@@ -47,7 +47,7 @@ class Tmall(EventLog):
         "conversion (purchase) are 1 if they happen on the day of the click or later within the "
         "window, attributed to the last row. Times are days: which came first on one day is "
         "unknown, so 'after the click' cannot be verified there, and features know earlier days "
-        "only. Actions without a click within the window before them, exact duplicates (repeated "
+        "only. Actions outside the windows of all rows, exact duplicates (repeated "
         "actions of one day), and clicks of the last days, whose window the log cuts off, are "
         "dropped and counted: the sale of 11 November is only what follows clicks of the week "
         "before. Users are those of a challenge about the buyers of that day. Age and gender (0 "

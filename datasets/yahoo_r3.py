@@ -41,7 +41,9 @@ class YahooR3(Dataset):
         "'conversion' a rating of at least 4 (option positive_rating); nothing was bought. The "
         "drawn cells are test only and missing from train and valid (option drawn_cells), so that "
         "no answer is shown; as they were drawn at random, the rest is still a fair sample of "
-        "those choices. Splits of the rest are drawn by a hash of the cell (90/10), not in time. "
+        "those choices; in_train puts them back, so that their answers are among the labels of "
+        "train and valid, and serves to stand beside published tables only. Splits of the rest "
+        "are drawn by a hash of the cell (90/10), not in time. "
         "All 15.4 million cells are rows; option unrated_per_rating thins out what was not rated, "
         "and propensities then mean the sample."
     )

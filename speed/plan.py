@@ -116,7 +116,8 @@ second (the mean of seconds over methods; the fastest {fastest:,.0f}, the slowes
 **Planned**: {study.methods} methods × {study.datasets} datasets
 × ({study.trials} trials + {study.seeds} seeds) = {study.trainings:,} trainings
 of {study.rows:,.0f} rows and {study.epochs:g} epochs: {study.core_hours(rate):,.0f} core hours.
-No GPU was at hand: `python speed/gpu.py` measures what one does, `python speed/training.py` what a core does.
+No GPU was at hand: `python speed/gpu.py` measures what one does, `python speed/training.py` what
+a core does.
 
 | workers | time | price |
 |---|--:|--:|

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 from event_logs import dropped, same_clicks
-from layouts import otto, rees46, taobao
+from layouts import otto, rees46
 from raw_logs import layout, load, same
 
 from benchmark.data.dataset import DataError, kept
@@ -41,16 +41,6 @@ def test_months_of_a_shop_are_read_from_as_many_files(tmp_path: Path) -> None:
 def test_other_months_are_refused(months: list[str]) -> None:
     with pytest.raises(DataError, match=r"option months is .* a list of some of 2019-Oct, 2019-N"):
         load("rees46")(shop="cosmetics", months=months)
-
-
-def test_an_action_may_stand_for_the_page_view_that_it_implies(tmp_path: Path) -> None:
-    taobao.write(tmp_path)
-    dataset = load("taobao")(unseen="click")
-    table = same(dataset, tmp_path, lambda raw: taobao.read(raw, unseen=True))
-    rules = dropped(dataset.table(tmp_path))
-    assert "conversion without a click in the window before it" not in rules
-    viewed = kept(load("taobao")().table(tmp_path)).collect()
-    assert table["conversion"].sum() > viewed["conversion"].sum()
 
 
 COVEO = {

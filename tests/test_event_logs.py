@@ -48,7 +48,7 @@ def test_all_that_is_left_out_is_counted(name: str, tmp_path: Path) -> None:
     distinct = [event for number, event in enumerate(log) if event not in log[:number]]
     assert counts["exact duplicate of another event"] == len(log) - len(distinct) > 0
     buys = sum(event["conversion"] for event in distinct)
-    assert 0 < counts["conversion without a click in the window before it"] < buys
+    assert 0 < counts["conversion outside the windows of all rows"] < buys
     assert counts["click whose window the end of the log cuts off"] > 0
 
 

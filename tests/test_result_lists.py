@@ -167,12 +167,13 @@ def test_a_purchase_counts_for_the_last_click_before_it_in_its_session(tmp_path:
     raw = write_shop(
         tmp_path / "raw",
         train_queries=[query(1, 1, 0), query(2, 1, 50), query(3, 2, 0), query(4, 3, 0, "TRUE")],
-        train_clicks=["1;10;1", "2;60;1", "2;65;1", "1;70;2", "3;10;2", "3;11;9", "4;5;1"],
+        train_clicks=["1;10;1", "2;60;1", "2;65;1", "1;70;2", "3;10;2", "3;11;9", "4;5;1", "9;5;1"],
         train_purchases=[
             "1;NA;80;2016-05-01;1;1",  # for query 2, which it follows, not for query 1
             "1;NA;69;2016-05-01;1;2",  # before the click on product 2
             "2;NA;20;2016-05-02;1;1",  # of a product that was not clicked on there
             "2;NA;20;2016-05-02;1;9",  # of a product that the list lacks
+            "3;NA;20;2016-05-03;1;1",  # in a session whose outcomes are withheld
         ],
         train_item_views=["1;NA;2;10;2016-05-01", "1;NA;1;50;2016-05-01", "2;NA;1;1;2016-05-02"],
     )
@@ -186,6 +187,8 @@ def test_a_purchase_counts_for_the_last_click_before_it_in_its_session(tmp_path:
     whole = load("diginetica")().table(raw).collect()["dropped"].drop_nulls()
     assert Counter(whole) == {
         "query of a session with withheld outcomes": 1,
+        "purchase of a session with withheld outcomes": 1,
+        "click on a query that is not logged": 1,
         "click on a product that its list lacks": 1,
         "purchase that follows no click on a list in its session": 3,
     }

@@ -190,6 +190,7 @@ def test_it_says_that_it_is_semi_synthetic_and_of_what() -> None:
     ("base", "why"),
     [
         ("jd_micro", "has clicks only"),
+        ("open_bandit", "with conversions, and open_bandit has none"),
         ("oracle_funnel", "is no real log itself"),
         ("semi_synthetic", "is no real log itself"),
         ("cota", "did you mean 'coat'"),

@@ -46,7 +46,7 @@ def read(folder: Path, length: int = 10) -> Iterator[Row]:
     for row in kept:
         time, delay, week, user = int(row[3]), int(row[2]), int(row[4]), missing(row[22])
         converts = 0 <= delay <= 30 * DAY
-        earlier = [other for other in rows if user == other[22] and int(other[3]) < time]
+        earlier = [other for other in rows if user == other[22] and 0 < int(other[3]) < time]
         yield {
             "split": "test" if time >= test else "valid" if time >= valid else "train",
             "group": user or f"unknown at {time}",

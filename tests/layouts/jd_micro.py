@@ -54,6 +54,7 @@ def read_session(line: str, base: Row) -> Iterator[Row]:
                 "carted_before": int(any(row[1] == 9 for row in earlier)),
                 "log_seconds_before": log1p(sum(row[3] for row in earlier)),
                 "log_products_before": log1p(seen),
+                "recent_skus": list(visits)[-20:],
                 **dict.fromkeys(("micro", "macro", "conversion"), 0),
             }
         earlier.append((sku, kind, category, seconds))

@@ -72,7 +72,7 @@ def write(folder: Path, version: str = "pure", users: int = 12, videos: int = 20
 
 
 def read(
-    folder: Path, version: str = "pure", label: str = "is_like", length: int = 0
+    folder: Path, version: str = "pure", label: str = "is_like", length: int = 20
 ) -> Iterator[Row]:
     def table(name: str) -> list[dict[str, str]]:
         with next(folder.rglob(f"{name}_{version}.csv")).open(newline="") as file:
@@ -87,11 +87,11 @@ def read(
         )
         for row in table(name)
     ]  # fmt: skip
-    seen: dict[str, list[str]] = {}
-    for *_, name, row in sorted(rows, key=lambda found: found[:3]):
+    clicked = [(time, user, video) for time, user, video, _, row in rows if row["is_click"] == "1"]
+    for time, who, _, name, row in rows:
         user, video = users[row["user_id"]], videos.get(row["video_id"], {})
         early = "train" if int(row["date"]) < 20220420 else "valid"
-        clicks = seen.setdefault(row["user_id"], [])
+        clicks = [found[2] for found in sorted(clicked) if found[1] == who and found[0] < time]
         kept = ("is_live_streamer", "is_video_author", "user_active_degree")
         yield {
             **{key: row[key] for key in ("user_id", "video_id", "tab")},
@@ -109,5 +109,3 @@ def read(
             "conversion": int(row[label]) if row["is_click"] == "1" else None,
             **({"clicked_videos": clicks[-length:]} if length else {}),
         }
-        if row["is_click"] == "1":
-            seen[row["user_id"]] = [*clicks, row["video_id"]]

@@ -19,14 +19,14 @@ def write(folder: Path) -> None:
     (folder / "UserBehavior.csv").write_text("".join(lines), encoding="utf-8")
 
 
-def events(folder: Path, *, unseen: bool = False) -> Iterator[Event]:
+def events(folder: Path) -> Iterator[Event]:
     for line in (folder / "UserBehavior.csv").read_text(encoding="utf-8").splitlines():
         who, item, category, kind, seconds = line.split(",")
         yield {
             "who": int(who),
             "item": int(item),
             "time": int(seconds) * 1000,
-            "click": unseen or kind == "pv",
+            "click": kind == "pv",
             "macro": int(kind in {"cart", "fav"}),
             "conversion": int(kind == "buy"),
             "category": int(category),
@@ -34,9 +34,9 @@ def events(folder: Path, *, unseen: bool = False) -> Iterator[Event]:
         }
 
 
-def read(folder: Path, *, unseen: bool = False) -> Iterator[Row]:
+def read(folder: Path) -> Iterator[Row]:
     return clicks(
-        list(events(folder, unseen=unseen)),
+        list(events(folder)),
         ("macro", "conversion"),
         context=("category",),
         window_days=1,

@@ -72,7 +72,7 @@ class EventLog(Dataset):
         """Return the clicks of all partitions, in each by who, item and time; then what is dropped.
 
         Events that are no row of their own are dropped too where a rule says so: repeated ones,
-        those of wrong times, and those that follow no click within the window.
+        those of wrong times, and those in no row's window, which a repeated click does not prolong.
         """
         events = self.events(raw)
         nothing = self._with_item_past(events.clear().collect(), [])
@@ -148,7 +148,7 @@ class EventLog(Dataset):
         cut = len(found.rows) - len(rows)
         lost.append(("click whose window the end of the log cuts off", cut))
         for label, strays in found.strays.items():
-            lost.append((f"{label} without a click in the window before it", strays))
+            lost.append((f"{label} outside the windows of all rows", strays))
         at = rows["position"].to_numpy()
         return rows.with_columns(
             past.last(events[RAW.get(field, field)], click, length, at).alias(name)

@@ -51,6 +51,8 @@ def _real_log(name: str, options: dict[str, Any]) -> Dataset:
         raise DataError(f"{wrong}, and {name} is no real log itself")
     if "impression" not in log.stages:
         raise DataError(f"{wrong}, and {name} has clicks only: nothing tells what was not clicked")
+    if "conversion" not in log.stages:
+        raise DataError(f"{wrong} with conversions, and {name} has none")
     return log
 
 
@@ -58,6 +60,8 @@ def sampled(table: pl.LazyFrame, rows: int, seed: int) -> pl.DataFrame:
     """Return about ``rows`` rows of a table, all if it has no more; groups stay whole."""
     table = kept(table)
     share = min(1.0, rows / max(1, table.select(pl.len()).collect().item()))
-    whole = pl.col("group") if "group" in table.collect_schema() else pl.int_range(pl.len())
+    whole = pl.int_range(pl.len()).cast(pl.String)
+    if "group" in table.collect_schema():
+        whole = pl.coalesce(pl.col("group").cast(pl.String), pl.format("row {}", whole))
     key = pl.format("{} {}", pl.lit(seed), whole)
     return table.filter(split_by_hash(key, {"kept": share, "left": 1 - share}) == "kept").collect()
