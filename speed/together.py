@@ -102,7 +102,7 @@ def measure(name: str, models: int, batch: int, device: torch.device) -> str:
     """Return a line of the table."""
     alone, as_one = contestants(name, models, batch, device)
     counts = [calls(steps, models) for steps in (alone, as_one)]
-    count = max(10, min(ROWS, 20_000) // batch)
+    count = min(ROWS // batch, max(10, 20_000 // batch))
     times = [
         [milliseconds(steps, count, models, device) for steps in (alone, as_one)]
         for _ in range(ROUNDS)
