@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,24 +12,28 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch import distributed as group
 
 from benchmark import registry
-from benchmark.params import Protocol
+from benchmark.params import Pretraining, Protocol
 from benchmark.registry import ROOT
+from benchmark.training import trainer
 from benchmark.training.backbones import blueprint
 from benchmark.training.method import Method
+from benchmark.training.parallel import obstacle
 from benchmark.training.trainer import Data, fit, predict
 
 HYPER = {"learning_rate": 0.01, "weight_decay": 1e-3}
 PROCESSES = 2
+CPU = torch.device("cpu")
 
 
 def trained(ready: Path, protocol: Protocol, name: str) -> dict[str, Any]:
     """Return what a training found, in double precision: Adam makes steps of rounding errors."""
     torch.set_num_threads(1)
     torch.manual_seed(3)
-    data = Data.read(ready, torch.device("cpu"))
+    data = Data.read(ready, CPU)
     method = registry.load("methods", name, Method)(
         blueprint(data.schema, protocol.backbone)
     ).double()
@@ -37,12 +42,21 @@ def trained(ready: Path, protocol: Protocol, name: str) -> dict[str, Any]:
     except ValueError as error:
         return {"error": str(error)}
     scores = predict(method, data.test.table)
-    return {"history": outcome.history, "cvr": scores.cvr.tolist()}
+    work = outcome.sample_gradients
+    return {"history": outcome.history, "work": work, "cvr": scores.cvr.tolist()}
 
 
 def main(ready: str, protocol: str, name: str, folder: str, rank: str) -> None:
-    """Be one of the processes."""
+    """Be one of the processes, with devices as GPUs are: they differ, and sum no sparse tensor."""
     meeting = f"file://{folder}/meeting"
+    judged, summed = trainer.evaluate_one, group.all_reduce
+
+    def all_reduce(part: Tensor) -> None:
+        assert not part.is_sparse
+        summed(part)
+
+    trainer.evaluate_one = lambda *given: judged(*given) + int(rank)
+    group.all_reduce = all_reduce
     group.init_process_group("gloo", meeting, rank=int(rank), world_size=PROCESSES)
     found = trained(Path(ready), Protocol.model_validate_json(protocol), name)
     Path(folder, f"{rank}.json").write_text(json.dumps(found), encoding="utf-8")
@@ -73,6 +87,7 @@ def test_the_numbers_are_those_of_one_process(
     assert found[0] == found[1], "all processes end with the same model"
     assert found[0]["history"] == pytest.approx(alone["history"], abs=1e-6)
     assert found[0]["cvr"] == pytest.approx(alone["cvr"], abs=1e-6)
+    assert found[0]["work"] == alone["work"]
     assert alone["cvr"] != pytest.approx([0.5] * len(alone["cvr"]), abs=0.05), "it has learned"
 
 
@@ -81,6 +96,62 @@ def test_a_loss_that_is_no_mean_over_rows_is_refused(
 ) -> None:
     for found in trained_in_parallel(ready, protocol, "naive", tmp_path):
         assert "cannot be trained by several processes: its loss is no mean" in found["error"]
+
+
+@pytest.mark.parametrize("size", [256, 2048])
+def test_the_methods_that_pass_are_as_many_as_the_page_says(
+    size: int, ready: Path, protocol: Protocol
+) -> None:
+    data, own = Data.read(ready, CPU), protocol.model_copy(update={"batch_size": size})
+    kinds = [registry.load("methods", name, Method) for name in registry.names("methods")]
+    passed = [
+        kind.name for kind in kinds if obstacle(made(kind, data, own), data.train, own) is None
+    ]
+    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    sentence = re.search(r"(\d+) of the (\d+) methods pass, (.*) among them", page)
+    assert sentence is not None
+    assert (int(sentence[1]), int(sentence[2])) == (len(passed), len(kinds))
+    assert {"ESMM", "ESM²", "HM3"} == set(re.split(", | and ", sentence[3])) <= set(passed)
+
+
+def made(kind: type[Method], data: Data, protocol: Protocol) -> Method:
+    torch.manual_seed(3)
+    return kind(blueprint(data.schema, protocol.backbone))
+
+
+class Counting(nn.Module):
+    """A part of an encoder that keeps in mind how often it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("times", torch.zeros(()))
+
+    def forward(self, encoding: Tensor) -> Tensor:
+        self.times += 1
+        return encoding
+
+
+@pytest.mark.parametrize(
+    ("part", "task", "reason"),
+    [
+        (Counting(), "none", None),
+        (nn.Dropout(0.0), "none", None),
+        (nn.Dropout(0.1), "none", "its dropout draws other numbers"),
+        (nn.BatchNorm1d(17), "none", "its batch normalisation would see a share"),
+        (Counting(), "masked", "it takes other steps than the descent of its loss, in pre-train"),
+    ],
+)
+def test_what_shares_cannot_make_up_is_named_and_nothing_is_moved(
+    part: nn.Module, task: Any, reason: str | None, ready: Path, protocol: Protocol
+) -> None:
+    own = protocol.model_copy(update={"pretraining": Pretraining(task=task)})
+    data = Data.read(ready, CPU)
+    method = made(registry.load("methods", "esmm", Method), data, own)
+    method.backbone.mlp.append(part)
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    found = obstacle(method, data.train, own)
+    assert found == reason if reason is None else str(found).startswith(reason)
+    assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
 
 
 if __name__ == "__main__":

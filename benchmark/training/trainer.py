@@ -21,7 +21,7 @@ from benchmark.training.method import Method, Update
 from benchmark.training.metrics.evaluation import evaluate_one
 from benchmark.training.metrics.populations import Array, Labels, Scores
 from benchmark.training.optimizer import Adam
-from benchmark.training.parallel import average, check, processes, share
+from benchmark.training.parallel import agreed, average, check, processes, share, total
 from benchmark.training.parts.pretraining import pretraining
 from benchmark.training.selection.criteria import best
 from benchmark.training.stream import Stream, arrange
@@ -90,9 +90,9 @@ def fit(
     Raises:
         DivergedError: a prediction on the validation split is not a number.
         UndefinedError: the selection metric has no value on it.
-        ValueError: several processes train the model, which its loss does not allow.
+        ValueError: several processes train the model, whose training does not allow that.
     """
-    check(method.train(), data.train, protocol.batch_size)
+    check(method, data.train, protocol)
     course = Course(method, data, protocol)
     for work in epochs(method, data, protocol, hyperparameters, seed):
         if not course.goes_on(work):
@@ -116,7 +116,8 @@ class Course:
         """
         metric, epoch = self.protocol.selection_metric, len(self.history)
         scores = predict(self.method, self.valid.table)
-        self.history.append(evaluate_one(metric, self.valid.labels, scores))
+        value = evaluate_one(metric, self.valid.labels, scores)
+        self.history.append(agreed(value, self.method))
         self.work += work
         last = self.protocol.kept_epoch == "last"
         self.best_epoch = epoch if last else best(metric, self.history)
@@ -157,7 +158,8 @@ def epochs(
             method.train()
             method.start_epoch()
             rows = batches(table, size, seed, number)
-            yield sum(train_batch(optimizer, updates, funnel) for funnel in rows)
+            work = sum(train_batch(optimizer, updates, funnel) for funnel in rows)
+            yield total(work, method)
 
     work, extra = 0, itertools.count(protocol.max_epochs)
     before = pretraining(method, data.schema, data.train, protocol.pretraining)
