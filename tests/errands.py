@@ -42,7 +42,7 @@ def die_once(mark: Path) -> str:
 
 
 def wait_forever(mark: Path) -> None:
-    mark.touch()
+    mark.write_text(str(os.getpid()))
     time.sleep(FOREVER)
 
 

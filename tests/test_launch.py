@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
@@ -135,6 +137,43 @@ def test_an_interruption_ends_the_workers(opened: Any, tmp_path: Path) -> None:
             future.result(60)
     assert time.monotonic() - start < 120 < errands.FOREVER
     assert not multiprocessing.active_children()
+
+
+LAUNCHER = """
+import sys
+from pathlib import Path
+import errands
+from benchmark.pools.local import Local
+if __name__ == "__main__":
+    with Local(1) as pool:
+        pool.submit(errands.wait_forever, Path(sys.argv[1])).result()
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_a_launcher_that_is_killed(how: signal.Signals, tmp_path: Path) -> None:
+    mark, script = tmp_path / "mark", tmp_path / "launcher.py"
+    script.write_text(LAUNCHER)
+    launcher = subprocess.Popen([sys.executable, str(script), str(mark)])
+    _await(lambda: mark.exists() and mark.read_text() != "")
+    launcher.send_signal(how)
+    launcher.wait(30)
+    _await(lambda: not _runs(int(mark.read_text())))
+
+
+def _await(met: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _runs(process: int) -> bool:
+    """Tell whether a process runs; one that nobody has buried does not."""
+    try:
+        return "zombie" not in Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_each_worker_sees_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

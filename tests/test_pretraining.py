@@ -29,10 +29,11 @@ from benchmark.training.parts.pretraining import (
     ReplacedFeatures,
     pretraining,
 )
+from benchmark.training.streamed import streamed
 from benchmark.training.table import Table
 from benchmark.training.trainer import Data, batches, fit, make_optimizer, train_batch
 
-CPU = torch.device("cpu")
+CPU, META = torch.device("cpu"), torch.device("meta")
 HYPER = {"learning_rate": 0.01, "weight_decay": 0.0}
 TASKS = ("masked", "replaced")
 every_task = pytest.mark.parametrize("task", TASKS)
@@ -218,6 +219,36 @@ def test_a_log_without_categorical_fields_is_refused() -> None:
 def test_bad_parameters_are_refused(params: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Pretraining(**params)
+
+
+# --- tables in host memory
+
+
+@every_task
+def test_a_streamed_table_moves_no_encoder(task: str) -> None:
+    made, rows = schema(), streamed(table_of(batch(schema(), 8)), META)
+    method = method_on(made).to(META)
+    ((lessons, _),) = pretraining(method, made, rows, Pretraining(task=task))
+    assert all(part.is_meta for part in (*lessons.parameters(), *method.parameters()))
+
+
+class Elsewhere:
+    """Ids on another device, where alone they can be looked up."""
+
+    device = META
+
+    def __len__(self) -> int:
+        return 400
+
+    def __getitem__(self, place: tuple[Tensor, Tensor]) -> Tensor:
+        assert all(index.is_meta for index in place)
+        return torch.ones(place[0].shape, dtype=torch.int32)
+
+
+def test_values_are_drawn_where_the_ids_are() -> None:
+    lesson, _ = taught(ReplacedFeatures, 0.5)
+    lesson.rows = replace(lesson.rows, ids=Elsewhere())
+    assert lesson.drawn(torch.tensor([[0, 1]])).tolist() == [[1, 1]]
 
 
 # --- the tasks

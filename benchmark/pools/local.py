@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -106,7 +107,15 @@ class _Worker:
 
 
 def _prepare(gpu: str | None) -> None:
-    """Leave interrupts to the parent, and see one GPU only."""
+    """Leave interrupts to the parent, end with it however it ends, and see one GPU only."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if gpu is not None:
         os.environ[VISIBLE] = gpu
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the parent, which may be killed, and give up what this process holds."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)

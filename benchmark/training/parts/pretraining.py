@@ -56,8 +56,8 @@ class Lesson(nn.Module, ABC):
 
     def drawn(self, fields: Tensor) -> Tensor:
         """Return a value for each of the given fields, that of a random row."""
-        rows = torch.randint(len(self.rows), fields.shape, device=fields.device)
-        return self.rows.ids[rows, fields]
+        rows, ids = torch.randint(len(self.rows), fields.shape, device=fields.device), self.rows.ids
+        return ids[rows.to(ids.device), fields.to(ids.device)].to(fields.device)
 
 
 class MaskedFeatures(Lesson):
@@ -145,7 +145,8 @@ def pretraining(
         raise ValueError(f"pre-training needs categorical fields, which {schema.dataset} lacks")
     kind = LESSONS[params.task]
     lessons = Lessons(kind(encoder, schema, rows, params.rate) for encoder in encoders)
-    return ((lessons.to(rows.ids.device), Phase(params.epochs, lessons.updates)),)
+    device = next(method.parameters()).device  # that of a streamed table's ids is the host
+    return ((lessons.to(device), Phase(params.epochs, lessons.updates)),)
 
 
 def _encoders(module: nn.Module) -> Iterator[Backbone]:
