@@ -85,7 +85,7 @@ class Protocol(Section):
     defaults: dict[str, Any] = {}
     tuning: Tuning
     seeds: tuple[int, ...]
-    device: str
+    device: Literal["auto", "cpu", "cuda"]
 
 
 class Launch(Section):
@@ -116,14 +116,25 @@ class Params(Section):
 
         Raises:
             FileNotFoundError: not in the project root.
+            ValueError: a file is no YAML of sections.
             pydantic.ValidationError: a key is missing, unknown or of the wrong kind.
         """
         content: dict[str, Any] = {}
         for file in (path, *changes):
             if not file.is_file():
                 raise FileNotFoundError(f"{file} not found; run this from the project root")
-            content = _changed(content, yaml.safe_load(file.read_text(encoding="utf-8")))
+            content = _changed(content, _sections(file))
         return cls.model_validate(content)
+
+
+def _sections(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} has no sections, such as `datasets: [oracle_funnel]`")
+    return content
 
 
 def _changed(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

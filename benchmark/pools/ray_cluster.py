@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import ray
-from ray.exceptions import NodeDiedError, OutOfMemoryError, WorkerCrashedError
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayTaskError, WorkerCrashedError
 
 from benchmark.pools.pool import ATTEMPTS, LostError
 from benchmark.registry import ROOT
@@ -51,7 +51,7 @@ class Ray:
     ) -> None:
         self._closed = True
         ray.shutdown()
-        for future in self._open:
+        for future in list(self._open):
             future.set_exception(CancelledError())
 
     def submit(self, function: Callable[[A], R], argument: A, /) -> Future[R]:
@@ -69,6 +69,8 @@ class Ray:
         error = inner.exception()
         if isinstance(error, NodeDiedError | OutOfMemoryError | WorkerCrashedError):
             error = LostError(argument)
+        if isinstance(error, RayTaskError) and error.cause is not None:
+            error = error.cause  # without the traceback of another machine
         if error is None:
             outer.set_result(inner.result())
         else:

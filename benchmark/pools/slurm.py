@@ -26,7 +26,7 @@ from benchmark.pools.pool import ATTEMPTS, LostError
 
 DEFAULTS = {"job_name": "benchmark", "time": 120, "cpus_per_task": 1}
 OVER = "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED TIMEOUT"
-LOOKS = 4
+LOOKS = 30  # by which a file that another node wrote is seen: NFS looks anew once a minute
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -147,6 +147,8 @@ class Slurm:
 
     def _receive(self) -> None:
         alive = self.queued(list(self._sent)) if self._sent else None
+        for folder in {job.paths.folder for job in self._sent}:
+            folder.chmod(folder.stat().st_mode)  # lets NFS forget what it knows of the folder
         for job, work in list(self._sent.items()):
             if job.paths.result_pickle.exists():
                 self._settle(work, job)

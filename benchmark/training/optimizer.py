@@ -116,6 +116,7 @@ def by_entry(gradient: Tensor) -> tuple[Tensor, Tensor]:
 
     Rows recur, with equal sums, so a step that gathers, computes and copies back does the same as
     with distinct rows; but no device is asked how many there are, for which a host would wait.
+    Unlike `index_add_`, `index_put_` sums in the same order in every run on a GPU.
     """
     if not gradient.is_sparse:
         return by_row(gradient)
@@ -124,4 +125,5 @@ def by_entry(gradient: Tensor) -> tuple[Tensor, Tensor]:
     begins[1:] = rows[1:] != rows[:-1]
     place = begins.cumsum(0) - 1
     values = gradient._values().index_select(0, entries)
-    return rows, torch.zeros_like(values).index_add_(0, place, values).index_select(0, place)
+    sums = torch.zeros_like(values).index_put_((place,), values, accumulate=True)
+    return rows, sums.index_select(0, place)

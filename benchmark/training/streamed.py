@@ -96,8 +96,12 @@ def placed(table: Table, device: torch.device) -> Table:
     if device.type != "cuda":
         return table.to(device)
     free, _ = torch.cuda.mem_get_info(device)
-    size = sum(part.nbytes for part in table.tensors)
-    return table.to(device) if size <= SHARE * free else streamed(table, device)
+    if sum(part.nbytes for part in table.tensors) > SHARE * free:
+        return streamed(table, device)
+    try:
+        return table.to(device)
+    except torch.cuda.OutOfMemoryError:  # another process was faster
+        return streamed(table, device)
 
 
 def streamed(table: Table, device: torch.device) -> Streamed:

@@ -86,11 +86,12 @@ class Task:
         """
         try:
             jobs = self._seeds(tune(self.kind, self.protocol, partial(self._trials, queue)))
+            records = self._collected(queue, jobs)
         except UndefinedError as reason:
             text = f"cannot be selected by {self.protocol.selection_metric}: {reason}"
             write_json(self.folder / "skipped.json", {"reason": text})
             return
-        for seed, record in zip(self.protocol.seeds, self._collected(queue, jobs), strict=True):
+        for seed, record in zip(self.protocol.seeds, records, strict=True):
             if "diverged" in record:
                 raise DivergedError(f"seed {seed} of {self}: {record['diverged']}")
 

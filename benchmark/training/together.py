@@ -32,7 +32,7 @@ State = dict[str, Tensor]
 def allowed(kind: type[Method], protocol: Protocol) -> bool:
     """Tell whether the protocol wants models to be one, and the method takes plain steps only."""
     plain = kind.takes_plain_steps() and protocol.pretraining.task == "none"
-    return plain and protocol.together
+    return plain and protocol.together and not protocol.backbone.dropout
 
 
 def fit_together(

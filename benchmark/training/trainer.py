@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -122,7 +121,11 @@ class Course:
         last = self.protocol.kept_epoch == "last"
         self.best_epoch = epoch if last else best(metric, self.history)
         if self.best_epoch == epoch:
-            self.weights = copy.deepcopy(self.method.state_dict())
+            state = self.method.state_dict()
+            self.weights = {
+                name: part.clone() if isinstance(part, Tensor) else part
+                for name, part in state.items()
+            }
         return epoch - self.best_epoch < self.protocol.patience
 
     def end(self) -> Fit:

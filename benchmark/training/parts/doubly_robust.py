@@ -68,7 +68,7 @@ class PropensityModel(nn.Module):
         variance = (propensity * (1 - propensity)).unsqueeze(1)
         self.information += inputs.T @ (variance * inputs)
         score = inputs.T @ (funnel.clicked - propensity)
-        self.platt += torch.linalg.solve(self.information, score)
+        self.platt += torch.linalg.solve_ex(self.information, score).result  # asks no GPU
 
 
 def learned_click_weights(prediction: Prediction, funnel: Funnel, floor: float) -> Tensor:
