@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import errno
+import gzip
 import io
 import re
 import shutil
@@ -133,6 +136,43 @@ def test_a_damaged_archive_is_named_and_leaves_no_folder(tmp_path: Path, name: s
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_tar_whose_checksum_is_wrong_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "bad.tar.gz"
+    whole = tarred("a.csv", b"1,2,3")
+    path.write_bytes(whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:])
+    with pytest.raises(DataError, match=r"bad\.tar\.gz cannot be unpacked: CRC check failed .*get"):
+        unpack(path)
+    path.unlink()
+    path = tmp_path / "bad.tar.bz2"
+    path.write_bytes(bz2.compress(gzip.decompress(whole))[:-6] + bytes(6))
+    with pytest.raises(DataError, match=r"bad\.tar\.bz2 cannot be unpacked: Invalid data stream; "):
+        unpack(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_of_the_disk_is_not_one_of_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "rows.tar.gz"
+    path.write_bytes(tarred("a.csv", b"1"))
+    monkeypatch.setattr(tarfile.TarFile, "extract", full)
+    with pytest.raises(OSError, match="No space left"):
+        unpack(path)
+
+
+@pytest.mark.parametrize("other", ["data/a.csv", "data", "data.tar.gz"])
+def test_an_inner_archive_replaces_no_folder_of_its_name(tmp_path: Path, other: str) -> None:
+    path = tmp_path / "outer.zip"
+    inside = {"data.zip": zipped({"b.csv": b"2"})}
+    path.write_bytes(zipped(inside | {other: tarred("c.csv", b"3")}))
+    with pytest.raises(DataError, match=r"outer\.zip is refused: it has both data\S* and data, in"):
+        unpack(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_an_archive_with_a_password_is_not_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "locked.7z"
     path.write_bytes(sevened({"a.csv": b"1"}, password="secret"))
@@ -173,6 +213,19 @@ def test_a_bomb_is_refused_before_it_is_written(
     monkeypatch.setattr(archive, "RATIO", 10_000)
     unpack(path)
     assert (tmp_path / "bomb" / "rows.csv").stat().st_size == 1 << 22
+
+
+@pytest.mark.parametrize("name", ["many.zip", "many.7z"])
+def test_many_empty_members_are_a_bomb_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(archive, "FLOOR", 1 << 14)
+    monkeypatch.setattr(archive, "RATIO", 1)
+    members = {f"{i}.csv": b"" for i in range(100)}
+    path = tmp_path / name
+    path.write_bytes(zipped(members) if name.endswith("zip") else sevened(members))
+    with pytest.raises(DataError, match=r"refused: with '\d+\.csv' it becomes more than"):
+        unpack(path)
 
 
 def test_small_archives_in_one_share_what_it_may_become(

@@ -62,6 +62,15 @@ def test_random_logs_are_attributed_as_event_by_event(seed: int, window: int) ->
         assert found.strays[label] == sum(event[label] > 0 for event in log) - inside[label]
 
 
+@pytest.mark.parametrize("wild", [-62_135_596_800_000, 253_402_300_799_000])  # years 1 and 9999
+def test_one_wild_time_among_many_pairs_changes_no_other(wild: int) -> None:
+    pairs = [{"who": who, "item": 1, "click": True, "macro": 0} for who in range(200_000)]
+    log = [pair | {"time": 5, "conversion": who % 2} for who, pair in enumerate(pairs)]
+    found = attribute(frame([*log, log[0] | {"time": wild, "click": False}]), LABELS, 7)
+    assert found.rows.equals(attribute(frame(log), LABELS, 7).rows)
+    assert found.rows["conversion"].to_list() == [0, 1] * 100_000
+
+
 def one(*events: tuple[int, str]) -> pl.DataFrame:
     """Return what one user did to one item, in days."""
     return frame(

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from benchmark.data.encoding import distinct, ids
+from benchmark.data.encoding import distinct, ids, scale
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,23 @@ def test_ids_in_lists_are_the_same(known: list[Any]) -> None:
 
 def test_distinct_values_are_sorted_and_known() -> None:
     assert distinct(pl.LazyFrame({"x": ["b", None, "a", "b"]}), "x").to_list() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ((3.5, 0.25), (3.5, 0.25)),
+        ((-3.5, 3.6e-7), (-3.5, 3.6e-7)),
+        ((0.1, 1.55e-17), (0.1, 1.0)),
+        ((-5e12, 3.0), (-5e12, 5e5)),
+        ((1.2e-17, 1.0), (0.0, 1.0)),
+        ((-2e-9, 1.0), (-2e-9, 1.0)),
+        ((0.0, 0.0), (0.0, 1.0)),
+        ((None, None), (0.0, 1.0)),
+        ((4.0, None), (4.0, 1.0)),
+    ],
+)
+def test_what_only_rounding_left_of_a_moment_is_none(
+    found: tuple[float | None, float | None], expected: tuple[float, float]
+) -> None:
+    assert scale(*found) == pytest.approx(expected, rel=1e-15)

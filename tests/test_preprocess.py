@@ -120,9 +120,12 @@ def test_numbers_in_single_precision_are_scaled_in_double(folder: Path) -> None:
         )
 
 
-def test_a_constant_number_becomes_0(folder: Path) -> None:
-    run(Given(columns(price=[7] * 9)), folder)
-    assert split(folder, "train")["price"].to_list() == [0] * 5
+@pytest.mark.parametrize("constant", [7, 0, 0.1, -1 / 3, 123456789.123, 1.7e12 + 0.3])
+@pytest.mark.parametrize("rows", [1, 11_111])
+def test_a_constant_number_becomes_0(folder: Path, constant: float, rows: int) -> None:
+    long = {name: [*column] * rows for name, column in columns(price=[constant] * 9).items()}
+    run(Given(long), folder)
+    assert split(folder, "train")["price"].abs().max() == pytest.approx(0, abs=0.01)
 
 
 def test_the_schema_says_what_is_stored(folder: Path) -> None:

@@ -11,6 +11,8 @@ from benchmark.data.dataset import Dataset
 from benchmark.schema import Field
 
 Vocabularies = Mapping[str, pl.Series]
+CONSTANT = 1e-7  # of the mean: a spread that is none
+CENTRED = 1e-9  # of the spread: a mean that is 0
 
 
 def vocabularies(train: pl.LazyFrame, dataset: Dataset) -> dict[str, pl.Series]:
@@ -114,9 +116,22 @@ def _standardised(train: pl.LazyFrame, dataset: Dataset) -> list[pl.Expr]:
     found = train.select(moments).select(pl.all().round_sig_figs(9))
     values = found.collect(engine="streaming").row(0, named=True)
     return [
-        _scaled(pl.col(field), values[f"{field} mean"] or 0.0, values[f"{field} spread"] or 1.0)
+        _scaled(pl.col(field), *scale(values[f"{field} mean"], values[f"{field} spread"]))
         for field in dataset.numeric
     ]
+
+
+def scale(mean: float | None, spread: float | None) -> tuple[float, float]:
+    """Return mean and spread without what is only the rounding of sums, which follows the cores.
+
+    A spread below 1e-7 of the mean is that of a constant, and becomes 1, or that if it is more: by
+    what floats leave of it, or by what 9 digits leave of the mean, a constant would be scaled to
+    millions. A mean that is lost beside the spread is 0.
+    """
+    mean, spread = mean or 0.0, spread or 0.0
+    if spread <= CONSTANT * abs(mean):
+        return mean, max(1.0, CONSTANT * abs(mean))  # above 1e7, digits were cut off the mean
+    return (0.0 if abs(mean) < CENTRED * spread else mean), spread
 
 
 def _scaled(number: pl.Expr, mean: float, spread: float) -> pl.Expr:

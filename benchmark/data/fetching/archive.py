@@ -17,11 +17,14 @@ from benchmark.data.dataset import DataError
 from benchmark.files import replacing_folder
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+ENDED = (".zip", ".7z", ".gz", *TARS[1:])  # those whose end tells that it is one
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
 LOCKED = (RuntimeError,)  # what zipfile raises for want of a password or a compression method
 RATIO = 300  # bytes from one byte of an archive; those of logs stay below 50
 FLOOR = 1 << 28  # bytes that even a small archive may become
+MEMBER = 512  # bytes that a member takes besides its content, so that empty ones count too
 DEPTH = 4  # archives inside archives
+PIECE = 1 << 20  # bytes
 
 
 def folder_of(path: Path) -> Path | None:
@@ -66,12 +69,20 @@ class _Budget:
         name = PurePosixPath(member.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts:
             raise self._refused(f"its member {member!r} leads out of the folder")
-        self.left -= size
+        self.left -= size + MEMBER
         if self.left < 0:
             raise self._refused(f"with {member!r} it becomes more than {self.limit}")
 
     def refuse_link(self, member: str) -> None:
         raise self._refused(f"its member {member!r} is a link or a device")
+
+    def refuse_clash(self, inner: Path, inside: Path) -> None:
+        """Check that an inner archive's folder is not the place of something else."""
+        if inside.exists():
+            raise self._refused(
+                f"it has both {inner.name} and {inside.name}, into which that is unpacked; unpack"
+                " it by hand and put its files into this dataset's folder in data/manual/"
+            )
 
     def _refused(self, reason: str) -> DataError:
         return DataError(f"{self.archive} is refused: {reason}")
@@ -83,12 +94,16 @@ def _unpack(path: Path, folder: Path, budget: _Budget, depth: int) -> None:
     with replacing_folder(folder) as temporary:
         try:
             _extract(path, temporary, budget)
-        except (*DAMAGED, *LOCKED) as error:
+        except (*DAMAGED, *LOCKED, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of the disk; those of a damaged stream have no number
+            reason = (str(error).strip() or "it is damaged").splitlines()[0]
             raise DataError(
-                f"{path} cannot be unpacked: {error}; delete it and get it again"
+                f"{path} cannot be unpacked: {reason}; delete it and get it again"
             ) from error
         for inner in sorted(temporary.rglob("*")):
             if inner.is_file() and (inside := folder_of(inner)):
+                budget.refuse_clash(inner, inside)
                 _unpack(inner, inside, budget, depth - 1)
                 inner.unlink()
 
@@ -111,13 +126,18 @@ def _extract_zip(path: Path, folder: Path, budget: _Budget) -> None:
 
 
 def _extract_tar(path: Path, folder: Path, budget: _Budget) -> None:
-    """Unpack member by member: their list would take a pass through all of it."""
+    """Unpack member by member: their list would take a pass through all of it.
+
+    The stream is read on to its end, as its checksum is there, behind the last member.
+    """
     with tarfile.open(path) as content:
         for member in content:
             budget.take(member.name, member.size)
             if not (member.isfile() or member.isdir()):
                 budget.refuse_link(member.name)
             content.extract(member, folder, filter="data")
+        while content.fileobj and content.fileobj.read(PIECE):
+            pass
 
 
 def _extract_7z(path: Path, folder: Path, budget: _Budget) -> None:

@@ -91,12 +91,17 @@ def attribute(events: pl.DataFrame, labels: Sequence[str], window: int) -> Attri
 
 
 def _keys(events: pl.DataFrame, window: int) -> Integers:
-    """Return times on one line, on which those of another pair lie further away than a window."""
+    """Return times on one line, on which those of another pair lie further away than a window.
+
+    A gap longer than a window is cut to one just as useless, so that a wild time, of the year 9999,
+    does not make the line longer than an integer may be.
+    """
     pairs = events.select(pl.struct("who", "item").rle_id()).to_series().cast(pl.Int64).to_numpy()
-    if not len(pairs):
-        return pairs
     time = events["time"].to_numpy().astype(np.int64)
-    return pairs * (np.ptp(time) + window + 1) + (time - time.min())
+    gaps = np.diff(time, prepend=time[:1])
+    return np.cumsum(
+        np.where(np.diff(pairs, prepend=pairs[:1]), window + 1, gaps.clip(max=window + 1))
+    )
 
 
 def _openings(clicks: Integers, window: int) -> Flags:
