@@ -24,6 +24,7 @@ BUSY = {
 LIES = {
     "web-page": {"Content-Type": "text/html; charset=utf-8"},
     "encoded": {"Content-Encoding": "gzip"},
+    "no-length": {"Content-Length": ""},
     "claims-less": {"Content-Length": str(len(BODY) // 2)},
 }
 
@@ -59,10 +60,13 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(*busy[attempt - 1])
         elif behaviour == "too-short" and asked:
             self._answer(416, b"")
+        elif behaviour == "plain" and asked == f"bytes={len(BODY)}-":
+            self._answer(416, b"", {"Content-Range": f"bytes */{len(BODY)}"})
         elif behaviour == "members-only" and not self.headers["Authorization"]:
             self._answer(401, b"")
         elif behaviour in LIES:
-            self._answer(200, BODY, LIES[behaviour])
+            cut = behaviour == "no-length" and attempt == 1
+            self._answer(200, BODY, LIES[behaviour], sent=len(BODY) // 2 if cut else None)
         elif behaviour == "replaced":
             self._replace(asked, attempt)
         else:
@@ -98,7 +102,8 @@ class Handler(BaseHTTPRequestHandler):
             own["Content-Range"] = f"bytes {start}-{len(BODY) - 1}/{len(BODY)}"
         self.send_response(status)
         for name, value in (own | (headers or {})).items():
-            self.send_header(name, value)
+            if value:
+                self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body[:sent])
         self.close_connection = True
