@@ -115,7 +115,9 @@ class Coveo(Dataset):
         for number, (asked, done) in enumerate(pairs):
             path = scratch / f"{number:05}.parquet"
             _rows(asked.collect(), done.collect()).write_parquet(path, compression="lz4")
-        rows = split_by_time(pl.scan_parquet(scratch / "*.parquet"), "session_start")
+        rows = split_by_time(
+            pl.scan_parquet(sorted(scratch.glob("*.parquet")), glob=False), "session_start"
+        )
         content = unique(scan_table(products, PRODUCTS), "product_sku_hash", products)
         return rows.join(
             content.select("price_bucket", item_id="product_sku_hash", category="category_hash"),

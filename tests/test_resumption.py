@@ -39,7 +39,7 @@ class Log(Dataset):
                 raise self.end
             return rows
 
-        rows = pl.scan_csv(path).cast({"click": pl.Int8, "conversion": pl.Int8})
+        rows = pl.scan_csv(path, glob=False).cast({"click": pl.Int8, "conversion": pl.Int8})
         return rows.map_batches(counted, streamable=False)
 
 
@@ -82,6 +82,34 @@ def test_a_part_that_was_read_is_not_read_again(raw: Path) -> None:
     assert Log.reads == 4
     assert run(raw, Log()) == whole == (whole[0], ["log"])
     assert Log.reads == 5
+
+
+def test_parts_that_were_all_read_are_not_asked_for_again(
+    raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmark.data.checks.check", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(raw, Log())
+    scratch = raw.parent / "out" / ".log.scratch"
+    (scratch / "events-left").mkdir()
+    (scratch / ".one.parquet.left.tmp").touch()
+    monkeypatch.setattr(Log, "parts", Log.table)
+    with pytest.raises(KeyboardInterrupt):
+        run(raw, Log())
+    left = {path.name for path in scratch.iterdir()}
+    assert left == {"inputs.json", "parts.json", "one.parquet", "two.parquet"}
+    assert Log.reads == 2
+
+
+def test_a_folder_may_have_any_name(raw: Path) -> None:
+    whole, _ = run(raw, Log())
+    strange = raw.parent / "a[1]*" / "raw"
+    strange.parent.mkdir()
+    raw.rename(strange)
+    assert run(strange, Log()) == (whole, ["log"])
 
 
 @pytest.mark.parametrize("change", ["file", "options"])

@@ -29,7 +29,7 @@ def stored(frame: pl.LazyFrame, path: Path) -> pl.LazyFrame:
     if not path.is_file():
         with replacing(path) as temporary:
             frame.sink_parquet(temporary, compression="uncompressed", row_group_size=ROW_GROUP)
-    return pl.scan_parquet(path)
+    return pl.scan_parquet(path, glob=False)
 
 
 def by_hash(frame: pl.LazyFrame, key: pl.Expr, parts: int, scratch: Path) -> list[pl.LazyFrame]:
@@ -55,7 +55,7 @@ def by_hash(frame: pl.LazyFrame, key: pl.Expr, parts: int, scratch: Path) -> lis
     nothing = pl.LazyFrame(schema=frame.collect_schema())
     folders = [scratch / f"{PART}={number}" for number in range(parts)]
     return [
-        pl.scan_parquet(folder / "*.parquet", hive_partitioning=False)
+        pl.scan_parquet(sorted(folder.glob("*.parquet")), hive_partitioning=False, glob=False)
         if folder.is_dir()
         else nothing
         for folder in folders

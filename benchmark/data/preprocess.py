@@ -16,7 +16,7 @@ from benchmark.data.dataset import Dataset, kept
 from benchmark.data.partitions import stored
 from benchmark.data.reading.readers import explained
 from benchmark.data.resumption import resumable
-from benchmark.files import fingerprint, replacing_folder, sha256, write_json
+from benchmark.files import fingerprint, read_json, replacing_folder, sha256, write_json
 from benchmark.schema import ORACLE, PROPENSITY, SPLITS, TIMES, Schema
 
 ROW_GROUP = 1 << 18  # fixed: by default it follows the number of cores, and so would fingerprints
@@ -33,7 +33,12 @@ def preprocess(dataset: Dataset, name: str, raw: Path, ready: Path, *, verified:
     Raises:
         DataError: the raw files cannot be read, or break the contract of :class:`Dataset`.
     """
-    with resumable(dataset, raw, ready) as scratch, replacing_folder(ready) as folder:
+    what = f"{dataset.title}: the files in {raw}"
+    with (
+        resumable(dataset, raw, ready) as scratch,
+        replacing_folder(ready) as folder,
+        explained(what, scratch),
+    ):
         table, dropped = _evaluated(dataset, raw, scratch)
         report: dict[str, Any] = checks.check(table, dataset)
         vocabularies = _write_splits(table, dataset, folder, report)
@@ -62,12 +67,15 @@ def preprocess(dataset: Dataset, name: str, raw: Path, ready: Path, *, verified:
 
 def _evaluated(dataset: Dataset, raw: Path, scratch: Path) -> tuple[pl.LazyFrame, dict[str, int]]:
     """Go through the raw files once; return the table that came of it, and what it left out."""
-    with explained(f"{dataset.title}: the files in {raw}"):
-        parts = [
+    record = scratch / "parts.json"
+    if not record.is_file():
+        for name, part in (parts := dataset.parts(raw)).items():
             stored(checks.with_defaults(part, dataset), scratch / f"{name}.parquet")
-            for name, part in dataset.parts(raw).items()
-        ]
-        table = dataset.finished(pl.concat(parts))
+        write_json(record, {"parts": list(parts), "claims": dataset.claims})
+    found = read_json(record)
+    dataset.claims = found["claims"]  # may tell what reading the log has shown
+    paths = [scratch / f"{name}.parquet" for name in found["parts"]]
+    table = dataset.finished(pl.concat(pl.scan_parquet(path, glob=False) for path in paths))
     if "dropped" not in table.collect_schema():
         return table, {}
     rules = table.select(pl.col("dropped").drop_nulls()).group_by("dropped").len().sort("dropped")

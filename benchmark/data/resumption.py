@@ -12,6 +12,7 @@ from benchmark.data.dataset import Dataset
 from benchmark.files import fingerprint, read_json, sha256, write_json
 
 HERE = Path(__file__).parent
+USED_ONCE = (".", "clicked-", "events-", "rows-", "tmp")  # what no later run goes on with
 
 
 @contextmanager
@@ -19,7 +20,8 @@ def resumable(dataset: Dataset, raw: Path, ready: Path) -> Iterator[Path]:
     """Yield the dataset's scratch folder, with what a killed process left for the same inputs.
 
     The same inputs are: options, the code that reads, and raw files of equal names, sizes and
-    times. After success or an error, nothing is left; an interrupt, like a kill, leaves it.
+    times. After success or an error, nothing is left; an interrupt, like a kill, leaves it,
+    but for what no later run goes on with.
     """
     scratch = ready.with_name(f".{ready.name}.scratch")
     inputs, record = _inputs(dataset, raw), scratch / "inputs.json"
@@ -27,6 +29,9 @@ def resumable(dataset: Dataset, raw: Path, ready: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         write_json(record, inputs)
+    for path in scratch.iterdir():
+        if path.name.startswith(USED_ONCE):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     dataset.scratch = scratch
     try:
         yield scratch

@@ -40,4 +40,4 @@ def with_clicked_before(
             for name, (field, length) in sequences.items()
         ).write_parquet(folder / f"{number:05}.parquet", compression="lz4")
     rmtree(folder / "by-user")
-    return pl.scan_parquet(folder / "*.parquet")
+    return pl.scan_parquet(sorted(folder.glob("*.parquet")), glob=False)

@@ -22,7 +22,8 @@ from benchmark.schema import POST_CLICK
 
 SECOND = 1000
 DAY = 86_400 * SECOND
-PART_BYTES, MOST_PARTS = 1 << 24, 256  # of the raw files, per hash partition
+PART_BYTES, MOST_PARTS = 1 << 24, 256  # of the raw text, per hash partition
+PACKED = 6  # bytes of text in a byte of .gz, about
 AT_ONCE = 1 << 16  # dropped events, which are counted
 KEYS = ("who", "item", "time")
 RAW = {"user_id": "who", "item_id": "item"}  # the events' names of features
@@ -37,7 +38,7 @@ class EventLog(Dataset):
     A subclass sets the attributes below and implements :meth:`events`. What follows a click is
     told in :func:`benchmark.data.reading.attribution.attribute`; clicks whose window is not over
     when the log ends are dropped; splits follow each other (80/10/10). Events are processed in
-    partitions by hash, so that memory is bounded.
+    partitions by hash, at most 256: memory follows a 256th of a log of more than 4 GB of text.
     """
 
     context: tuple[str, ...] = ()  # categorical features of an event; histories list the first
@@ -105,6 +106,8 @@ class EventLog(Dataset):
             made(lambda: in_turn(known, by_item), types), pl.col("who"), parts, scratch / "by-who"
         )
         end = pl.concat(by_who).select(pl.col("time").max()).collect().item()
+        if end is None:
+            raise DataError(f"{self.title}: {raw} has no event of the time that the log spans")
         yield from in_turn(partial(self._rows, end=end, lost=lost), by_who)
         yield from _dropped(lost, schema)
         rmtree(scratch)
@@ -189,4 +192,6 @@ def _dropped(lost: Lost, schema: pl.Schema) -> Iterator[pl.DataFrame]:
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+    """Return about how many bytes of text a file has."""
+    size = path.stat().st_size if path.is_file() else 0
+    return size * PACKED if path.suffix == ".gz" else size

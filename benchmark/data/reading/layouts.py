@@ -22,6 +22,7 @@ Types = Mapping[str, type[pl.DataType] | pl.DataType]
 BLOCK = 4096  # lines that are parsed at once on the way to a fault
 TAIL = 1 << 16  # bytes in which the last line is looked for
 SHOWN = 100  # characters of a value
+LONGEST = 1 << 24  # bytes of a first line
 TRUNCATED = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
@@ -58,10 +59,12 @@ class Delimited(Layout):
         first = self._cells(_first_line(path))
         if self.header and (lacking := [name for name in self.columns if name not in first]):
             raise DataError(
-                f"{path}, line 1: the header lacks {', '.join(lacking)}; it has {', '.join(first)}"
+                f"{path}, line 1: the header lacks {', '.join(lacking)}; it has "
+                f"{', '.join(first)[:500]}"
             )
         names = first if self.header else list(self.columns)
-        last = self._cells(_last_line(path))
+        end = _last_line(path)  # with a quote in it, its record may begin before
+        last = [] if (self.quote or "\n").encode() in end else self._cells(end)
         for where, cells in {"line 1": first, "the last line": last}.items():
             if 0 < len(cells) < len(names):
                 raise DataError(
@@ -102,7 +105,10 @@ class Delimited(Layout):
         text = line.decode("utf-8-sig", errors="replace").rstrip("\r\n")
         if self.quote is None or self.quote not in text:
             return text.split(self.separator) if text else []
-        return next(csv.reader([text], delimiter=self.separator, quotechar=self.quote))
+        try:
+            return next(csv.reader([text], delimiter=self.separator, quotechar=self.quote))
+        except csv.Error:  # a lone carriage return, say
+            return text.split(self.separator)
 
 
 @dataclass(frozen=True)
@@ -213,11 +219,13 @@ def _blocks(stream: BufferedIOBase) -> Iterator[list[bytes]]:
 def _first_line(path: Path) -> bytes:
     try:
         with opened(path) as stream:
-            line = stream.readline()
+            line = stream.readline(LONGEST)
     except TRUNCATED as error:
         raise DataError(f"{path} is damaged: {error}; get it again") from error
     if not line.strip():
         raise DataError(f"{path} is empty, or its first line is; get it again")
+    if len(line) == LONGEST:
+        raise DataError(f"{path}, line 1: it has {LONGEST:,} bytes or more; that is no such log")
     return line
 
 

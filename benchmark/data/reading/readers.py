@@ -8,6 +8,8 @@ again, slowly, for the sentence.
 
 from __future__ import annotations
 
+import glob
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +19,8 @@ import polars as pl
 
 from benchmark.data.dataset import DataError
 from benchmark.data.reading.layouts import Delimited, JsonLines, Layout, Rule, Rules, Scan, Types
+
+LEAST_ROOM = 1 << 24  # bytes, which no writer leaves
 
 _scans: ContextVar[list[Scan] | None] = ContextVar("scans", default=None)
 
@@ -58,23 +62,29 @@ def scan_json_lines(path: Path, schema: Types, *, rules: Rules | None = None) ->
     A key that an object lacks is null. For ``rules`` and errors see :func:`scan_table`.
     """
     layout = JsonLines.of(path, schema)
-    return _noted(pl.scan_ndjson(path, schema=dict(schema)), path, layout, rules or {})
+    return _noted(
+        pl.scan_ndjson(glob.escape(str(path)), schema=dict(schema)), path, layout, rules or {}
+    )
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
+def explained(what: str, scratch: Path | None = None) -> Iterator[None]:
     """Turn what a scan that is made and collected in the block trips over into one sentence.
 
-    ``what`` names the data, for errors that no file explains.
+    ``what`` names the data, for errors that no file explains; ``scratch`` is where intermediate
+    files are written.
 
     Raises:
         DataError: with file, line, value and rule where they are found.
+        OSError: the disk is full, or a file cannot be read.
     """
     scans: list[Scan] = []
     token = _scans.set(scans)
     try:
         yield
     except (pl.exceptions.PolarsError, OSError, _BrokenRuleError) as error:
+        if scratch is not None and shutil.disk_usage(scratch).free < LEAST_ROOM:
+            raise OSError(f"the disk of {scratch} is full; make room and run this again") from error
         faults = (scan.first_fault() for scan in scans)
         if fault := next(filter(None, faults), None):
             raise DataError(fault) from error
