@@ -24,6 +24,7 @@ BUSY = {
 LIES = {
     "web-page": {"Content-Type": "text/html; charset=utf-8"},
     "encoded": {"Content-Encoding": "gzip"},
+    "no-length": {"Content-Length": ""},
     "claims-less": {"Content-Length": str(len(BODY) // 2)},
 }
 
@@ -62,7 +63,8 @@ class Handler(BaseHTTPRequestHandler):
         elif behaviour == "members-only" and not self.headers["Authorization"]:
             self._answer(401, b"")
         elif behaviour in LIES:
-            self._answer(200, BODY, LIES[behaviour])
+            half = behaviour == "no-length" and attempt == 1
+            self._answer(200, BODY, LIES[behaviour], sent=len(BODY) // 2 if half else None)
         elif behaviour == "replaced":
             self._replace(asked, attempt)
         else:
@@ -79,6 +81,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve(self, behaviour: str, asked: str | None, attempt: int) -> None:
         start = int(asked[6:-1]) if asked and behaviour != "ignores-range" else 0
+        if start == len(BODY):
+            self._answer(416, b"", {"Content-Range": f"bytes */{start}"})
+            return
         status, body = (206, BODY[start:]) if start else (200, BODY)
         drops = behaviour == "always-drops" or (
             behaviour in ("drops-once", "ignores-range") and attempt == 1
@@ -98,7 +103,8 @@ class Handler(BaseHTTPRequestHandler):
             own["Content-Range"] = f"bytes {start}-{len(BODY) - 1}/{len(BODY)}"
         self.send_response(status)
         for name, value in (own | (headers or {})).items():
-            self.send_header(name, value)
+            if value:
+                self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body[:sent])
         self.close_connection = True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from servers import BODY, OTHER, PAGE, SHA, Server, fetch, lock, pins, put
 from benchmark.data.dataset import DataError, Source
 from benchmark.data.fetching import tokens
 from benchmark.data.fetching.download import is_verified
+from benchmark.data.fetching.pins import Pins
+from benchmark.data.fetching.raw import Entry
 
 pytest_plugins = ["serving"]
 
@@ -53,6 +57,51 @@ def test_a_file_that_cannot_be_unpacked_is_not_pinned(
     with pytest.raises(DataError, match=r"body\.zip cannot be unpacked"):
         fetch("log", [Source(file="body.zip", page=PAGE, url=url)], raw, manual)
     assert not lock(raw).exists()
+
+
+def test_a_download_that_may_be_a_part_is_not_pinned(
+    server: Server, raw: Path, manual: Path
+) -> None:
+    source = server.source("no-length", sha256=None)  # half of it comes, and no error
+    for _ in range(2):
+        fetch("log", [source], raw, manual)
+        assert pins(raw) == ["no length"]
+    assert not lock(raw).exists()
+    assert not is_verified(raw)
+    assert len(server.asked) == 1
+
+
+def test_a_cut_off_gz_without_a_length_is_refused(
+    server: Server, raw: Path, manual: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = gzip.compress(BODY)
+    source = replace(server.source("no-length", sha256=None), file="body.csv.gz")
+    monkeypatch.setattr("servers.BODY", packed)
+    with pytest.raises(DataError, match=r"no-length was cut off or damaged: .*; try again"):
+        fetch("log", [source], raw, manual)
+    assert not list(raw.iterdir())
+    fetch("log", [source], raw, manual)
+    assert (raw / "body.csv.gz").read_bytes() == packed
+    assert pins(raw) == ["first use"]
+
+
+def test_two_downloads_at_once_keep_each_others_pins(tmp_path: Path) -> None:
+    path = tmp_path / "pins.json"
+    first, second = Pins(path), Pins(path)
+    for pins_, url in ((first, "a"), (second, "b")):
+        pins_.add(Entry(file=url, size=1, sha256=url * 64, origin=url, pin=None))
+    assert set(json.loads(path.read_text())) == {"a", "b"}
+    with pytest.raises(
+        DataError, match=r"a has SHA-256 0000.* pinned other content in .* meanwhile"
+    ):
+        second.add(Entry(file="a", size=1, sha256="0" * 64, origin="a", pin=None))
+
+
+@pytest.mark.parametrize(("text", "says"), [("{", "is no JSON: "), ("[]", "is no JSON object")])
+def test_a_damaged_lock_file_is_named(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "pins.json").write_text(text)
+    with pytest.raises(DataError, match=rf"pins\.json {says}.*; restore it from git"):
+        Pins(tmp_path / "pins.json")
 
 
 def test_what_a_person_got_is_never_pinned_but_compared_with_pins(

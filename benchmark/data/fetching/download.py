@@ -1,7 +1,8 @@
 """Raw files: fetched and verified, or taken from ``data/manual/`` where a person must get them.
 
 A raw folder holds the files, beside each archive a folder with its content, and
-``manifest.json``. The latter is written last: without it the folder is not to be relied on.
+``manifest.json``. The latter is written last: without it the folder is not to be relied on. Until
+then ``unfinished.json`` records what was downloaded; other files there are never taken for that.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from benchmark.data.dataset import DataError, Source
 from benchmark.data.fetching.archive import folder_of, unpack
 from benchmark.data.fetching.http import download, partial
 from benchmark.data.fetching.pins import Pins
-from benchmark.data.fetching.raw import MANIFEST, Entry, manifest
-from benchmark.files import sha256, write_json
+from benchmark.data.fetching.raw import MANIFEST, UNFINISHED, Entry, manifest
+from benchmark.files import read_json, sha256, write_json
 
 MANUAL = "manual"  # the origin of what a person put there
+NO_LENGTH = "no length"  # the pin of a download that may be a part
 KNOWN_BEFORE = ("adapter", "lock")  # the pins that verify a file
 
 
@@ -52,6 +54,7 @@ def fetch(name: str, sources: Sequence[Source], raw: Path, manual: Path, lock: P
     verified = all(entry["pin"] in KNOWN_BEFORE for entry in entries)
     record = {"verified": verified, "manual": manual.as_posix(), "files": entries}
     write_json(raw / MANIFEST, record)
+    (raw / UNFINISHED).unlink(missing_ok=True)
 
 
 def is_verified(raw: Path) -> bool:
@@ -121,20 +124,50 @@ def _taken(given: Mapping[str, Path], sources: Sequence[Source], raw: Path) -> l
 
 
 def _downloaded(sources: Sequence[Source], raw: Path) -> list[Entry]:
-    """Download the sources; an interrupted run left whole files and partial ones, but no record."""
+    """Download the sources but those that are there, by the record of whatever run ended last."""
+    entries = _recorded(sources, raw)
     keep = {path.name for source in sources for path in partial(raw / source.file)}
-    if not (raw / MANIFEST).is_file():
-        keep |= {source.file for source in sources}
-    _clear(raw, keep)
+    _clear(raw, keep | {UNFINISHED, *entries})
     for source in sources:
-        if not (raw / source.file).is_file():
-            download(source, raw / source.file)
-    return [_entry(source.file, raw / source.file, source.url or "") for source in sources]
+        if source.file not in entries:
+            entries[source.file] = _fetched(source, raw)
+            write_json(raw / UNFINISHED, {"files": list(entries.values())})
+    return [entries[source.file] for source in sources]
+
+
+def _recorded(sources: Sequence[Source], raw: Path) -> dict[str, Entry]:
+    """Return the entries of the downloads that are still what was recorded of them."""
+    path = next((raw / name for name in (MANIFEST, UNFINISHED) if (raw / name).is_file()), None)
+    if path is None:
+        return {}
+    known = {entry["file"]: entry for entry in read_json(path)["files"]}
+    written = path.stat().st_mtime
+    return {
+        source.file: entry
+        for source in sources
+        if (entry := known.get(source.file)) is not None
+        and entry["origin"] == source.url
+        and source.sha256 in (None, entry["sha256"])
+        and _intact(raw / source.file, entry, written)
+    }
+
+
+def _fetched(source: Source, raw: Path) -> Entry:
+    path = raw / source.file
+    found, whole = download(source, path)
+    pin = None if whole else NO_LENGTH
+    return Entry(
+        file=source.file, size=path.stat().st_size, sha256=found, origin=source.url or "", pin=pin
+    )
 
 
 def _clear(raw: Path, keep: Collection[str]) -> None:
-    """Delete everything in a folder but the files to keep; the manifest goes first."""
-    (raw / MANIFEST).unlink(missing_ok=True)
+    """Delete everything in a folder but the files to keep.
+
+    First the manifest becomes the record of what is unfinished, which outlives an interrupt.
+    """
+    if (raw / MANIFEST).is_file():
+        (raw / MANIFEST).replace(raw / UNFINISHED)
     for path in raw.iterdir() if raw.is_dir() else ():
         if path.is_dir():
             shutil.rmtree(path)
@@ -173,4 +206,6 @@ def _pin(entry: Entry, sources: Sequence[Source], locked: Sequence[Source]) -> s
         )
     if own is not None:
         return "adapter"
-    return pin and ("first use" if entry.get("pin") == "first use" else "lock")
+    if pin is None:
+        return NO_LENGTH if entry.get("pin") == NO_LENGTH else None
+    return "first use" if entry.get("pin") == "first use" else "lock"

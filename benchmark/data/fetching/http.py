@@ -7,8 +7,10 @@ start anew instead, or know one host only, and the logs have gigabytes on many.
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import time
+import zlib
 from pathlib import Path
 
 import requests
@@ -18,6 +20,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from benchmark.data.dataset import DataError, Source
+from benchmark.data.fetching.archive import ENDED, folder_of
 from benchmark.data.fetching.tokens import advice, authorization
 from benchmark.files import sha256
 
@@ -35,8 +38,10 @@ def partial(path: Path) -> tuple[Path, Path]:
     return path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.version")
 
 
-def download(source: Source, path: Path) -> None:
+def download(source: Source, path: Path) -> tuple[str, bool]:
     """Download a source to ``path``, by way of :func:`partial` files.
+
+    Returns its SHA-256 and whether anything tells that it came whole: a length, a pin or its end.
 
     Raises:
         DataError: the server refuses, goes on failing, or sends another file than the pinned one,
@@ -46,24 +51,48 @@ def download(source: Source, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(TRIES):
         try:
-            _receive(source, part, version)
+            measured = _receive(source, part, version)
             break
         except DROPPED as error:
             if attempt == TRIES - 1:
                 raise DataError(f"{source.url}: {error}; run it again to resume") from error
             time.sleep(BACKOFF * 2**attempt)
-    version.unlink(missing_ok=True)
-    if source.sha256 not in (None, found := sha256(part)):
+    found = sha256(part)
+    if source.sha256 not in (None, found):
         part.unlink()
         raise DataError(
             f"{source.url} has SHA-256 {found}, expected {source.sha256}: the file was damaged or"
             f" replaced; try again, and if it stays so, see {source.page}"
         )
+    whole = measured or source.sha256 is not None or _ends(source, part)
+    version.unlink(missing_ok=True)
     part.replace(path)
+    return found, whole
 
 
-def _receive(source: Source, part: Path, version: Path) -> None:
-    """Append what is missing of the file, or write it anew where the server cannot resume."""
+def _ends(source: Source, part: Path) -> bool:
+    """Return whether a file's own end tells that it is one; archives are tested by unpacking.
+
+    Raises:
+        DataError: a ``.gz`` has none.
+    """
+    file = Path(source.file)
+    if file.suffix.lower() == ".gz" and folder_of(file) is None:
+        try:
+            with gzip.open(part) as stream:
+                while stream.read(PIECE):
+                    pass
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            part.unlink()
+            raise DataError(f"{source.url} was cut off or damaged: {error}; try again") from error
+    return file.name.lower().endswith(ENDED)
+
+
+def _receive(source: Source, part: Path, version: Path) -> bool:
+    """Append what is missing of the file, or write it anew where the server cannot resume.
+
+    Returns whether its length was known, so that it is whole.
+    """
     assert source.url is not None
     start = part.stat().st_size if part.is_file() else 0
     headers = {"Accept-Encoding": "identity", **authorization(source.url)}
@@ -75,6 +104,8 @@ def _receive(source: Source, part: Path, version: Path) -> None:
         _session() as session,
         session.get(source.url, headers=headers, stream=True, timeout=TIMEOUT) as response,
     ):
+        if _is_whole(source, response, start):
+            return True
         start = _accepted(source, response, part, start)
         length = response.headers.get("Content-Length")
         total = source.size if length is None else start + int(length)
@@ -86,6 +117,16 @@ def _receive(source: Source, part: Path, version: Path) -> None:
         _append(response, part, start, total)
     if total not in (None, size := part.stat().st_size):
         raise requests.ConnectionError(f"the connection closed after {size} of {total} bytes")
+    return total is not None
+
+
+def _is_whole(source: Source, response: requests.Response, start: int) -> bool:
+    """Tell a part that lacks nothing, as of a run that was killed while it checked the file."""
+    return (
+        response.status_code == 416
+        and response.headers.get("Content-Range") == f"bytes */{start}"
+        and source.size in (None, start)
+    )
 
 
 def _accepted(source: Source, response: requests.Response, part: Path, start: int) -> int:

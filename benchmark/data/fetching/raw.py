@@ -10,12 +10,14 @@ from benchmark.data.dataset import DataError
 from benchmark.files import read_json
 
 MANIFEST = "manifest.json"
+UNFINISHED = "unfinished.json"  # its place until all files are there
 
 
 PINS = {
     "adapter": "pinned in the adapter",
     "lock": "pinned by an earlier download",
     "first use": "pinned at first use, by this download",
+    "no length": "not pinned, as the server told no length",
     None: "not pinned",
 }
 
@@ -25,7 +27,8 @@ class Entry(TypedDict):
 
     ``origin`` is the URL, or "manual". ``pin`` tells which SHA-256 it equals: "adapter", the one
     in the adapter; "lock", one recorded before it was got; "first use", one recorded when it was
-    got, which proves nothing yet; None: no one knows.
+    got, which proves nothing yet; "no length": none, and none is recorded, as nothing tells
+    whether the file came whole; None: no one knows.
     """
 
     file: str
