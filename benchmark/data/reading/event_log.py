@@ -105,6 +105,11 @@ class EventLog(Dataset):
             made(lambda: in_turn(known, by_item), types), pl.col("who"), parts, scratch / "by-who"
         )
         end = pl.concat(by_who).select(pl.col("time").max()).collect().item()
+        if end is None:
+            raise DataError(
+                f"{self.title}: the files in {raw} hold no event at a time that the log spans; if "
+                "they were cut off, get them again"
+            )
         yield from in_turn(partial(self._rows, end=end, lost=lost), by_who)
         yield from _dropped(lost, schema)
         rmtree(scratch)
