@@ -10,7 +10,7 @@ import polars as pl
 
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
-from benchmark.data.partitions import by_hash
+from benchmark.data.partitions import by_hash, scanned
 from benchmark.data.reading.attribution import split_by_time
 from benchmark.data.reading.keys import unique
 from benchmark.data.reading.layouts import Types
@@ -115,7 +115,7 @@ class Coveo(Dataset):
         for number, (asked, done) in enumerate(pairs):
             path = scratch / f"{number:05}.parquet"
             _rows(asked.collect(), done.collect()).write_parquet(path, compression="lz4")
-        rows = split_by_time(pl.scan_parquet(scratch / "*.parquet"), "session_start")
+        rows = split_by_time(scanned(scratch), "session_start")
         content = unique(scan_table(products, PRODUCTS), "product_sku_hash", products)
         return rows.join(
             content.select("price_bucket", item_id="product_sku_hash", category="category_hash"),

@@ -105,7 +105,7 @@ def _scan(path: Path) -> pl.LazyFrame:
 
 
 def _checked(path: Path) -> pl.LazyFrame:
-    shard = pl.scan_parquet(path)
+    shard = pl.scan_parquet(path, glob=False)
     types = shard.collect_schema()
     if lacking := [column for column in COLUMNS if column not in types]:
         raise DataError(f"{path} lacks the columns {', '.join(lacking)}; it has {', '.join(types)}")

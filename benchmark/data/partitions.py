@@ -29,7 +29,12 @@ def stored(frame: pl.LazyFrame, path: Path) -> pl.LazyFrame:
     if not path.is_file():
         with replacing(path) as temporary:
             frame.sink_parquet(temporary, compression="uncompressed", row_group_size=ROW_GROUP)
-    return pl.scan_parquet(path)
+    return pl.scan_parquet(path, glob=False)
+
+
+def scanned(folder: Path) -> pl.LazyFrame:
+    """Return a scan of all Parquet files in a folder, whose name may hold any characters."""
+    return pl.scan_parquet(sorted(folder.glob("*.parquet")), glob=False, hive_partitioning=False)
 
 
 def by_hash(frame: pl.LazyFrame, key: pl.Expr, parts: int, scratch: Path) -> list[pl.LazyFrame]:
@@ -54,12 +59,7 @@ def by_hash(frame: pl.LazyFrame, key: pl.Expr, parts: int, scratch: Path) -> lis
             )
     nothing = pl.LazyFrame(schema=frame.collect_schema())
     folders = [scratch / f"{PART}={number}" for number in range(parts)]
-    return [
-        pl.scan_parquet(folder / "*.parquet", hive_partitioning=False)
-        if folder.is_dir()
-        else nothing
-        for folder in folders
-    ]
+    return [scanned(folder) if folder.is_dir() else nothing for folder in folders]
 
 
 def made(frames: Callable[[], Iterator[pl.DataFrame]], schema: pl.Schema) -> pl.LazyFrame:

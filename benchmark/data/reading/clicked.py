@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 import numpy as np
 import polars as pl
 
-from benchmark.data.partitions import by_hash
+from benchmark.data.partitions import by_hash, scanned
 from benchmark.data.reading.past import Past
 
 PART_BYTES = 1 << 26  # of the raw file, per partition
@@ -40,4 +40,4 @@ def with_clicked_before(
             for name, (field, length) in sequences.items()
         ).write_parquet(folder / f"{number:05}.parquet", compression="lz4")
     rmtree(folder / "by-user")
-    return pl.scan_parquet(folder / "*.parquet")
+    return scanned(folder)

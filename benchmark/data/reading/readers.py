@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from glob import escape
 from pathlib import Path
 
 import polars as pl
@@ -58,7 +59,8 @@ def scan_json_lines(path: Path, schema: Types, *, rules: Rules | None = None) ->
     A key that an object lacks is null. For ``rules`` and errors see :func:`scan_table`.
     """
     layout = JsonLines.of(path, schema)
-    return _noted(pl.scan_ndjson(path, schema=dict(schema)), path, layout, rules or {})
+    frame = pl.scan_ndjson(escape(str(path)), schema=dict(schema))  # it has no option glob
+    return _noted(frame, path, layout, rules or {})
 
 
 @contextmanager
