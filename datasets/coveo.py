@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 import polars as pl
 
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
-from benchmark.data.partitions import by_hash, scanned
+from benchmark.data.partitions import by_hash, passing, scanned
 from benchmark.data.reading.attribution import split_by_time
 from benchmark.data.reading.keys import unique
 from benchmark.data.reading.layouts import Types
@@ -104,7 +103,7 @@ class Coveo(Dataset):
         products = find(raw, "sku_to_content.csv")
         searches = scan_table(paths[0], SEARCHES, rules=GIVEN | OF_SEARCHES)
         actions = scan_table(paths[1], ACTIONS, rules=GIVEN | OF_ACTIONS)
-        scratch = Path(mkdtemp(dir=self.scratch))
+        scratch = passing(self.scratch)
         parts = 1 + sum(path.stat().st_size for path in paths) // PART_BYTES
         numbered = searches.with_row_index("group")
         pairs = zip(

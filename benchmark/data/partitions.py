@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import polars as pl
@@ -35,6 +36,15 @@ def stored(frame: pl.LazyFrame, path: Path) -> pl.LazyFrame:
 def scanned(folder: Path) -> pl.LazyFrame:
     """Return a scan of all Parquet files in a folder, whose name may hold any characters."""
     return pl.scan_parquet(sorted(folder.glob("*.parquet")), glob=False, hive_partitioning=False)
+
+
+def passing(scratch: Path) -> Path:
+    """Return a new folder in ``scratch`` for what no later run can use.
+
+    Its name begins with a dot, like all that is unfinished: the next run deletes it after a kill.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    return Path(mkdtemp(prefix=".passing-", dir=scratch))
 
 
 def by_hash(frame: pl.LazyFrame, key: pl.Expr, parts: int, scratch: Path) -> list[pl.LazyFrame]:

@@ -13,10 +13,11 @@ import polars as pl
 
 from benchmark.data import checks, encoding
 from benchmark.data.dataset import Dataset, kept
+from benchmark.data.full_disk import full_disk_told
 from benchmark.data.partitions import stored
 from benchmark.data.reading.readers import explained
 from benchmark.data.resumption import resumable
-from benchmark.files import fingerprint, replacing_folder, sha256, write_json
+from benchmark.files import fingerprint, read_json, replacing_folder, sha256, write_json
 from benchmark.schema import ORACLE, PROPENSITY, SPLITS, TIMES, Schema
 
 ROW_GROUP = 1 << 18  # fixed: by default it follows the number of cores, and so would fingerprints
@@ -31,9 +32,14 @@ def preprocess(dataset: Dataset, name: str, raw: Path, ready: Path, *, verified:
     in the order of their values. What a killed process had read is not read again.
 
     Raises:
-        DataError: the raw files cannot be read, or break the contract of :class:`Dataset`.
+        DataError: the raw files cannot be read, or break the contract of :class:`Dataset`; or the
+            disk is full.
     """
-    with resumable(dataset, raw, ready) as scratch, replacing_folder(ready) as folder:
+    with (
+        resumable(dataset, raw, ready) as scratch,
+        full_disk_told(scratch),
+        replacing_folder(ready) as folder,
+    ):
         table, dropped = _evaluated(dataset, raw, scratch)
         report: dict[str, Any] = checks.check(table, dataset)
         vocabularies = _write_splits(table, dataset, folder, report)
@@ -63,15 +69,24 @@ def preprocess(dataset: Dataset, name: str, raw: Path, ready: Path, *, verified:
 def _evaluated(dataset: Dataset, raw: Path, scratch: Path) -> tuple[pl.LazyFrame, dict[str, int]]:
     """Go through the raw files once; return the table that came of it, and what it left out."""
     with explained(f"{dataset.title}: the files in {raw}"):
-        parts = [
-            stored(checks.with_defaults(part, dataset), scratch / f"{name}.parquet")
-            for name, part in dataset.parts(raw).items()
-        ]
-        table = dataset.finished(pl.concat(parts))
+        table = dataset.finished(pl.concat(_parts(dataset, raw, scratch)))
     if "dropped" not in table.collect_schema():
         return table, {}
     rules = table.select(pl.col("dropped").drop_nulls()).group_by("dropped").len().sort("dropped")
     return kept(table), dict(rules.collect(engine="streaming").iter_rows())
+
+
+def _parts(dataset: Dataset, raw: Path, scratch: Path) -> list[pl.LazyFrame]:
+    """Return the parts from files, written if a killed process had not come to the last one."""
+    record = scratch / "parts.json"
+    if not record.is_file():
+        parts = dataset.parts(raw)
+        for name, part in parts.items():
+            stored(checks.with_defaults(part, dataset), scratch / f"{name}.parquet")
+        write_json(record, {"names": list(parts), "claims": dataset.claims})
+    known = read_json(record)
+    dataset.claims = known["claims"]
+    return [pl.scan_parquet(scratch / f"{name}.parquet", glob=False) for name in known["names"]]
 
 
 def _write_splits(

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
-from tempfile import mkdtemp
 from typing import Any, ClassVar
 
 import polars as pl
 
 from benchmark.data.dataset import DataError, Dataset
 from benchmark.data.options import check, integer, number
-from benchmark.data.partitions import by_hash, in_turn, made, stored
+from benchmark.data.partitions import by_hash, in_turn, made, passing, stored
 from benchmark.data.reading.attribution import attribute, split_by_time
 from benchmark.data.reading.past import Past
 from benchmark.schema import POST_CLICK
@@ -81,7 +80,7 @@ class EventLog(Dataset):
 
     def table(self, raw: Path) -> pl.LazyFrame:
         """Return what :meth:`parts` makes, from a file in the scratch folder."""
-        folder = Path(mkdtemp(prefix="rows-", dir=self.scratch))
+        folder = passing(self.scratch)
         rows = pl.concat(self.parts(raw).values())
         return self.finished(stored(rows, folder / "rows.parquet"))
 
@@ -96,7 +95,7 @@ class EventLog(Dataset):
         again for it after a kill.
         """
         lost: Lost = []
-        scratch = Path(mkdtemp(prefix="events-", dir=self.scratch))
+        scratch = passing(self.scratch)
         parts = min(MOST_PARTS, 1 + sum(map(_size, raw.rglob("*"))) // PART_BYTES)
         by_item = by_hash(events, pl.col("item"), parts, self.scratch / "by-item")
         known = partial(self._with_item_past, lost=lost)

@@ -17,6 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmark.data.dataset import DataError
+from benchmark.data.full_disk import is_full
 from benchmark.data.reading.layouts import Delimited, JsonLines, Layout, Rule, Rules, Scan, Types
 
 _scans: ContextVar[list[Scan] | None] = ContextVar("scans", default=None)
@@ -67,7 +68,7 @@ def scan_json_lines(path: Path, schema: Types, *, rules: Rules | None = None) ->
 def explained(what: str) -> Iterator[None]:
     """Turn what a scan that is made and collected in the block trips over into one sentence.
 
-    ``what`` names the data, for errors that no file explains.
+    ``what`` names the data, for errors that no file explains. A full disk is none of them.
 
     Raises:
         DataError: with file, line, value and rule where they are found.
@@ -77,6 +78,8 @@ def explained(what: str) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, OSError, _BrokenRuleError) as error:
+        if is_full(error):
+            raise
         faults = (scan.first_fault() for scan in scans)
         if fault := next(filter(None, faults), None):
             raise DataError(fault) from error
