@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 import polars as pl
 
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
-from benchmark.data.partitions import by_hash
+from benchmark.data.partitions import by_hash, passing, scanned
 from benchmark.data.reading.attribution import split_by_time
 from benchmark.data.reading.keys import unique
 from benchmark.data.reading.layouts import Types
@@ -104,7 +103,7 @@ class Coveo(Dataset):
         products = find(raw, "sku_to_content.csv")
         searches = scan_table(paths[0], SEARCHES, rules=GIVEN | OF_SEARCHES)
         actions = scan_table(paths[1], ACTIONS, rules=GIVEN | OF_ACTIONS)
-        scratch = Path(mkdtemp(dir=self.scratch))
+        scratch = passing(self.scratch)
         parts = 1 + sum(path.stat().st_size for path in paths) // PART_BYTES
         numbered = searches.with_row_index("group")
         pairs = zip(
@@ -115,9 +114,7 @@ class Coveo(Dataset):
         for number, (asked, done) in enumerate(pairs):
             path = scratch / f"{number:05}.parquet"
             _rows(asked.collect(), done.collect()).write_parquet(path, compression="lz4")
-        rows = split_by_time(
-            pl.scan_parquet(sorted(scratch.glob("*.parquet")), glob=False), "session_start"
-        )
+        rows = split_by_time(scanned(scratch), "session_start")
         content = unique(scan_table(products, PRODUCTS), "product_sku_hash", products)
         return rows.join(
             content.select("price_bucket", item_id="product_sku_hash", category="category_hash"),

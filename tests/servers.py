@@ -65,8 +65,8 @@ class Handler(BaseHTTPRequestHandler):
         elif behaviour == "members-only" and not self.headers["Authorization"]:
             self._answer(401, b"")
         elif behaviour in LIES:
-            cut = behaviour == "no-length" and attempt == 1
-            self._answer(200, BODY, LIES[behaviour], sent=len(BODY) // 2 if cut else None)
+            half = behaviour == "no-length" and attempt == 1
+            self._answer(200, BODY, LIES[behaviour], sent=len(BODY) // 2 if half else None)
         elif behaviour == "replaced":
             self._replace(asked, attempt)
         else:
@@ -83,6 +83,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve(self, behaviour: str, asked: str | None, attempt: int) -> None:
         start = int(asked[6:-1]) if asked and behaviour != "ignores-range" else 0
+        if start == len(BODY):
+            self._answer(416, b"", {"Content-Range": f"bytes */{start}"})
+            return
         status, body = (206, BODY[start:]) if start else (200, BODY)
         drops = behaviour == "always-drops" or (
             behaviour in ("drops-once", "ignores-range") and attempt == 1

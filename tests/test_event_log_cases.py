@@ -125,6 +125,22 @@ def test_damage_is_shown_in_one_sentence(damage: tuple[str, ...], tmp_path: Path
     assert not (tmp_path / "ready").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "text"),
+    [
+        ("retailrocket", "events.csv", "timestamp,visitorid,event,itemid,transactionid\n"),
+        ("taobao", "UserBehavior.csv", "1,2,3,pv,1400000000\n1,2,3,buy,1400000001\n"),
+    ],
+)
+def test_a_log_without_usable_events_is_refused(
+    name: str, file: str, text: str, tmp_path: Path
+) -> None:
+    layout(name).write(tmp_path / name)
+    (tmp_path / name / file).write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=rf"the files in .*{name} hold no event at a time that"):
+        prepare(name, tmp_path)
+
+
 def test_a_truncated_month_and_an_empty_one_are_refused(tmp_path: Path) -> None:
     rees46.write(tmp_path / "rees46")
     path = tmp_path / "rees46" / "electronics-events.csv.gz"

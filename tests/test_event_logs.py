@@ -39,6 +39,26 @@ def test_hash_partitions_change_nothing_but_the_order(
     assert dropped(cut) == dropped(whole)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "parts"),
+    [
+        ({}, 1),
+        ({"a.csv": 1 << 24}, 2),
+        ({"a.csv.gz": 1 << 24}, 7),
+        ({"a.tar.gz": 1 << 24, "a/b.csv": 1 << 25}, 4),
+        ({"a.csv": 1 << 33}, 256),
+    ],
+)
+def test_partitions_are_bounded_in_bytes_of_text_and_in_number(
+    sizes: dict[str, int], parts: int, tmp_path: Path
+) -> None:
+    for name, size in sizes.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with (tmp_path / name).open("wb") as stream:
+            stream.truncate(size)  # a sparse file, of no room on the disk
+    assert event_log.partitions(tmp_path) == parts
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_all_that_is_left_out_is_counted(name: str, tmp_path: Path) -> None:
     """Every event is a row, repeats one, is the doing of one, or is counted by its rule."""

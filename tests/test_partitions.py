@@ -24,6 +24,13 @@ def test_parts_hold_every_row_once_and_equal_keys_together(tmp_path: Path) -> No
     assert max(map(len, parts)) < len(TABLE) / 2
 
 
+def test_a_folder_is_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "a[b]*?"
+    parts = by_hash(TABLE.lazy(), pl.col("who"), 2, folder / "parts")
+    assert pl.concat(parts).collect().sort("row").equals(TABLE)
+    assert stored(TABLE.lazy(), folder / "rows.parquet").collect().equals(TABLE)
+
+
 def test_parts_that_are_there_are_not_written_again(tmp_path: Path) -> None:
     folder = tmp_path / "parts"
     first = by_hash(TABLE.lazy(), pl.col("who"), 4, folder)

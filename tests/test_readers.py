@@ -55,6 +55,19 @@ def test_a_table_is_read_as_declared(tmp_path: Path, text: str, options: dict[st
         assert table.rows() == ROWS
 
 
+def test_a_line_break_in_quotes_ends_no_record(tmp_path: Path) -> None:
+    path = file(tmp_path, 'item,name,price\n1,x,2\n2,"y\nz",3\n')
+    assert scan_table(path, COLUMNS).collect().rows() == [(1, "x", 2.0), (2, "y\nz", 3.0)]
+
+
+def test_a_path_is_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "a[b]*?"
+    folder.mkdir()
+    assert scan_table(file(folder, TEXT), COLUMNS).collect().rows() == ROWS
+    path = file(folder, '{"session": 3}\n', "log.jsonl")
+    assert scan_json_lines(path, KEYS).collect().rows() == [(3, None)]
+
+
 def test_without_quotes_they_are_text(tmp_path: Path) -> None:
     path = file(tmp_path, 'item,name,price\n1,"x,2.5\n')
     assert scan_table(path, COLUMNS, quote=None).collect().rows() == [(1, '"x', 2.5)]
@@ -64,6 +77,13 @@ def test_without_quotes_they_are_text(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("", "log.csv is empty"),
+        ("x" * (1 << 20) + "x", "line 1: it is longer than 1,048,576 bytes"),
+        ("item,name\n" + "1,x\n", "lacks price; it has item, name"),
+        (
+            f"item,{'x' * 5000}\n",
+            f"line 1: the header lacks name, price; it has item, {'x' * 994}...",
+        ),
+        ('"item"\r,name\n1,x\n', 'the header lacks item, price; it has "item"'),
         ("item,name\n1,x\n", "line 1: the header lacks price; it has item, name"),
         ("item,name,price\n1,x,2.5\n2,y\n", "the last line: 2 cells, expected 3"),
         ("item,name,price\n1,x,2.5\n2,y,3,4\n", "line 3: 4 cells, expected 3: item, name, price"),

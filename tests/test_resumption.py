@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import polars as pl
 import pytest
 
 from benchmark.data.dataset import DataError, Dataset, kept
+from benchmark.data.full_disk import DiskFullError, is_full
+from benchmark.data.partitions import passing
 from benchmark.data.preprocess import preprocess
 
 
@@ -84,32 +87,89 @@ def test_a_part_that_was_read_is_not_read_again(raw: Path) -> None:
     assert Log.reads == 5
 
 
-def test_parts_that_were_all_read_are_not_asked_for_again(
+def ended(error: BaseException) -> Callable[..., None]:
+    """Return a stand-in for a step that ends the process."""
+
+    def end(*_: object) -> None:
+        raise error
+
+    return end
+
+
+def test_an_adapter_all_of_whose_parts_were_read_is_not_asked_again(
     raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
+    def telling(self: Log, raw: Path) -> Mapping[str, pl.LazyFrame]:
+        self.claims = "What only the raw files tell."
+        return Log.parts(self, raw)
 
-    monkeypatch.setattr("benchmark.data.checks.check", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run(raw, Log())
+    teller = type("Teller", (Log,), {"parts": telling})
+    with monkeypatch.context() as patched:
+        patched.setattr("benchmark.data.checks.check", ended(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            run(raw, teller())
+    monkeypatch.setattr(teller, "parts", ended(AssertionError("asked again")))
+    assert run(raw, teller())[1] == ["log"]
+    schema = json.loads((raw.parent / "out" / "log" / "schema.json").read_text())
+    assert schema["claims"] == "What only the raw files tell."
+
+
+def test_what_a_kill_left_unfinished_is_deleted_and_what_is_whole_is_not(raw: Path) -> None:
+    interrupted(raw)
     scratch = raw.parent / "out" / ".log.scratch"
-    (scratch / "events-left").mkdir()
-    (scratch / ".one.parquet.left.tmp").touch()
-    monkeypatch.setattr(Log, "parts", Log.table)
-    with pytest.raises(KeyboardInterrupt):
+    (passing(scratch / "base") / "by-who").mkdir()
+    (scratch / ".by-item.tmp").mkdir()
+    (scratch / ".two.parquet.0.tmp").write_bytes(b"half")
+    (scratch / "by-item").mkdir()
+    interrupted(raw)
+    assert sorted(path.name for path in scratch.rglob("*")) == [
+        "base", "by-item", "inputs.json", "one.parquet",
+    ]  # fmt: skip
+
+
+FULL = pl.exceptions.ComputeError("parquet: No space left on device (os error 28)")
+
+
+@pytest.mark.parametrize("file", ["two.parquet", "valid.parquet"])
+def test_a_full_disk_is_told_and_what_was_read_is_kept(
+    raw: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    def full(frame: pl.LazyFrame, path: Path, **options: Any) -> None:
+        if file in path.name:
+            raise FULL
+        sink(frame, path, **options)
+
+    sink = pl.LazyFrame.sink_parquet
+    monkeypatch.setattr(pl.LazyFrame, "sink_parquet", full)
+    with pytest.raises(
+        DataError, match=r"^the disk of .* is full, [\d,]+ bytes are left now; make"
+    ):
         run(raw, Log())
-    left = {path.name for path in scratch.iterdir()}
-    assert left == {"inputs.json", "parts.json", "one.parquet", "two.parquet"}
-    assert Log.reads == 2
+    monkeypatch.undo()
+    assert [path.name for path in (raw.parent / "out").iterdir()] == [".log.scratch"]
+    before = Log.reads
+    assert run(raw, Log())[1] == ["log"]
+    assert Log.reads == before + (file == "two.parquet")
 
 
-def test_a_folder_may_have_any_name(raw: Path) -> None:
-    whole, _ = run(raw, Log())
-    strange = raw.parent / "a[1]*" / "raw"
-    strange.parent.mkdir()
-    raw.rename(strange)
-    assert run(strange, Log()) == (whole, ["log"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no device that is always full")
+def test_a_full_disk_is_known_by_the_words_of_polars_and_of_the_system() -> None:
+    rows = pl.LazyFrame({"x": range(1000)})
+    with pytest.raises(pl.exceptions.PolarsError) as error:
+        rows.sink_parquet("/dev/full")
+    assert is_full(error.value)
+    with pytest.raises(OSError, match="No space") as other:
+        Path("/dev/full").write_bytes(b"x")
+    assert is_full(other.value)
+    assert not is_full(ValueError("os error 2"))
+
+
+def test_no_room_at_all_explains_an_error_too(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = shutil.disk_usage(raw)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
+    monkeypatch.setattr("benchmark.data.checks.check", ended(RuntimeError("a task failed")))
+    with pytest.raises(DiskFullError, match="is full, 0 bytes are left now"):
+        run(raw, Log())
 
 
 @pytest.mark.parametrize("change", ["file", "options"])

@@ -80,7 +80,8 @@ class Dataset(ABC):
         """Return the table in named parts, which one after the other make it up.
 
         A part that was read whole is not read again after a kill; so an adapter of large files
-        returns more than one here, and from :meth:`table` their concatenation, finished.
+        returns more than one here, and from :meth:`table` their concatenation, finished. Once all
+        were read, this is not called again: of the attributes, it may change ``claims`` only.
         """
         return {"rows": self.table(raw)}
 

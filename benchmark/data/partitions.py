@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import polars as pl
@@ -32,6 +33,20 @@ def stored(frame: pl.LazyFrame, path: Path) -> pl.LazyFrame:
     return pl.scan_parquet(path, glob=False)
 
 
+def scanned(folder: Path) -> pl.LazyFrame:
+    """Return a scan of all Parquet files in a folder, whose name may hold any characters."""
+    return pl.scan_parquet(sorted(folder.glob("*.parquet")), glob=False, hive_partitioning=False)
+
+
+def passing(scratch: Path) -> Path:
+    """Return a new folder in ``scratch`` for what no later run can use.
+
+    Its name begins with a dot, like all that is unfinished: the next run deletes it after a kill.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    return Path(mkdtemp(prefix=".passing-", dir=scratch))
+
+
 def by_hash(frame: pl.LazyFrame, key: pl.Expr, parts: int, scratch: Path) -> list[pl.LazyFrame]:
     """Write a table to ``scratch`` in parts, in one pass, and return scans of them.
 
@@ -54,12 +69,7 @@ def by_hash(frame: pl.LazyFrame, key: pl.Expr, parts: int, scratch: Path) -> lis
             )
     nothing = pl.LazyFrame(schema=frame.collect_schema())
     folders = [scratch / f"{PART}={number}" for number in range(parts)]
-    return [
-        pl.scan_parquet(sorted(folder.glob("*.parquet")), hive_partitioning=False, glob=False)
-        if folder.is_dir()
-        else nothing
-        for folder in folders
-    ]
+    return [scanned(folder) if folder.is_dir() else nothing for folder in folders]
 
 
 def made(frames: Callable[[], Iterator[pl.DataFrame]], schema: pl.Schema) -> pl.LazyFrame:

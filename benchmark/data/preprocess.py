@@ -13,6 +13,7 @@ import polars as pl
 
 from benchmark.data import checks, encoding
 from benchmark.data.dataset import Dataset, kept
+from benchmark.data.full_disk import full_disk_told
 from benchmark.data.partitions import stored
 from benchmark.data.reading.readers import explained
 from benchmark.data.resumption import resumable
@@ -31,13 +32,13 @@ def preprocess(dataset: Dataset, name: str, raw: Path, ready: Path, *, verified:
     in the order of their values. What a killed process had read is not read again.
 
     Raises:
-        DataError: the raw files cannot be read, or break the contract of :class:`Dataset`.
+        DataError: the raw files cannot be read, or break the contract of :class:`Dataset`; or the
+            disk is full.
     """
-    what = f"{dataset.title}: the files in {raw}"
     with (
         resumable(dataset, raw, ready) as scratch,
+        full_disk_told(scratch),
         replacing_folder(ready) as folder,
-        explained(what, scratch),
     ):
         table, dropped = _evaluated(dataset, raw, scratch)
         report: dict[str, Any] = checks.check(table, dataset)
@@ -67,19 +68,25 @@ def preprocess(dataset: Dataset, name: str, raw: Path, ready: Path, *, verified:
 
 def _evaluated(dataset: Dataset, raw: Path, scratch: Path) -> tuple[pl.LazyFrame, dict[str, int]]:
     """Go through the raw files once; return the table that came of it, and what it left out."""
-    record = scratch / "parts.json"
-    if not record.is_file():
-        for name, part in (parts := dataset.parts(raw)).items():
-            stored(checks.with_defaults(part, dataset), scratch / f"{name}.parquet")
-        write_json(record, {"parts": list(parts), "claims": dataset.claims})
-    found = read_json(record)
-    dataset.claims = found["claims"]  # may tell what reading the log has shown
-    paths = [scratch / f"{name}.parquet" for name in found["parts"]]
-    table = dataset.finished(pl.concat(pl.scan_parquet(path, glob=False) for path in paths))
+    with explained(f"{dataset.title}: the files in {raw}"):
+        table = dataset.finished(pl.concat(_parts(dataset, raw, scratch)))
     if "dropped" not in table.collect_schema():
         return table, {}
     rules = table.select(pl.col("dropped").drop_nulls()).group_by("dropped").len().sort("dropped")
     return kept(table), dict(rules.collect(engine="streaming").iter_rows())
+
+
+def _parts(dataset: Dataset, raw: Path, scratch: Path) -> list[pl.LazyFrame]:
+    """Return the parts from files, written if a killed process had not come to the last one."""
+    record = scratch / "parts.json"
+    if not record.is_file():
+        parts = dataset.parts(raw)
+        for name, part in parts.items():
+            stored(checks.with_defaults(part, dataset), scratch / f"{name}.parquet")
+        write_json(record, {"names": list(parts), "claims": dataset.claims})
+    known = read_json(record)
+    dataset.claims = known["claims"]
+    return [pl.scan_parquet(scratch / f"{name}.parquet", glob=False) for name in known["names"]]
 
 
 def _write_splits(

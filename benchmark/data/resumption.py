@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmark.data.dataset import Dataset
+from benchmark.data.full_disk import DiskFullError
 from benchmark.files import fingerprint, read_json, sha256, write_json
 
 HERE = Path(__file__).parent
@@ -20,8 +21,8 @@ def resumable(dataset: Dataset, raw: Path, ready: Path) -> Iterator[Path]:
     """Yield the dataset's scratch folder, with what a killed process left for the same inputs.
 
     The same inputs are: options, the code that reads, and raw files of equal names, sizes and
-    times. After success or an error, nothing is left; an interrupt, like a kill, leaves it,
-    but for what no later run goes on with.
+    times. After success or an error, nothing is left; an interrupt, like a kill or a full disk,
+    leaves what is whole.
     """
     scratch = ready.with_name(f".{ready.name}.scratch")
     inputs, record = _inputs(dataset, raw), scratch / "inputs.json"
@@ -29,18 +30,28 @@ def resumable(dataset: Dataset, raw: Path, ready: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         write_json(record, inputs)
-    for path in scratch.iterdir():
-        if path.name.startswith(USED_ONCE):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    _sweep(scratch)
     dataset.scratch = scratch
     try:
         yield scratch
+    except DiskFullError:  # with room made, the next run goes on
+        _sweep(scratch)
+        raise
     except Exception:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
     finally:
         del dataset.scratch
     shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _sweep(scratch: Path) -> None:
+    """Delete what a killed process left unfinished, or no other can use: names with a dot first."""
+    for path in sorted(scratch.rglob(".*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _inputs(dataset: Dataset, raw: Path) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from shutil import rmtree
-from tempfile import mkdtemp
 
 import numpy as np
 import polars as pl
 
-from benchmark.data.partitions import by_hash
+from benchmark.data.partitions import by_hash, passing, scanned
 from benchmark.data.reading.past import Past
 
 PART_BYTES = 1 << 26  # of the raw file, per partition
@@ -27,8 +26,7 @@ def with_clicked_before(
     file that the rows are from: its size says how many partitions bound the memory. Intermediate
     files go to ``scratch``.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-    folder = Path(mkdtemp(prefix="clicked-", dir=scratch))
+    folder = passing(scratch)
     parts = by_hash(rows, pl.col("who"), 1 + raw.stat().st_size // PART_BYTES, folder / "by-user")
     for number, part in enumerate(parts):
         frame = part.sort("time", maintain_order=True).collect()
@@ -40,4 +38,4 @@ def with_clicked_before(
             for name, (field, length) in sequences.items()
         ).write_parquet(folder / f"{number:05}.parquet", compression="lz4")
     rmtree(folder / "by-user")
-    return pl.scan_parquet(sorted(folder.glob("*.parquet")), glob=False)
+    return scanned(folder)

@@ -8,22 +8,22 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
-from tempfile import mkdtemp
 from typing import Any, ClassVar
 
 import polars as pl
 
 from benchmark.data.dataset import DataError, Dataset
+from benchmark.data.fetching.archive import folder_of
 from benchmark.data.options import check, integer, number
-from benchmark.data.partitions import by_hash, in_turn, made, stored
+from benchmark.data.partitions import by_hash, in_turn, made, passing, stored
 from benchmark.data.reading.attribution import attribute, split_by_time
 from benchmark.data.reading.past import Past
 from benchmark.schema import POST_CLICK
 
 SECOND = 1000
 DAY = 86_400 * SECOND
-PART_BYTES, MOST_PARTS = 1 << 24, 256  # of the raw text, per hash partition
-PACKED = 6  # bytes of text in a byte of .gz, about
+PART_BYTES, MOST_PARTS = 1 << 24, 256  # of the raw files, per hash partition
+PACKED = 6  # bytes of text from one of a .gz
 AT_ONCE = 1 << 16  # dropped events, which are counted
 KEYS = ("who", "item", "time")
 RAW = {"user_id": "who", "item_id": "item"}  # the events' names of features
@@ -38,7 +38,8 @@ class EventLog(Dataset):
     A subclass sets the attributes below and implements :meth:`events`. What follows a click is
     told in :func:`benchmark.data.reading.attribution.attribute`; clicks whose window is not over
     when the log ends are dropped; splits follow each other (80/10/10). Events are processed in
-    partitions by hash, at most 256: memory follows a 256th of a log of more than 4 GB of text.
+    partitions by hash, a few at once: of 16 MiB of text each, as long as 256 are enough, which is
+    up to 4 GiB. Beyond, they and the memory grow with the log: to 160 MiB of text each for 40 GiB.
     """
 
     context: tuple[str, ...] = ()  # categorical features of an event; histories list the first
@@ -82,7 +83,7 @@ class EventLog(Dataset):
 
     def table(self, raw: Path) -> pl.LazyFrame:
         """Return what :meth:`parts` makes, from a file in the scratch folder."""
-        folder = Path(mkdtemp(prefix="rows-", dir=self.scratch))
+        folder = passing(self.scratch)
         rows = pl.concat(self.parts(raw).values())
         return self.finished(stored(rows, folder / "rows.parquet"))
 
@@ -97,8 +98,8 @@ class EventLog(Dataset):
         again for it after a kill.
         """
         lost: Lost = []
-        scratch = Path(mkdtemp(prefix="events-", dir=self.scratch))
-        parts = min(MOST_PARTS, 1 + sum(map(_size, raw.rglob("*"))) // PART_BYTES)
+        scratch = passing(self.scratch)
+        parts = partitions(raw)
         by_item = by_hash(events, pl.col("item"), parts, self.scratch / "by-item")
         known = partial(self._with_item_past, lost=lost)
         types = known(by_item[0].clear().collect()).schema
@@ -107,7 +108,10 @@ class EventLog(Dataset):
         )
         end = pl.concat(by_who).select(pl.col("time").max()).collect().item()
         if end is None:
-            raise DataError(f"{self.title}: {raw} has no event of the time that the log spans")
+            raise DataError(
+                f"{self.title}: the files in {raw} hold no event at a time that the log spans; if "
+                "they were cut off, get them again"
+            )
         yield from in_turn(partial(self._rows, end=end, lost=lost), by_who)
         yield from _dropped(lost, schema)
         rmtree(scratch)
@@ -175,6 +179,11 @@ class EventLog(Dataset):
         ]
 
 
+def partitions(raw: Path) -> int:
+    """Return into how many partitions the events of some raw files are cut."""
+    return min(MOST_PARTS, 1 + sum(map(_size, raw.rglob("*"))) // PART_BYTES)
+
+
 def given(*columns: str) -> dict[str, pl.Expr]:
     """Return the rules of a reader that say which columns no event may lack."""
     return {f"{column} must be given": pl.col(column).is_not_null() for column in columns}
@@ -192,6 +201,8 @@ def _dropped(lost: Lost, schema: pl.Schema) -> Iterator[pl.DataFrame]:
 
 
 def _size(path: Path) -> int:
-    """Return about how many bytes of text a file has."""
-    size = path.stat().st_size if path.is_file() else 0
-    return size * PACKED if path.suffix == ".gz" else size
+    """Return about how many bytes of text a raw file has; an archive is unpacked beside itself."""
+    if not path.is_file():
+        return 0
+    packed = path.suffix == ".gz" and folder_of(path) is None
+    return path.stat().st_size * (PACKED if packed else 1)

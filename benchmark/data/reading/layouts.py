@@ -7,7 +7,7 @@ import gzip
 import os
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import BufferedIOBase
 from itertools import islice
@@ -22,7 +22,8 @@ Types = Mapping[str, type[pl.DataType] | pl.DataType]
 BLOCK = 4096  # lines that are parsed at once on the way to a fault
 TAIL = 1 << 16  # bytes in which the last line is looked for
 SHOWN = 100  # characters of a value
-LONGEST = 1 << 24  # bytes of a first line
+LISTED = 1000  # characters of a header
+LONGEST = 1 << 20  # bytes of a first line
 TRUNCATED = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
@@ -59,17 +60,15 @@ class Delimited(Layout):
         first = self._cells(_first_line(path))
         if self.header and (lacking := [name for name in self.columns if name not in first]):
             raise DataError(
-                f"{path}, line 1: the header lacks {', '.join(lacking)}; it has "
-                f"{', '.join(first)[:500]}"
+                f"{path}, line 1: the header lacks {', '.join(lacking)}; it has {_listed(first)}"
             )
         names = first if self.header else list(self.columns)
-        end = _last_line(path)  # with a quote in it, its record may begin before
-        last = [] if (self.quote or "\n").encode() in end else self._cells(end)
+        last = self._cells(self._last_record(path))
         for where, cells in {"line 1": first, "the last line": last}.items():
             if 0 < len(cells) < len(names):
                 raise DataError(
                     f"{path}, {where}: {len(cells)} cells, expected {len(names)}, "
-                    f"{', '.join(names)}; if the file was cut off, get it again"
+                    f"{_listed(names)}; if the file was cut off, get it again"
                 )
         return replace(self, columns={name: self.columns.get(name, pl.String) for name in names})
 
@@ -101,13 +100,18 @@ class Delimited(Layout):
                 return f"{name} is {_short(value)}; it must be {kind}"
         return f"{_short(line.decode().rstrip())} is not {', '.join(self.columns)}"
 
+    def _last_record(self, path: Path) -> bytes:
+        """Return the last line; nothing if it may be only the rest of a record, in quotes."""
+        line = _last_line(path)
+        return b"" if self.quote is not None and self.quote.encode() in line else line
+
     def _cells(self, line: bytes) -> list[str]:
         text = line.decode("utf-8-sig", errors="replace").rstrip("\r\n")
         if self.quote is None or self.quote not in text:
             return text.split(self.separator) if text else []
         try:
             return next(csv.reader([text], delimiter=self.separator, quotechar=self.quote))
-        except csv.Error:  # a lone carriage return, say
+        except csv.Error:  # a carriage return behind a quote, which to polars is text
             return text.split(self.separator)
 
 
@@ -219,9 +223,11 @@ def _blocks(stream: BufferedIOBase) -> Iterator[list[bytes]]:
 def _first_line(path: Path) -> bytes:
     try:
         with opened(path) as stream:
-            line = stream.readline(LONGEST)
+            line = stream.readline(LONGEST + 1)
     except TRUNCATED as error:
         raise DataError(f"{path} is damaged: {error}; get it again") from error
+    if len(line) > LONGEST:
+        raise DataError(f"{path}, line 1: it is longer than {LONGEST:,} bytes; is it a text log?")
     if not line.strip():
         raise DataError(f"{path} is empty, or its first line is; get it again")
     if len(line) == LONGEST:
@@ -237,6 +243,11 @@ def _last_line(path: Path) -> bytes:
         stream.seek(-min(TAIL, path.stat().st_size), os.SEEK_END)
         *_, line = b"", *stream.read().splitlines()
     return line if len(line) < TAIL else b""
+
+
+def _listed(names: Iterable[str]) -> str:
+    text = ", ".join(names)
+    return text if len(text) <= LISTED else f"{text[:LISTED]}..."
 
 
 def _short(value: object) -> str:

@@ -13,11 +13,13 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from glob import escape
 from pathlib import Path
 
 import polars as pl
 
 from benchmark.data.dataset import DataError
+from benchmark.data.full_disk import is_full
 from benchmark.data.reading.layouts import Delimited, JsonLines, Layout, Rule, Rules, Scan, Types
 
 LEAST_ROOM = 1 << 24  # bytes, which no writer leaves
@@ -62,17 +64,15 @@ def scan_json_lines(path: Path, schema: Types, *, rules: Rules | None = None) ->
     A key that an object lacks is null. For ``rules`` and errors see :func:`scan_table`.
     """
     layout = JsonLines.of(path, schema)
-    return _noted(
-        pl.scan_ndjson(glob.escape(str(path)), schema=dict(schema)), path, layout, rules or {}
-    )
+    frame = pl.scan_ndjson(escape(str(path)), schema=dict(schema))  # it has no option glob
+    return _noted(frame, path, layout, rules or {})
 
 
 @contextmanager
 def explained(what: str, scratch: Path | None = None) -> Iterator[None]:
     """Turn what a scan that is made and collected in the block trips over into one sentence.
 
-    ``what`` names the data, for errors that no file explains; ``scratch`` is where intermediate
-    files are written.
+    ``what`` names the data, for errors that no file explains. A full disk is none of them.
 
     Raises:
         DataError: with file, line, value and rule where they are found.
@@ -83,8 +83,8 @@ def explained(what: str, scratch: Path | None = None) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, OSError, _BrokenRuleError) as error:
-        if scratch is not None and shutil.disk_usage(scratch).free < LEAST_ROOM:
-            raise OSError(f"the disk of {scratch} is full; make room and run this again") from error
+        if is_full(error):
+            raise
         faults = (scan.first_fault() for scan in scans)
         if fault := next(filter(None, faults), None):
             raise DataError(fault) from error
