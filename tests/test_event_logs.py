@@ -72,14 +72,6 @@ def test_all_that_is_left_out_is_counted(name: str, tmp_path: Path) -> None:
     assert counts["click whose window the end of the log cuts off"] > 0
 
 
-def test_a_log_without_events_is_one_sentence(tmp_path: Path) -> None:
-    path = tmp_path / "electronics-events.csv"
-    rees46.write(tmp_path, (path.name,))
-    path.write_text(path.read_text(encoding="utf-8").split("\n")[0] + "\n", encoding="utf-8")
-    with pytest.raises(DataError, match="has no event of the time that the log spans"):
-        preprocess(load("rees46")(), "rees46", tmp_path, tmp_path / "ready", verified=False)
-
-
 def _events(name: str, folder: Path) -> Iterator[Row]:
     log = layout(name).events(next(folder.glob("*train.jsonl")) if name == "otto" else folder)
     for event in log:

@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 
 from benchmark.data.dataset import DataError
-from benchmark.data.reading import layouts, readers
 from benchmark.data.reading.readers import explained, scan_json_lines, scan_table
 
 COLUMNS = {"item": pl.Int64, "name": pl.String, "price": pl.Float64}
@@ -139,36 +138,6 @@ def test_an_error_that_no_file_explains_names_the_data(tmp_path: Path) -> None:
         scan_table(path, COLUMNS).select("colour").collect()
     with pytest.raises(OSError, match="no space left"), explained("The log"):
         raise OSError("no space left on device")
-
-
-def test_a_full_disk_is_told_from_a_broken_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(readers, "LEAST_ROOM", 1 << 62)
-    with (
-        pytest.raises(OSError, match=rf"^the disk of {tmp_path} is full; make room and run"),
-        explained("The log", tmp_path),
-    ):
-        raise pl.exceptions.ComputeError("transport error")
-
-
-def test_a_first_line_without_an_end_is_not_read_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(layouts, "LONGEST", 64)
-    path = file(tmp_path, gzip.compress(b"x" * 1000), "log.csv.gz")
-    with pytest.raises(DataError, match=r"log\.csv\.gz, line 1: it has 64 bytes or more"):
-        scan_table(path, COLUMNS)
-
-
-def test_a_last_record_may_have_a_line_in_quotes(tmp_path: Path) -> None:
-    path = file(tmp_path, 'item,name,price\n1,"a\nb",2.5\n2,"c\nd",0.5\n')
-    assert scan_table(path, COLUMNS).collect()["name"].to_list() == ["a\nb", "c\nd"]
-
-
-def test_a_header_that_is_no_csv_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the header lacks item, name; it has"):
-        scan_table(file(tmp_path, '"item"\rname,price\n1,2,3\n'), COLUMNS)
 
 
 # --- JSON lines

@@ -42,7 +42,7 @@ class Log(Dataset):
                 raise self.end
             return rows
 
-        rows = pl.scan_csv(path, glob=False).cast({"click": pl.Int8, "conversion": pl.Int8})
+        rows = pl.scan_csv(path).cast({"click": pl.Int8, "conversion": pl.Int8})
         return rows.map_batches(counted, streamable=False)
 
 

@@ -13,7 +13,6 @@ from benchmark.data.full_disk import DiskFullError
 from benchmark.files import fingerprint, read_json, sha256, write_json
 
 HERE = Path(__file__).parent
-USED_ONCE = (".", "clicked-", "events-", "rows-", "tmp")  # what no later run goes on with
 
 
 @contextmanager

@@ -230,8 +230,6 @@ def _first_line(path: Path) -> bytes:
         raise DataError(f"{path}, line 1: it is longer than {LONGEST:,} bytes; is it a text log?")
     if not line.strip():
         raise DataError(f"{path} is empty, or its first line is; get it again")
-    if len(line) == LONGEST:
-        raise DataError(f"{path}, line 1: it has {LONGEST:,} bytes or more; that is no such log")
     return line
 
 

@@ -8,8 +8,6 @@ again, slowly, for the sentence.
 
 from __future__ import annotations
 
-import glob
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,8 +19,6 @@ import polars as pl
 from benchmark.data.dataset import DataError
 from benchmark.data.full_disk import is_full
 from benchmark.data.reading.layouts import Delimited, JsonLines, Layout, Rule, Rules, Scan, Types
-
-LEAST_ROOM = 1 << 24  # bytes, which no writer leaves
 
 _scans: ContextVar[list[Scan] | None] = ContextVar("scans", default=None)
 
@@ -69,14 +65,13 @@ def scan_json_lines(path: Path, schema: Types, *, rules: Rules | None = None) ->
 
 
 @contextmanager
-def explained(what: str, scratch: Path | None = None) -> Iterator[None]:
+def explained(what: str) -> Iterator[None]:
     """Turn what a scan that is made and collected in the block trips over into one sentence.
 
     ``what`` names the data, for errors that no file explains. A full disk is none of them.
 
     Raises:
         DataError: with file, line, value and rule where they are found.
-        OSError: the disk is full, or a file cannot be read.
     """
     scans: list[Scan] = []
     token = _scans.set(scans)
