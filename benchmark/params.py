@@ -7,7 +7,9 @@ from typing import Any, Literal, Self
 
 import yaml
 from optuna.distributions import FloatDistribution
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator
+
+DEVICES = ("auto", "cpu", "cuda")
 
 
 class Section(BaseModel):
@@ -85,7 +87,17 @@ class Protocol(Section):
     defaults: dict[str, Any] = {}
     tuning: Tuning
     seeds: tuple[int, ...]
-    device: Literal["auto", "cpu", "cuda"]
+    device: str
+
+    @field_validator("device")
+    @classmethod
+    def _known(cls, device: str) -> str:
+        if device not in DEVICES:
+            raise ValueError(
+                f"no device {device!r}: it is {', '.join(DEVICES[:-1])} or {DEVICES[-1]}, and "
+                "CUDA_VISIBLE_DEVICES tells which GPUs there are, of which each worker sees one"
+            )
+        return device
 
 
 class Launch(Section):
@@ -116,25 +128,26 @@ class Params(Section):
 
         Raises:
             FileNotFoundError: not in the project root.
-            ValueError: a file is no YAML of sections.
+            ValueError: a file is no YAML, or holds no keys.
             pydantic.ValidationError: a key is missing, unknown or of the wrong kind.
         """
         content: dict[str, Any] = {}
         for file in (path, *changes):
             if not file.is_file():
                 raise FileNotFoundError(f"{file} not found; run this from the project root")
-            content = _changed(content, _sections(file))
+            content = _changed(content, _mapping(file))
         return cls.model_validate(content)
 
 
-def _sections(file: Path) -> dict[str, Any]:
+def _mapping(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise ValueError(f"{file} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file} has no sections, such as `datasets: [oracle_funnel]`")
-    return content
+        where = " ".join(str(error).split())
+        raise ValueError(f"{file} is no YAML: {where}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{file} holds no keys, as in 'launch: {{workers: 8}}'")
+    return found
 
 
 def _changed(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def page(rate: Rate, study: Study, chosen: argparse.Namespace) -> str:
 Written by `python speed/plan.py` from {RUNS}; its `--help` lists what can be changed.
 
 **Measured**: {rate.trainings} trainings of {len(rate.seconds)} methods on {rate.device}, one core
-each, while the machine had other work too: {1 / rate.mean / 1e3:,.0f} thousand rows × gradients per
+each, beside other work: {1 / rate.mean / 1e3:,.0f} thousand rows × gradients per
 second (the mean of seconds over methods; the fastest {fastest:,.0f}, the slowest {slowest:,.0f}).
 
 **Planned**: {study.methods} methods × {study.datasets} datasets

@@ -20,6 +20,7 @@ from benchmark.training import backbones, optimizer, streamed
 from benchmark.training.funnel import Funnel
 from benchmark.training.method import Method, Update
 from benchmark.training.optimizer import Adam
+from benchmark.training.parts.doubly_robust import PropensityModel
 from benchmark.training.streamed import Streamed
 from benchmark.training.trainer import Data, batches, epochs, fit, predict, train_batch
 
@@ -82,6 +83,19 @@ def test_no_step_of_the_trainer_asks_for_a_value(name: str) -> None:
         assert not called & ASKING
 
 
+def test_calibration_asks_for_no_error_and_solves_what_solve_does() -> None:
+    torch.manual_seed(0)
+    model, funnel = PropensityModel(blueprint(schema())), batch(schema(), 64)
+    for _ in range(5):
+        before = model.platt.clone()
+        inputs = torch.stack([model.network(funnel.features), torch.ones(64)], 1).detach()
+        score = inputs.T @ (funnel.clicked - (inputs @ before).sigmoid())
+        with profile(activities=[ProfilerActivity.CPU]) as seen:
+            model.calibrate(funnel)
+        assert "_linalg_check_errors" not in asked_of(seen)
+        assert torch.equal(model.platt, before + torch.linalg.solve(model.information, score))
+
+
 def asked_of(seen: profile) -> set[str]:
     """Return what was called, but for what PyTorch's fused Adam calls on a processor.
 
@@ -109,6 +123,24 @@ def sparse_steps(method: Method) -> Method:
     for seed in range(5):
         train_batch(descent, method.updates, batch(schema(), 64, seed=seed))
     return method
+
+
+def test_rows_that_recur_have_the_sums_of_distinct_ones() -> None:
+    generator = torch.Generator().manual_seed(2)
+    rows = torch.randint(9, (1, 500), generator=generator)
+    values = torch.randn(500, 3, generator=generator)
+    gradient = torch.sparse_coo_tensor(rows, values, (11, 3), check_invariants=False)
+    found, sums = optimizer.by_entry(gradient)
+    distinct, wanted = optimizer.by_row(gradient)
+    assert torch.equal(sums, wanted[torch.searchsorted(distinct, found)])
+
+
+@with_cuda
+def test_sums_of_rows_that_recur_are_repeatable_on_a_gpu() -> None:
+    rows, values = torch.randint(9, (1, 50_000)), torch.randn(50_000, 16)
+    gradient = torch.sparse_coo_tensor(rows, values, (11, 16), check_invariants=False).cuda()
+    sums = [optimizer.by_entry(gradient)[1] for _ in range(5)]
+    assert all(torch.equal(other, sums[0]) for other in sums)
 
 
 def test_rows_that_recur_are_trained_as_distinct_ones(request: pytest.FixtureRequest) -> None:
@@ -185,6 +217,21 @@ def test_what_goes_wrong_while_gathering_is_raised(data: Data) -> None:
     table = streamed.streamed(data.train, CPU)
     with pytest.raises(IndexError):
         list(table.batches([torch.tensor([len(table)])]))
+
+
+@pytest.mark.parametrize("error", [None, torch.cuda.OutOfMemoryError])
+def test_a_table_streams_where_another_process_took_the_memory(
+    error: type[Exception] | None, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def moved(table: Any, _: torch.device) -> Any:
+        if error is not None:
+            raise error
+        return table
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (10**12, 10**12))
+    monkeypatch.setattr(type(data.train), "to", moved)
+    found = streamed.placed(replace(data.train, clicks=None), torch.device("cuda"))
+    assert isinstance(found, Streamed) == (error is not None)
 
 
 # --- with a GPU

@@ -54,6 +54,7 @@ def processes(folder: Path) -> Iterator[Pool]:
 
     class Processes(base):  # type: ignore[misc, valid-type]
         executor = submitit.LocalExecutor
+        patience = 0.4
 
         def __init__(self, folder: Path, workers: int) -> None:
             super().__init__(folder, workers, {}, seconds=0.1)
@@ -80,6 +81,7 @@ def slurm(folder: Path) -> Iterator[Pool]:
         patch.setenv("SLURM_CONF", str(configuration))
         options = {"time": 60, "mem": "500MB"}
         connect = import_module("benchmark.pools.slurm").connect
+        patch.setattr(connect, "patience", 1.2)
         with connect(folder / "log", 2, options, seconds=0.3) as pool:
             yield pool
 
@@ -111,7 +113,7 @@ def test_every_pool_keeps_the_contract(opened: Any, tmp_path: Path) -> None:
         dies = pool.submit(errands.die, "an errand")
         assert [result.result(90) for result in results] == [0, 2, 4]
         assert killed_once.result(90) == "done"
-        with pytest.raises(LookupError, match="no 7"):
+        with pytest.raises(LookupError, match=r"^no 7$"):
             fails.result(90)
         with pytest.raises(LostError, match=f"an errand: {ATTEMPTS} workers died of it, "):
             dies.result(90)
@@ -137,6 +139,30 @@ def test_an_interruption_ends_the_workers(opened: Any, tmp_path: Path) -> None:
             future.result(60)
     assert time.monotonic() - start < 120 < errands.FOREVER
     assert not multiprocessing.active_children()
+
+
+def test_a_result_that_shows_late_is_awaited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As NFS shows it: not before its folder was changed, and then not at once."""
+    pytest.importorskip("submitit")
+    module, late = import_module("benchmark.pools.slurm"), time.monotonic() + 5
+    monkeypatch.setattr(module, "_has_result", hidden_until(late, module._has_result))
+    with processes(tmp_path) as pool:
+        monkeypatch.setattr(pool, "patience", 60)
+        monkeypatch.setattr(pool, "queued", lambda _: set())
+        assert pool.submit(errands.double, 4).result(60) == 8
+    assert len(list(tmp_path.rglob("*_result.pkl"))) == 1, "it was done once"
+
+
+def hidden_until(late: float, has_result: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def shown(job: Any) -> bool:
+        job.paths.result_pickle.exists()
+        changed = job.paths.folder.stat().st_ctime_ns
+        found = has_result(job)
+        return found and time.monotonic() > late and job.paths.folder.stat().st_ctime_ns > changed
+
+    return shown
 
 
 LAUNCHER = """

@@ -1,36 +1,41 @@
-"""What is wrong in params.yaml is told in one sentence that names the file."""
+"""``params.yaml``: what is wrong with it is one sentence."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import yaml
 from pydantic import ValidationError
 
-from benchmark.params import Params
+from benchmark.params import Params, Protocol
 from benchmark.registry import ROOT
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "sentence"),
     [
-        ("datasets: [a\nmethods: b", "params.yaml is no YAML: while parsing a flow sequence"),
-        ("", "params.yaml has no sections"),
-        ("# only a comment", "params.yaml has no sections"),
-        ("- datasets", "params.yaml has no sections"),
+        ("", "holds no keys"),
+        ("- naive", "holds no keys"),
+        ("naive", "holds no keys"),
+        ("seeds: [1, 2\nmethods: x", r"is no YAML: .*line 2, column 8"),
+        ("a: b: c", r"is no YAML: mapping values are not allowed here .*line 1, column 5"),
     ],
 )
-def test_what_is_no_configuration_is_one_sentence(tmp_path: Path, text: str, says: str) -> None:
-    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=says) as error:
-        Params.read(tmp_path / "params.yaml")
+@pytest.mark.parametrize("changes", [0, 1])
+def test_a_file_that_cannot_be_read_is_named(
+    changes: int, text: str, sentence: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=rf"params\.yaml {sentence}") as error:
+        Params.read(*[ROOT / "params.yaml"] * changes, file)
     assert "\n" not in str(error.value)
+    assert str(file) in str(error.value)
 
 
-def test_a_device_that_workers_could_not_see_is_refused(tmp_path: Path) -> None:
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    content["protocol"]["device"] = "cuda:1"
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    with pytest.raises(ValidationError, match="should be 'auto', 'cpu' or 'cuda'"):
-        Params.read(tmp_path / "params.yaml")
+def test_a_device_is_a_kind_of_device(protocol: Protocol) -> None:
+    given = protocol.model_dump()
+    for device in ("auto", "cpu", "cuda"):
+        assert Protocol.model_validate(given | {"device": device}).device == device
+    with pytest.raises(ValidationError, match="no device 'cuda:1': it is auto, cpu or cuda, and"):
+        Protocol.model_validate(given | {"device": "cuda:1"})

@@ -21,7 +21,7 @@ from benchmark.training.parts.losses import ctcvr_loss, ctr_loss
 from benchmark.training.provenance import environment
 from benchmark.training.tasks import Task
 from benchmark.training.together import Step, allowed, fit_together
-from benchmark.training.trainer import Data, DivergedError, Fit, fit, order
+from benchmark.training.trainer import Course, Data, DivergedError, Fit, fit, order
 from benchmark.training.tuner import defaults, sample
 from benchmark.training.workers import Queue
 
@@ -62,7 +62,7 @@ def test_gradients_are_those_of_each_alone(varied: str, data: Data, asked: Proto
     shared = set()
     for name in NAMES:
         kind = registry.load("methods", name, Method)
-        if kind.missing(data.schema) or not allowed(kind, asked):
+        if kind.missing(data.schema) or not allowed(kind, asked, data.schema):
             continue
         hyper, seeds = points(kind, asked, varied)
         if fit_together(models(kind, data, asked, hyper, seeds), data, asked, hyper, seeds) is None:
@@ -143,6 +143,16 @@ def test_one_that_diverges_leaves_the_others_alone(data: Data, asked: Protocol) 
     assert outcomes[0] == outcomes[2]
 
 
+def test_of_views_only_their_own_values_are_kept(data: Data, asked: Protocol) -> None:
+    methods = [Plain(data, asked, seed) for seed in range(COUNT)]
+    Step(methods, data.train, frozenset())
+    course = Course(methods[1], data, asked)
+    course.goes_on(0)
+    for kept, value in zip(course.weights.values(), methods[1].state_dict().values(), strict=True):
+        assert torch.equal(kept, value)
+        assert kept.untyped_storage().nbytes() == value.nbytes
+
+
 class Asking(Plain):
     def loss(self, funnel: Funnel) -> Tensor:
         return super().loss(funnel) * (2 if funnel.clicked.sum() > 1 else 1)
@@ -179,15 +189,32 @@ def test_what_cannot_be_one_is_left_untouched(
             assert torch.equal(parameter, wanted)
 
 
-def test_only_plain_steps_are_shared_and_only_if_asked_for(protocol: Protocol) -> None:
-    asked = protocol.model_copy(update={"together": True})
-    assert allowed(Plain, asked)
-    assert not allowed(Plain, protocol)
+def test_only_plain_steps_are_shared_and_only_if_asked_for(
+    data: Data, protocol: Protocol, asked: Protocol
+) -> None:
+    assert allowed(Plain, asked, data.schema)
+    assert not allowed(Plain, protocol, data.schema)
 
     class Alternating(Plain):
         updates = Plain.start_epoch  # type: ignore[assignment]
 
-    assert not allowed(Alternating, asked)
+    assert not allowed(Alternating, asked, data.schema)
+
+
+def test_what_is_known_to_be_trained_alone_is_left_to_several_workers(
+    data: Data, asked: Protocol
+) -> None:
+    """And only that: whatever could be one still is."""
+    dropout = {"backbone": asked.backbone.model_copy(update={"dropout": 0.1})}
+    for change in (dropout, {"row_sparse_from": 26}):
+        own = asked.model_copy(update=change)
+        assert not allowed(Plain, own, data.schema)
+        for name in NAMES:
+            kind = registry.load("methods", name, Method)
+            if allowed(kind, asked, data.schema) and not kind.missing(data.schema):
+                hyper, seeds = points(kind, own, "seeds")
+                made = models(kind, data, own, hyper, seeds)
+                assert fit_together(made, data, own, hyper, seeds) is None
 
 
 def test_what_a_killed_worker_left_changes_no_number(

@@ -51,8 +51,9 @@ class Ray:
     ) -> None:
         self._closed = True
         ray.shutdown()
-        for future in list(self._open):
-            future.set_exception(CancelledError())
+        for future in list(self._open):  # callbacks take some out meanwhile
+            if self._taken(future):
+                future.set_exception(CancelledError())
 
     def submit(self, function: Callable[[A], R], argument: A, /) -> Future[R]:
         """Do it as a Ray task, which Ray repeats if its worker or node dies."""
@@ -65,16 +66,25 @@ class Ray:
         return outer
 
     def _settle(self, outer: Future[Any], inner: Future[Any], argument: object) -> None:
-        self._open.remove(outer)
+        if not self._taken(outer):
+            return
         error = inner.exception()
         if isinstance(error, NodeDiedError | OutOfMemoryError | WorkerCrashedError):
             error = LostError(argument)
-        if isinstance(error, RayTaskError) and error.cause is not None:
-            error = error.cause  # without the traceback of another machine
+        if isinstance(error, RayTaskError):
+            error = error.cause  # whose text is a sentence, not the traceback of the worker
         if error is None:
             outer.set_result(inner.result())
         else:
             outer.set_exception(error)
+
+    def _taken(self, future: Future[Any]) -> bool:
+        """Take out what is open; only one thread is told that it did."""
+        try:
+            self._open.remove(future)
+        except KeyError:
+            return False
+        return True
 
 
 connect = Ray

@@ -11,11 +11,12 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from secrets import token_hex
-from time import strftime
+from time import monotonic, strftime
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -26,7 +27,6 @@ from benchmark.pools.pool import ATTEMPTS, LostError
 
 DEFAULTS = {"job_name": "benchmark", "time": 120, "cpus_per_task": 1}
 OVER = "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED TIMEOUT"
-LOOKS = 30  # by which a file that another node wrote is seen: NFS looks anew once a minute
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -40,7 +40,7 @@ class _Work:
     argument: Any
     future: Future[Any] = field(default_factory=Future)
     attempts: int = 0
-    missed: int = 0  # how many times in a row the job was out of the queue, without a result
+    missed: float | None = None  # when the job was first out of the queue, without a result
 
 
 class Slurm:
@@ -48,7 +48,8 @@ class Slurm:
 
     ``options`` are those of ``sbatch`` that submitit knows, with underscores: partition, time (in
     minutes), mem, gpus_per_node, account, constraint; ``additional_parameters`` takes any other.
-    Logs and what travels between the processes lie below ``folder``.
+    Logs and what travels between the processes lie below ``folder``. Of a job that is out of the
+    queue, a result is awaited for ``patience`` seconds: NFS may hide a new file for a minute.
 
     Raises:
         RuntimeError: there is no SLURM here.
@@ -57,6 +58,7 @@ class Slurm:
 
     remote = True
     executor: ClassVar[type[submitit.core.core.PicklingExecutor]] = submitit.SlurmExecutor
+    patience: float = 60.0
 
     def __init__(
         self, folder: Path, workers: int, options: Mapping[str, Any], *, seconds: float = 2.0
@@ -147,10 +149,8 @@ class Slurm:
 
     def _receive(self) -> None:
         alive = self.queued(list(self._sent)) if self._sent else None
-        for folder in {job.paths.folder for job in self._sent}:
-            folder.chmod(folder.stat().st_mode)  # lets NFS forget what it knows of the folder
         for job, work in list(self._sent.items()):
-            if job.paths.result_pickle.exists():
+            if _has_result(job):
                 self._settle(work, job)
             elif self._is_lost(work, job, alive):
                 self._again(work, LostError(work.argument, f"see {job.paths.stderr}"))
@@ -160,9 +160,12 @@ class Slurm:
 
     def _is_lost(self, work: _Work, job: submitit.Job[Any], alive: set[str] | None) -> bool:
         """Tell whether no result is to be expected; file systems may show one late."""
-        gone = alive is not None and job.job_id not in alive
-        work.missed = work.missed + 1 if gone else 0
-        return work.missed >= LOOKS
+        if alive is None or job.job_id in alive:
+            work.missed = None
+            return False
+        now = monotonic()
+        work.missed = now if work.missed is None else work.missed
+        return now - work.missed >= self.patience
 
     def _settle(self, work: _Work, job: submitit.Job[Any]) -> None:
         try:
@@ -175,11 +178,19 @@ class Slurm:
             work.future.set_exception(error)
 
     def _again(self, work: _Work, error: Exception) -> None:
-        work.attempts, work.missed = work.attempts + 1, 0
+        work.attempts, work.missed = work.attempts + 1, None
         if work.attempts < ATTEMPTS:
             self._waiting.put(work)
         else:
             work.future.set_exception(error)
+
+
+def _has_result(job: submitit.Job[Any]) -> bool:
+    """Look for a result anew: setting the folder's mode to what it is empties NFS's memory."""
+    folder = job.paths.folder
+    with suppress(OSError):
+        folder.chmod(folder.stat().st_mode)
+    return job.paths.result_pickle.exists()
 
 
 class _Perform:

@@ -116,14 +116,17 @@ def by_entry(gradient: Tensor) -> tuple[Tensor, Tensor]:
 
     Rows recur, with equal sums, so a step that gathers, computes and copies back does the same as
     with distinct rows; but no device is asked how many there are, for which a host would wait.
-    Unlike `index_add_`, `index_put_` sums in the same order in every run on a GPU.
+    Sums are repeatable: on CUDA, ``index_add_`` adds in any order, while this call sorts. It is the
+    public ``index_put_`` less the check of bounds, for which a host would wait.
     """
     if not gradient.is_sparse:
         return by_row(gradient)
-    rows, entries = gradient._indices()[0].sort()
+    rows, entries = gradient._indices()[0].sort(stable=True)
     begins = torch.ones_like(rows)
     begins[1:] = rows[1:] != rows[:-1]
     place = begins.cumsum(0) - 1
     values = gradient._values().index_select(0, entries)
-    sums = torch.zeros_like(values).index_put_((place,), values, accumulate=True)
+    sums = torch._index_put_impl_(
+        torch.zeros_like(values), (place,), values, accumulate=True, unsafe=True
+    )
     return rows, sums.index_select(0, place)

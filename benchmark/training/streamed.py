@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,12 +97,10 @@ def placed(table: Table, device: torch.device) -> Table:
     if device.type != "cuda":
         return table.to(device)
     free, _ = torch.cuda.mem_get_info(device)
-    if sum(part.nbytes for part in table.tensors) > SHARE * free:
-        return streamed(table, device)
-    try:
-        return table.to(device)
-    except torch.cuda.OutOfMemoryError:  # another process was faster
-        return streamed(table, device)
+    if sum(part.nbytes for part in table.tensors) <= SHARE * free:
+        with suppress(torch.cuda.OutOfMemoryError):  # another process took it meanwhile
+            return table.to(device)
+    return streamed(table, device)
 
 
 def streamed(table: Table, device: torch.device) -> Streamed:

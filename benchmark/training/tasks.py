@@ -115,7 +115,8 @@ class Task:
         }
 
     def _collected(self, queue: Queue, jobs: Mapping[Path, Job]) -> list[dict[str, Any]]:
-        return queue.collect(jobs, together=allowed(self.kind, self.protocol))
+        together = allowed(self.kind, self.protocol, Schema.read(self.ready))
+        return queue.collect(jobs, together=together)
 
     def _job(self, hyperparameters: dict[str, Any], seed: int, *, final: bool) -> Job:
         chosen = tuple(sorted(hyperparameters.items()))

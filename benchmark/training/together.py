@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
 from benchmark.params import Protocol
+from benchmark.schema import Schema
 from benchmark.training.funnel import Funnel
 from benchmark.training.method import Method
 from benchmark.training.optimizer import Adam
@@ -29,10 +30,16 @@ INTERNAL = frozenset(vars(nn.Module()))
 State = dict[str, Tensor]
 
 
-def allowed(kind: type[Method], protocol: Protocol) -> bool:
-    """Tell whether the protocol wants models to be one, and the method takes plain steps only."""
+def allowed(kind: type[Method], protocol: Protocol, schema: Schema) -> bool:
+    """Tell whether the protocol wants models to be one, and nothing known before forbids it.
+
+    What does would leave all of them to one worker, one after the other: steps that are not plain,
+    dropout, a table that is trained by rows.
+    """
     plain = kind.takes_plain_steps() and protocol.pretraining.task == "none"
-    return plain and protocol.together and not protocol.backbone.dropout
+    draws = protocol.backbone.dropout > 0 and len(protocol.backbone.tower) > 0
+    large = any(field.size >= protocol.row_sparse_from for field in schema.categorical)
+    return protocol.together and plain and not draws and not large
 
 
 def fit_together(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -121,17 +123,21 @@ class Course:
         last = self.protocol.kept_epoch == "last"
         self.best_epoch = epoch if last else best(metric, self.history)
         if self.best_epoch == epoch:
-            state = self.method.state_dict()
-            self.weights = {
-                name: part.clone() if isinstance(part, Tensor) else part
-                for name, part in state.items()
-            }
+            self.weights = _copied(self.method.state_dict())
         return epoch - self.best_epoch < self.protocol.patience
 
     def end(self) -> Fit:
         """Return to the weights of the best epoch."""
         self.method.load_state_dict(self.weights)
         return Fit(self.best_epoch, tuple(self.history), self.work)
+
+
+def _copied(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a state to keep; ``deepcopy`` of a view would keep all that it is a view of."""
+    return {
+        name: value.clone() if isinstance(value, Tensor) else copy.deepcopy(value)
+        for name, value in state.items()
+    }
 
 
 def epochs(

@@ -68,7 +68,8 @@ class PropensityModel(nn.Module):
         variance = (propensity * (1 - propensity)).unsqueeze(1)
         self.information += inputs.T @ (variance * inputs)
         score = inputs.T @ (funnel.clicked - propensity)
-        self.platt += torch.linalg.solve_ex(self.information, score).result  # asks no GPU
+        step, _ = torch.linalg.solve_ex(self.information, score)  # asks a GPU for no error
+        self.platt += step
 
 
 def learned_click_weights(prediction: Prediction, funnel: Funnel, floor: float) -> Tensor:
