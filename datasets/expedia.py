@@ -11,6 +11,7 @@ from benchmark.data.dataset import DataError, Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.options import Rule, check
 from benchmark.data.reading.attribution import split_by_time
+from benchmark.data.reading.layouts import Rules
 from benchmark.data.reading.readers import scan_table
 
 COMPETITORS = tuple(f"comp{i}_{what}" for i in range(1, 9) for what in ("rate", "inv"))
@@ -91,12 +92,10 @@ class Expedia(Dataset):
 
     def table(self, raw: Path) -> pl.LazyFrame:
         path = find(raw, "train.csv")
-        rows = scan_table(path, TYPES, null_values=("NULL",), rules=RULES)
+        rows = _read(path, RULES)
         click, booking, price = pl.col("click_bool"), pl.col("booking_bool"), pl.col("price_usd")
         historical = pl.col("prop_log_historical_price")
-        return rows.join(
-            _searches(rows, path).lazy(), on="srch_id", maintain_order="left"
-        ).with_columns(
+        return rows.join(_searches(path).lazy(), on="srch_id", maintain_order="left").with_columns(
             pl.when(historical > 0).then(historical),  # 0: not sold in that period
             pl.col(COMPETITORS).cast(pl.Int8),
             policy=pl.when(pl.col("random_bool") == 1)
@@ -112,10 +111,18 @@ class Expedia(Dataset):
         )
 
 
-def _searches(rows: pl.LazyFrame, path: Path) -> pl.DataFrame:
-    """Return per search its split, and what its list shows at a glance."""
+def _read(path: Path, rules: Rules | None = None) -> pl.LazyFrame:
+    return scan_table(path, TYPES, null_values=("NULL",), rules=rules)
+
+
+def _searches(path: Path) -> pl.DataFrame:
+    """Return per search its split, and what its list shows at a glance.
+
+    Rows that break a rule stop the reading of the table that these are joined to.
+    """
     searches = (
-        rows.group_by("srch_id")
+        _read(path)
+        .group_by("srch_id")
         .agg(
             list_size=pl.len(),
             middle_price=pl.col("price_usd").median(),
@@ -124,7 +131,7 @@ def _searches(rows: pl.LazyFrame, path: Path) -> pl.DataFrame:
             logged_at=pl.when(random_bool=0).then(WHEN).min(),
         )
         .sort("srch_id")
-        .collect()
+        .collect(engine="streaming")
     )
     for fault, what in (
         (pl.col("orders") > 1, "has a random and a logged order; it must have one"),

@@ -2,9 +2,9 @@
 
 Run: python speed/preprocess_aliexpress.py [--rows 4000000]
 
-Raw files are generated in the log's layout, wide and without headers: a file of items shown and one
-of searches, twelve items per search, and a third as many rows for test. A size that pandas survives
-is done in pandas as well, and must come out the same.
+Raw files are generated in the log's layout, wide and without headers: a file of items shown, page
+by page, 18 on each, and one of searches, and a third as many rows for test. A size that pandas
+survives is done in pandas as well, and must come out the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import polars as pl
 from measured import Layout, check
 from numpy.random import Generator
 
-ITEMS_PER_SEARCH, CHUNK, POOL = 12, 500_000, 20_000
+ITEMS_PER_SEARCH, CHUNK, POOL = 18, 500_000, 20_000
 USER = [f"user_{i}" for i in range(1, 34)]
 ITEM = [f"item_{i}" for i in range(1, 50)]
 CODES = [*USER[1:8], *USER[31:33], *(f"item_{i}" for i in (19, 34, 35, 36, 40, 41, 42))]
@@ -29,7 +29,7 @@ NUMBERS = [name for name in (*USER[8:], *ITEM[1:48]) if name not in CODES]
 def generate(raw: Path, part: str, rows: int, seed: int) -> None:
     """Write the two files of the train or test part."""
     rng = np.random.default_rng(seed)
-    searches = max(1, rows // ITEMS_PER_SEARCH)
+    searches = 1 + rows // ITEMS_PER_SEARCH
     with (raw / f"nl_user_{part}.csv").open("wb") as file:
         pool = _pool(rng, USER[1:])
         for start in range(0, searches, CHUNK):
@@ -40,7 +40,8 @@ def generate(raw: Path, part: str, rows: int, seed: int) -> None:
         for start in range(0, rows, CHUNK):
             count = min(CHUNK, rows - start)
             label = rng.choice([0, 1, 2], count, p=[0.97, 0.028, 0.002])
-            file.write(_lines(rng.integers(searches, size=count), pool, rng, label))
+            search = np.arange(start, start + count) // ITEMS_PER_SEARCH
+            file.write(_lines(search, pool, rng, label))
 
 
 def _pool(rng: Generator, names: list[str]) -> pl.Series:

@@ -34,6 +34,30 @@ def test_ids_count_from_1_and_0_is_unknown(
     assert (found if known else pl.Series([found[0]] * len(values))).to_list() == expected
 
 
+@pytest.mark.parametrize(
+    ("dtype", "least", "most"),
+    [(pl.Int8, -128, 127), (pl.UInt32, 0, 2**32 - 1), (pl.Int64, -(2**63), 2**63 - 1)],
+)
+@pytest.mark.parametrize("end", [0, -1])
+def test_ids_of_integers_at_the_ends_of_their_type(
+    dtype: type[pl.DataType], least: int, most: int, end: int
+) -> None:
+    known = pl.Series([(least, least + 2), (most - 2, most)][end], dtype=dtype)
+    values = pl.Series([least, least + 1, least + 2, None, most - 2, most - 1, most], dtype=dtype)
+    found = pl.LazyFrame({"x": values}).select(ids(pl.col("x"), known)).collect().to_series()
+    assert found.to_list() == [[1, 0, 2, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0, 2]][end]
+
+
+@pytest.mark.parametrize("known", [[10, 13], [10, 10**15], [2.0, 3.5]])
+def test_ids_do_not_follow_how_they_are_found(known: list[float]) -> None:
+    known = [*known, *(known[0] + 3 * number for number in range(2, 50))]
+    values = pl.Series([*known, None, *(value - 1 for value in known)])
+    vocabulary = pl.Series(known, dtype=values.dtype).sort()
+    place = {value: number for number, value in enumerate(vocabulary, 1)}
+    found = pl.LazyFrame({"x": values}).select(ids(pl.col("x"), vocabulary)).collect()
+    assert found["x"].to_list() == [place.get(value, 0) for value in values]
+
+
 @pytest.mark.parametrize("known", [["a", "b"], [1, 2]])
 def test_ids_in_lists_are_the_same(known: list[Any]) -> None:
     lists = pl.LazyFrame({"x": [[known[1], known[0]], [], None, [None, known[1]]]})

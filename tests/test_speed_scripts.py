@@ -22,6 +22,7 @@ SMALL = {
     "plan": ["--help"],
     "preprocess_aliccp": ["--rows", "8000", "--compared", "4000"],
     "preprocess_aliexpress": ["--rows", "8000", "--compared", "4000"],
+    "preprocess_expedia": ["--rows", "8000", "--compared", "4000"],
     "preprocess_rees46": ["--rows", "80000", "--compared", "40000"],
 }
 

@@ -143,7 +143,8 @@ class EventLog(Dataset):
 
     def _rows(self, events: pl.DataFrame, end: int, lost: Lost) -> pl.DataFrame:
         """Return the rows of some users."""
-        events = events.sort(*KEYS, *sorted({*events.columns} - {*KEYS}), nulls_last=True)
+        others = pl.struct(sorted({*events.columns} - {*KEYS}))
+        events = events.sort(*KEYS, others.hash(seed=0))  # in whichever order they were read
         past, click = Past(events, "who"), events["click"].to_numpy()
         known = events.with_row_index("position").with_columns(
             *self._happened(past, events),
