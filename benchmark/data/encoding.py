@@ -94,16 +94,15 @@ def _looked_up(values: pl.Expr, known: pl.Series) -> pl.Expr:
 
     By NumPy: each operation on a series that Python asks polars for costs more than the look-up.
     """
-    first, span = known[0], known[-1] - known[0] + 1
-    table = np.zeros(span + 1, np.uint32)
-    table[known.to_numpy().astype(np.int64) - first] = np.arange(1, len(known) + 1)
+    first, last = known[0], known[-1]
+    table = np.zeros(last - first + 3, np.uint32)  # with a place for all below and one for above
+    table[known.to_numpy().astype(np.int64) - first + 1] = np.arange(1, len(known) + 1)
 
-    def places(piece: pl.Series) -> pl.Series:
-        beyond = np.minimum(piece.to_numpy().view(np.uint64), np.uint64(span))  # below 0 as well
-        return pl.Series(table[beyond])
+    def ids_of(places: pl.Series) -> pl.Series:
+        return pl.Series(table.take(places.to_numpy(), mode="clip"))
 
-    offset = (values.cast(pl.Int64) - first).fill_null(span)
-    return offset.map_batches(places, return_dtype=pl.UInt32, is_elementwise=True)
+    places = (values.cast(pl.Int64) - first + 1).fill_null(0)  # what overflows ends outside too
+    return places.map_batches(ids_of, return_dtype=pl.UInt32, is_elementwise=True)
 
 
 def _searched(values: pl.Expr, known: pl.Series) -> pl.Expr:
