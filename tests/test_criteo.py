@@ -200,8 +200,8 @@ def test_clicks_are_dropped_where_conversions_stop_with_them(tmp_path: Path) -> 
         (0, "-1", "click_time must be an integer from 0 up"),
         (0, "", "click_time must be an integer from 0 up"),
         (1, "0", "conversion_time must be empty or not before click_time"),
-        (1, "1.5", "conversion_time is '1.5'; it must be Int64"),
-        (4, "many", "integer_3 is 'many'; it must be Int64"),
+        (1, "1.5", "conversion_time is '1.5'; it must be a whole number"),
+        (4, "many", "integer_3 is 'many'; it must be a whole number"),
     ],
 )
 def test_a_delay_that_cannot_be_is_shown(

@@ -148,7 +148,7 @@ def test_a_fully_observed_matrix_is_read_as_a_slow_reader_does(tmp_path: Path) -
     [
         ("", "watch_ratio is None; watch_ratio must be a number from 0 up"),
         ("-1", "watch_ratio is -1.0; watch_ratio must be a number from 0 up"),
-        ("x", "watch_ratio is 'x'; it must be Float64"),
+        ("x", "watch_ratio is 'x'; it must be a number"),
     ],
 )
 def test_a_ratio_that_is_none_is_shown(tmp_path: Path, value: str, told: str) -> None:

@@ -87,8 +87,8 @@ def test_the_feed_is_read_as_the_slow_reader_reads_it(tmp_path: Path) -> None:
         (6, "", "is_like must be 0 or 1"),
         (17, "1", "is_rand must be 0 in this file"),
         (13, "-1", "duration_ms must be an integer from 0 up"),
-        (3, "noon", "hourmin is 'noon'; it must be Int64"),
-        (0, "u7", "user_id is 'u7'; it must be Int64"),
+        (3, "noon", "hourmin is 'noon'; it must be a whole number"),
+        (0, "u7", "user_id is 'u7'; it must be a whole number"),
     ],
 )
 def test_a_damaged_line_of_the_feed_is_shown(

@@ -86,8 +86,13 @@ def test_without_quotes_they_are_text(tmp_path: Path) -> None:
         ("item,name\n1,x\n", "line 1: the header lacks price; it has item, name"),
         ("item,name,price\n1,x,2.5\n2,y\n", "the last line: 2 cells, expected 3"),
         ("item,name,price\n1,x,2.5\n2,y,3,4\n", "line 3: 4 cells, expected 3: item, name, price"),
-        ("item,name,price\n1,x,2.5\n2,y,dear\n", "line 3: price is 'dear'; it must be Float64"),
-        ("item,name,price\n1.5,x,2.5\n", "line 2: item is '1.5'; it must be Int64"),
+        ("item,name,price\n1,x,2.5\n2,y,dear\n", "line 3: price is 'dear'; it must be a number"),
+        ("item,name,price\n1.5,x,2.5\n", "line 2: item is '1.5'; it must be a whole number"),
+        ("item,name,price\n1,x\n2,y,3\n", "line 2: 2 cells, expected 3: item, name, price"),
+        ("item,name,price\n1,x,\n\n2,y,3\n", "line 3: it is empty; delete it"),
+        ("item,name,price\n1,x,2\n\n", "line 3: it is empty; delete it"),
+        ('item,name,price\n1,"x\ny, z",2\n"2",y\n3,"",3\n', "line 4: 2 cells, expected 3"),
+        ('item,name,price\n1,"x,2\ny",\n2\n3,"",3\n', "line 4: 1 cells, expected 3"),
         (b"item,name,price\n1,x,2\n1,\xff,2\n", "line 3: byte 3 is 0xff, which is not UTF-8"),
     ],
 )
@@ -97,10 +102,29 @@ def test_what_is_wrong_with_a_table_is_one_sentence(
     assert says in fault(file(tmp_path, text))
 
 
+def test_cells_may_be_missing_in_the_last_column(tmp_path: Path) -> None:
+    text = 'item,name,price\n1,"x\n\ny, z",\n2,y,\n3,"",\n'
+    assert scan_table(file(tmp_path, text), COLUMNS).collect()["price"].to_list() == [None] * 3
+
+
+def test_a_short_line_is_told_where_its_columns_are_not_asked_for(tmp_path: Path) -> None:
+    lines = ["item,name,price", *(f"{i},x,1" for i in range(10_000)), "7,y", "3,y,1"]
+    path = file(tmp_path, "\n".join(lines))
+    with pytest.raises(DataError, match="line 10002: 2 cells, expected 3"), explained("The log"):
+        scan_table(path, COLUMNS).select("item").collect()
+
+
+def test_a_type_that_ends_early_says_where(tmp_path: Path) -> None:
+    path = file(tmp_path, "item,name,price\n1,x,300\n")
+    says = "price is '300'; it must be a whole number from -128 to 127"
+    with pytest.raises(DataError, match=says), explained("The log"):
+        scan_table(path, {**COLUMNS, "price": pl.Int8}).collect()
+
+
 def test_a_fault_far_down_is_found(tmp_path: Path) -> None:
     lines = ["item,name,price", *(f"{i},x,1" for i in range(10_000)), "x,y,1", "3,y,1"]
     path = file(tmp_path, "\n".join(lines))
-    assert fault(path) == f"{path}, line 10002: item is 'x'; it must be Int64"
+    assert fault(path) == f"{path}, line 10002: item is 'x'; it must be a whole number"
 
 
 def test_a_truncated_archive_is_told(tmp_path: Path) -> None:

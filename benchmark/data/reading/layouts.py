@@ -24,6 +24,7 @@ TAIL = 1 << 16  # bytes in which the last line is looked for
 SHOWN = 100  # characters of a value
 LISTED = 1000  # characters of a header
 LONGEST = 1 << 20  # bytes of a first line
+FOLDED = 1000  # lines that a quote may go over
 TRUNCATED = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
@@ -31,6 +32,7 @@ class Layout(ABC):
     """A way to write rows as lines."""
 
     header: bool = False
+    last: str | None = None  # the column that is missing wherever a line has too few cells
 
     @abstractmethod
     def parse(self, lines: bytes) -> pl.DataFrame:
@@ -39,6 +41,10 @@ class Layout(ABC):
     @abstractmethod
     def complaint(self, line: bytes) -> str:
         """Say what is wrong with a line that cannot be parsed."""
+
+    def short(self, lines: Iterable[bytes]) -> Iterator[tuple[int, str]]:
+        """Yield the index of each line that has too few cells, and what to say of it."""
+        yield from ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class Delimited(Layout):
     quote: str | None
     null_values: tuple[str, ...]
     header: bool
+    last: str | None = None
 
     def of(self, path: Path) -> Delimited:
         """Return the layout with all columns of a file, after a look at its first and last lines.
@@ -70,7 +77,8 @@ class Delimited(Layout):
                     f"{path}, {where}: {len(cells)} cells, expected {len(names)}, "
                     f"{_listed(names)}; if the file was cut off, get it again"
                 )
-        return replace(self, columns={name: self.columns.get(name, pl.String) for name in names})
+        columns = {name: self.columns.get(name, pl.String) for name in names}
+        return replace(self, columns=columns, last=names[-1] if len(names) > 1 else None)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -97,8 +105,31 @@ class Delimited(Layout):
         for name, kind in self.columns.items():
             value = row[name].item()
             if value is not None and kind != pl.String and not _fits(value, kind):
-                return f"{name} is {_short(value)}; it must be {kind}"
+                return f"{name} is {_short(value)}; it must be {_words(kind)}"
         return f"{_short(line.decode().rstrip())} is not {', '.join(self.columns)}"
+
+    def short(self, lines: Iterable[bytes]) -> Iterator[tuple[int, str]]:
+        """See :meth:`Layout.short`; a record in quotes may go over several lines."""
+        separator = self.separator.encode()
+        quote = (self.quote or "\n\n").encode()  # the latter is in no line
+        record: list[bytes] = []
+        is_open = False  # in quotes
+        for index, line in enumerate(lines):
+            if not record and quote not in line and line.count(separator) >= len(self.columns) - 1:
+                continue
+            record.append(line)
+            is_open ^= bool(line.count(quote) % 2)
+            if is_open and len(record) < FOLDED:
+                continue
+            cells = self._cells(b"".join(record))
+            if len(cells) < len(self.columns):
+                yield index + 1 - len(record), self._too_few(cells)
+            record, is_open = [], False
+
+    def _too_few(self, cells: list[str]) -> str:
+        if not cells:
+            return "it is empty; delete it"
+        return f"{len(cells)} cells, expected {len(self.columns)}: {', '.join(self.columns)}"
 
     def _last_record(self, path: Path) -> bytes:
         """Return the last line; nothing if it may be only the rest of a record, in quotes."""
@@ -156,18 +187,42 @@ class Rule:
 Rules = Mapping[str, pl.Expr | Rule]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Scan:
     """A file that is read with a layout, and what must hold in its rows, by its wording."""
 
     path: Path
     layout: Layout
     rules: Mapping[str, Rule]
+    is_complete: bool | None = None  # whether all lines have all cells; None: nobody looked
+
+    def lacks_cells(self, last: pl.Series) -> bool:
+        """Return whether a line of the file is short, once some values of its last column are read.
+
+        Polars fills short lines up with nulls. So where the last column has one, the file is gone
+        through, once, to see whether its lines are whole.
+        """
+        if self.is_complete is None and last.has_nulls():
+            self.is_complete = True  # for other threads, which need not look as well
+            self.is_complete = self.first_short_line() is None
+        return self.is_complete is False
+
+    def first_short_line(self) -> str | None:
+        """Return a sentence about the first line that has too few cells, if any has."""
+        with opened(self.path) as stream:
+            for index, words in self.layout.short(stream):
+                return f"{self.path}, line {index + 1}: {words}"
+        return None
 
     def first_fault(self) -> str | None:
-        """Return a sentence about the first thing that is wrong in the file, if any is."""
+        """Return a sentence about the first thing that is wrong in the file, if any is.
+
+        Lines that are short are told first: what they lack breaks rules.
+        """
         number = 1
         try:
+            if short := self.first_short_line():
+                return short
             with opened(self.path) as stream:
                 if self.layout.header:
                     stream.readline()
@@ -251,6 +306,16 @@ def _listed(names: Iterable[str]) -> str:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _words(kind: Any) -> str:
+    """Return what values of a type are, in the words of a reader of the log."""
+    if kind.is_integer() and kind != pl.Int64:
+        least, most = pl.select(kind.min().alias("least"), kind.max().alias("most")).row(0)
+        return f"a whole number from {least} to {most}"
+    if kind.is_integer():
+        return "a whole number"
+    return "a number" if kind.is_float() else str(kind)
 
 
 def _fits(value: str, kind: Any) -> bool:

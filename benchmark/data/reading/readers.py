@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from glob import escape
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from benchmark.data.dataset import DataError
@@ -47,11 +49,11 @@ def scan_table(  # noqa: PLR0913
     Raises:
         DataError: now if the file is empty, lacks a column or ends within its last line; when
             collected inside :func:`explained` if a value is not of its type, a line has too many
-            cells, a rule is broken, the text is not UTF-8 or the archive is truncated.
+            cells or too few, a rule is broken, the text is not UTF-8 or the archive is truncated.
     """
     layout = Delimited(columns, separator, quote, tuple(null_values), header).of(path)
     frame = pl.scan_csv(path, has_header=header, glob=False, **layout.options)
-    return _noted(frame.select(list(columns)), path, layout, rules or {})
+    return _noted(frame, path, layout, rules or {}).select(list(columns))
 
 
 def scan_json_lines(path: Path, schema: Types, *, rules: Rules | None = None) -> pl.LazyFrame:
@@ -92,10 +94,15 @@ def explained(what: str) -> Iterator[None]:
 
 
 def _noted(frame: pl.LazyFrame, path: Path, layout: Layout, rules: Rules) -> pl.LazyFrame:
-    """Remember a scan for :func:`explained`, and let its rules stop it."""
+    """Remember a scan for :func:`explained`, and let short lines and its rules stop it."""
     full = {words: rule if isinstance(rule, Rule) else _rule(rule) for words, rule in rules.items()}
+    scan = Scan(path, layout, full)
     if (scans := _scans.get()) is not None:
-        scans.append(Scan(path, layout, full))
+        scans.append(scan)
+    if layout.last is not None:
+        whole = partial(_all_whole, scan)
+        last = pl.col(layout.last)
+        frame = frame.filter(last.map_batches(whole, return_dtype=pl.Boolean, is_elementwise=True))
     if not full:
         return frame
     obeyed = pl.all_horizontal(rule.obeyed for rule in full.values()).fill_null(value=False)
@@ -104,6 +111,12 @@ def _noted(frame: pl.LazyFrame, path: Path, layout: Layout, rules: Rules) -> pl.
 
 def _rule(obeyed: pl.Expr) -> Rule:
     return Rule(obeyed, pl.col(dict.fromkeys(obeyed.meta.root_names())))
+
+
+def _all_whole(scan: Scan, last: pl.Series) -> pl.Series:
+    if scan.lacks_cells(last):
+        raise _BrokenRuleError("a line is short")
+    return pl.Series(np.ones(len(last), np.bool_))
 
 
 def _all_obey(obeyed: pl.Series) -> pl.Series:
