@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 
 import numpy as np
 import polars as pl
 
-from benchmark.data.partitions import by_hash, passing, scanned
+from benchmark.data.partitions import by_hash, in_turn, made, passing, stored
 from benchmark.data.reading.past import Past
 
 PART_BYTES = 1 << 26  # of the raw file, per partition
@@ -28,14 +29,20 @@ def with_clicked_before(
     """
     folder = passing(scratch)
     parts = by_hash(rows, pl.col("who"), 1 + raw.stat().st_size // PART_BYTES, folder / "by-user")
-    for number, part in enumerate(parts):
-        frame = part.sort("time", maintain_order=True).collect()
-        past = Past(frame, "who")
-        clicked = (pl.col("click") == 1) & pl.col("who").is_not_null()
-        flags = frame.select(clicked).to_series().to_numpy()
-        frame.with_columns(
-            past.last(frame[field], flags, length, np.arange(len(frame))).alias(name)
-            for name, (field, length) in sequences.items()
-        ).write_parquet(folder / f"{number:05}.parquet", compression="lz4")
+    remembered = partial(_remembered, sequences=sequences)
+    schema = remembered(parts[0].clear().collect()).schema
+    known = stored(made(lambda: in_turn(remembered, parts), schema), folder / "rows.parquet")
     rmtree(folder / "by-user")
-    return scanned(folder)
+    return known
+
+
+def _remembered(rows: pl.DataFrame, sequences: Mapping[str, tuple[str, int]]) -> pl.DataFrame:
+    """Return the rows of some users by time, with their histories."""
+    rows = rows.sort("time", maintain_order=True)
+    past, everywhere = Past(rows, "who"), np.arange(len(rows))
+    clicked = rows.select((pl.col("click") == 1) & pl.col("who").is_not_null())
+    flags = clicked.to_series().to_numpy()
+    return rows.with_columns(
+        past.last(rows[field], flags, length, everywhere).alias(name)
+        for name, (field, length) in sequences.items()
+    )
