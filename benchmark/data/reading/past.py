@@ -48,12 +48,17 @@ class Past:
 
         The most recent value comes last; at most ``length`` are kept.
         """
-        flagged = np.append(self._flagged(flags), 0)
-        place = self._cumulated(flags)[self.tie[rows], None] + np.arange(-length, 0)
-        found = values.gather(flagged[np.maximum(place, 0)].ravel()).reshape((len(rows), length))
-        kept = np.minimum(self.count(flags)[rows], length)
-        lists = pl.DataFrame({"found": found.arr.to_list(), "kept": kept})
-        return lists.select(pl.col("found").list.tail(pl.col("kept"))).to_series()
+        flagged = pl.Series(self._flagged(flags))
+        end = self._cumulated(flags)[self.tie[rows]]
+        start = end - np.minimum(self.count(flags)[rows], length)
+        found = pl.element().map_batches(
+            lambda places: values.gather(flagged.gather(places)),
+            return_dtype=values.dtype,
+            is_elementwise=True,
+        )
+        return pl.select(
+            pl.int_ranges(pl.Series(start), pl.Series(end)).list.eval(found)
+        ).to_series()
 
     def _cumulated(self, flags: Flags) -> Integers:
         return np.append(0, np.cumsum(flags[self.order.to_numpy()]))
