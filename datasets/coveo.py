@@ -9,7 +9,7 @@ import polars as pl
 
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
-from benchmark.data.partitions import by_hash, passing, scanned
+from benchmark.data.partitions import by_hash, in_turn, made, passing, stored
 from benchmark.data.reading.attribution import split_by_time
 from benchmark.data.reading.keys import unique
 from benchmark.data.reading.layouts import Types
@@ -106,15 +106,11 @@ class Coveo(Dataset):
         scratch = passing(self.scratch)
         parts = 1 + sum(path.stat().st_size for path in paths) // PART_BYTES
         numbered = searches.with_row_index("group")
-        pairs = zip(
-            by_hash(numbered, SESSION, parts, scratch / "searches"),
-            by_hash(actions, SESSION, parts, scratch / "actions"),
-            strict=True,
-        )
-        for number, (asked, done) in enumerate(pairs):
-            path = scratch / f"{number:05}.parquet"
-            _rows(asked.collect(), done.collect()).write_parquet(path, compression="lz4")
-        rows = split_by_time(scanned(scratch), "session_start")
+        asked = by_hash(numbered, SESSION, parts, scratch / "searches")
+        done = by_hash(actions, SESSION, parts, scratch / "actions")
+        schema = _rows(asked[0].clear().collect(), done[0].clear().collect()).schema
+        shown = made(lambda: in_turn(_rows, asked, done), schema)
+        rows = split_by_time(stored(shown, scratch / "rows.parquet"), "session_start")
         content = unique(scan_table(products, PRODUCTS), "product_sku_hash", products)
         return rows.join(
             content.select("price_bucket", item_id="product_sku_hash", category="category_hash"),

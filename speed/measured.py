@@ -67,6 +67,24 @@ def read_alone(raw: Path) -> str:
     return f"{wall:6.1f} s {processor:6.1f} s of cores {text / 1e6 / wall:5.0f} MB/s"
 
 
+def frequent(values: pd.Series[Any], least: int) -> pd.Index[Any]:
+    """Return the sorted values that are there often enough, as one does in pandas."""
+    counts = values.value_counts()
+    return counts.index[counts >= least].sort_values()
+
+
+def encoded(
+    rows: pd.DataFrame,
+    known: dict[str, pd.Index[Any]],
+    means: pd.Series[float],
+    spreads: pd.Series[float],
+) -> pd.DataFrame:
+    """Return scaled numbers and the places of known values, as one does in pandas."""
+    numbers = ((rows[means.index] - means) / spreads).fillna(0).astype(np.float32)
+    ids = {field: values.get_indexer(rows[field]) + 1 for field, values in known.items()}
+    return numbers.assign(**ids)
+
+
 def check(split: Path, frame: pd.DataFrame) -> None:
     """Assert that a ready split is what pandas made, rows in the same order."""
     equal(pl.read_parquet(split), frame)

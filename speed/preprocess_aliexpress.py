@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
-from measured import Layout, check
+from measured import Layout, check, encoded
 from numpy.random import Generator
 
 ITEMS_PER_SEARCH, CHUNK, POOL = 18, 500_000, 20_000
@@ -98,10 +98,8 @@ def _position(key: str) -> float:
 def _encoded(
     rows: pd.DataFrame, known: dict[str, pd.Index[Any]], means: pd.Series, spreads: pd.Series
 ) -> pd.DataFrame:
-    ids = {field: values.get_indexer(pd.Index(rows[field])) + 1 for field, values in known.items()}
-    numbers = ((rows[NUMBERS] - means) / spreads).fillna(0).astype(np.float32)
     label = rows["item_49"]
-    return pd.concat([pd.DataFrame(ids, index=rows.index), numbers], axis=1).assign(
+    return encoded(rows, known, means, spreads).assign(
         click=(label >= 1).astype(np.int8),
         conversion=(label == 2).where(label >= 1),
         group=rows["user_1"].rank(method="dense").astype(np.uint32),

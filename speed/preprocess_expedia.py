@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
-from measured import Layout, check
+from measured import Layout, check, encoded, frequent
 from numpy.random import Generator
 
 HOTELS_PER_SEARCH, CHUNK, POOL, HOTELS, START = 25, 20_000, 20_000, 100_000, 1_351_728_000
@@ -169,6 +169,7 @@ def in_pandas(raw: Path) -> dict[str, pd.DataFrame]:
         [moment.isna(), moment < early, moment < late], ["test", "train", "valid"], "test"
     )
     rows = rows.assign(
+        split=split,
         prop_log_historical_price=rows["prop_log_historical_price"].where(lambda price: price > 0),
         log_price=np.log1p(rows["price_usd"]),
         log_distance=np.log1p(rows["orig_destination_distance"]),
@@ -178,11 +179,11 @@ def in_pandas(raw: Path) -> dict[str, pd.DataFrame]:
     )[~((rows["click_bool"] == 0) & (rows["booking_bool"] == 1))]
     if np.isinf(rows[NUMBERS]).any(axis=None):
         raise ValueError("a number is infinite")
-    train = rows[split == "train"]
-    known = {field: _frequent(train[field]) for field in CODES}
+    train = rows[rows["split"] == "train"]
+    known = {field: frequent(train[field], 5) for field in CODES}
     means, spreads = train[NUMBERS].mean(), train[NUMBERS].std()
     return {
-        name: _encoded(rows[split == name], known, means, spreads)
+        name: _encoded(rows[rows["split"] == name], known, means, spreads)
         for name in ("train", "valid", "test")
     }
 
@@ -194,17 +195,10 @@ def _checked(rows: pd.DataFrame) -> None:
         raise ValueError("a price is below 0, or missing")
 
 
-def _frequent(values: pd.Series) -> pd.Index:
-    seen = values.value_counts()
-    return pd.Index(sorted(seen.index[seen >= 5]))
-
-
 def _encoded(
     rows: pd.DataFrame, known: dict[str, pd.Index], means: pd.Series, spreads: pd.Series
 ) -> pd.DataFrame:
-    ids = {field: values.get_indexer(pd.Index(rows[field])) + 1 for field, values in known.items()}
-    numbers = ((rows[NUMBERS] - means) / spreads).fillna(0).astype(np.float32)
-    return pd.concat([pd.DataFrame(ids, index=rows.index), numbers], axis=1).assign(
+    return encoded(rows, known, means, spreads).assign(
         click=rows["click_bool"].astype(np.int8),
         conversion=rows["booking_bool"].where(rows["click_bool"] == 1),
         group=rows["srch_id"].rank(method="dense").astype(np.uint32),

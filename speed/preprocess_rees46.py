@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
-from measured import Layout, equal
+from measured import Layout, encoded, equal, frequent
 from numpy.random import Generator
 
 HEADER = (
@@ -100,7 +100,7 @@ def in_pandas(raw: Path) -> dict[str, pd.DataFrame]:
     early, late = (rows["time"].quantile(share, interpolation="higher") for share in (0.8, 0.9))
     number = (rows["time"] >= early).astype(int) + (rows["time"] >= late)
     train = rows[number == 0]
-    known = {field: _frequent(train[field]) for field in FIELDS}
+    known = {field: frequent(train[field], MIN_COUNT) for field in FIELDS}
     means, spreads = train[NUMBERS].mean(), train[NUMBERS].std()
     history = _histories(events, rows, known)
     return {
@@ -172,11 +172,6 @@ def _attributed(events: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     )[rows["time"] <= events["time"].max() - WINDOW]
 
 
-def _frequent(values: pd.Series[Any]) -> pd.Index[Any]:
-    counts = values.value_counts()
-    return counts.index[counts >= MIN_COUNT].sort_values()
-
-
 def _histories(
     events: pd.DataFrame, rows: pd.DataFrame, known: dict[str, pd.Index[Any]]
 ) -> pd.DataFrame:
@@ -198,9 +193,7 @@ def _histories(
 def _encoded(
     rows: pd.DataFrame, known: dict[str, pd.Index[Any]], means: pd.Series, spreads: pd.Series
 ) -> pd.DataFrame:
-    ids = {field: values.get_indexer(pd.Index(rows[field])) + 1 for field, values in known.items()}
-    numbers = ((rows[NUMBERS] - means) / spreads).fillna(0).astype(np.float32)
-    return pd.concat([pd.DataFrame(ids, index=rows.index), numbers], axis=1).assign(
+    return encoded(rows, known, means, spreads).assign(
         macro=rows["macro"],
         conversion=rows["conversion"],
         group=rows["user_id"].rank(method="dense").astype(np.uint32),

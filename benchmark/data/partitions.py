@@ -88,14 +88,21 @@ def made(frames: Callable[[], Iterator[pl.DataFrame]], schema: pl.Schema) -> pl.
 
 
 def in_turn(
-    function: Callable[[pl.DataFrame], pl.DataFrame], parts: Iterable[pl.LazyFrame]
+    function: Callable[..., pl.DataFrame], *parts: Iterable[pl.LazyFrame]
 ) -> Iterator[pl.DataFrame]:
-    """Yield what a function makes of each part, in order; the next ones are made meanwhile."""
+    """Yield what a function makes of each part, in order; the next ones are made meanwhile.
+
+    Of several tables in parts, it gets those that belong together.
+    """
+
+    def make(*frames: pl.LazyFrame) -> pl.DataFrame:
+        return function(*(frame.collect() for frame in frames))
+
     pool = ThreadPoolExecutor(WORKERS)
     begun: deque[Future[pl.DataFrame]] = deque()
     try:
-        for part in parts:
-            begun.append(pool.submit(lambda part: function(part.collect()), part))
+        for frames in zip(*parts, strict=True):
+            begun.append(pool.submit(make, *frames))
             if len(begun) > WORKERS:
                 yield begun.popleft().result()
         while begun:

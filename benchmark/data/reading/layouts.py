@@ -100,8 +100,7 @@ class Delimited(Layout):
             text = dict.fromkeys(self.columns, pl.String)
             row = pl.read_csv(line, has_header=False, **{**self.options, "schema": text})
         except pl.exceptions.PolarsError:
-            count = len(self._cells(line))
-            return f"{count} cells, expected {len(self.columns)}: {', '.join(self.columns)}"
+            return self._miscounted(self._cells(line))
         for name, kind in self.columns.items():
             value = row[name].item()
             if value is not None and kind != pl.String and not _fits(value, kind):
@@ -123,12 +122,11 @@ class Delimited(Layout):
                 continue
             cells = self._cells(b"".join(record))
             if len(cells) < len(self.columns):
-                yield index + 1 - len(record), self._too_few(cells)
+                words = self._miscounted(cells) if cells else "it is empty; delete it"
+                yield index + 1 - len(record), words
             record, is_open = [], False
 
-    def _too_few(self, cells: list[str]) -> str:
-        if not cells:
-            return "it is empty; delete it"
+    def _miscounted(self, cells: list[str]) -> str:
         return f"{len(cells)} cells, expected {len(self.columns)}: {', '.join(self.columns)}"
 
     def _last_record(self, path: Path) -> bytes:

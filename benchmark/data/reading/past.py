@@ -49,8 +49,9 @@ class Past:
         The most recent value comes last; at most ``length`` are kept.
         """
         flagged = pl.Series(self._flagged(flags))
-        end = self._cumulated(flags)[self.tie[rows]]
-        start = end - np.minimum(self.count(flags)[rows], length)
+        before = self._cumulated(flags)
+        end = before[self.tie[rows]]
+        start = np.maximum(end - length, before[self.start[rows]])
         found = pl.element().map_batches(
             lambda places: values.gather(flagged.gather(places)),
             return_dtype=values.dtype,
