@@ -20,7 +20,7 @@ from benchmark.params import Protocol
 from benchmark.schema import Schema
 from benchmark.training.funnel import Funnel
 from benchmark.training.method import Method
-from benchmark.training.optimizer import Adam
+from benchmark.training.optimizer import Adam, large_tables
 from benchmark.training.streamed import Streamed
 from benchmark.training.table import Table
 from benchmark.training.trainer import Course, Data, DivergedError, Fit, make_optimizer, order
@@ -192,8 +192,7 @@ def _used(methods: Sequence[Method], table: Table, protocol: Protocol) -> frozen
     then the first batch, tried on copies, ends in an exception or a warning.
     """
     copies = copy.deepcopy(list(methods))
-    large = any(_is_large(part, protocol.row_sparse_from) for part in copies[0].modules())
-    if large or isinstance(table, Streamed):
+    if large_tables(copies[0], protocol.row_sparse_from) or isinstance(table, Streamed):
         return None
     rows = order(table, protocol.batch_size, 0, 0)[0]
     try:
@@ -207,7 +206,3 @@ def _used(methods: Sequence[Method], table: Table, protocol: Protocol) -> frozen
     return frozenset(
         n for n, gradient in zip(names, gradients, strict=True) if gradient is not None
     )
-
-
-def _is_large(part: nn.Module, rows: int) -> bool:
-    return isinstance(part, nn.Embedding) and part.num_embeddings >= rows
