@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import PositiveInt
 
-from benchmark.params import Params, Section
+from benchmark.config import Params, Section
 
 STUDIES = Path("studies")
 BASE = "base"
@@ -118,9 +118,9 @@ class Workspace:
             raise LookupError(f"{self.folder} trains candidates: `python -m benchmark candidates`")
         if params.sweep is None:
             pairs = product(params.datasets, params.methods)
-            return [(m, self.ready / d, self.runs / d / m) for d, m in pairs]
+            return [(m, self.processed / d, self.runs / d / m) for d, m in pairs]
         worlds = product(params.sweep.worlds(), params.methods)
-        return [(m, self.ready / world, self.runs / m / world) for world, m in worlds]
+        return [(m, self.processed / world, self.runs / m / world) for world, m in worlds]
 
     @property
     def raw(self) -> Path:
@@ -128,9 +128,9 @@ class Workspace:
         return Path("data") / self.folder / "raw"
 
     @property
-    def ready(self) -> Path:
+    def processed(self) -> Path:
         """Ready splits, by dataset."""
-        return Path("data") / self.folder / "ready"
+        return Path("data") / self.folder / "processed"
 
     @property
     def results(self) -> Path:

@@ -40,7 +40,7 @@ class CoatObserved(Derived):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         check(self.title, self.chosen, RULES)
-        self.stand_on("coat", positive_rating=self.chosen["positive_rating"])
+        self.set_base("coat", positive_rating=self.chosen["positive_rating"])
 
     def table(self, raw: Path) -> pl.LazyFrame:
         popularity = (pl.col("chosen") > 0).sum().over("item_id").cast(pl.Float64)

@@ -9,7 +9,13 @@ import polars as pl
 
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
-from benchmark.data.partitions import by_hash, in_turn, made, passing, stored
+from benchmark.data.partitions import (
+    by_hash,
+    lazy_from_frames,
+    map_in_order,
+    stored,
+    temporary_folder,
+)
 from benchmark.data.reading.attribution import split_by_time
 from benchmark.data.reading.keys import unique
 from benchmark.data.reading.layouts import Types
@@ -103,13 +109,13 @@ class Coveo(Dataset):
         products = find(raw, "sku_to_content.csv")
         searches = scan_table(paths[0], SEARCHES, rules=GIVEN | OF_SEARCHES)
         actions = scan_table(paths[1], ACTIONS, rules=GIVEN | OF_ACTIONS)
-        scratch = passing(self.scratch)
+        scratch = temporary_folder(self.scratch)
         parts = 1 + sum(path.stat().st_size for path in paths) // PART_BYTES
         numbered = searches.with_row_index("group")
         asked = by_hash(numbered, SESSION, parts, scratch / "searches")
         done = by_hash(actions, SESSION, parts, scratch / "actions")
         schema = _rows(asked[0].clear().collect(), done[0].clear().collect()).schema
-        shown = made(lambda: in_turn(_rows, asked, done), schema)
+        shown = lazy_from_frames(lambda: map_in_order(_rows, asked, done), schema)
         rows = split_by_time(stored(shown, scratch / "rows.parquet"), "session_start")
         content = unique(scan_table(products, PRODUCTS), "product_sku_hash", products)
         return rows.join(

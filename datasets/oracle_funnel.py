@@ -13,10 +13,10 @@ from numpy.random import Generator
 from benchmark.data.dataset import Dataset
 from benchmark.data.options import check, integer, number, one_of, optional
 from benchmark.data.reading.history import clicked_before
-from benchmark.data.simulation.pieces import (
+from benchmark.data.simulation.generator import (
     Array,
     Columns,
-    Lift,
+    LogOddsEffect,
     Population,
     correlated,
     exponential_below,
@@ -174,11 +174,11 @@ class OracleFunnel(Dataset):
         both = (strength, strength if hidden is None else hidden)
         return Selection(*(value / hypot(1, value) for value in both))
 
-    def _lifts(self) -> dict[str, Lift]:
+    def _lifts(self) -> dict[str, LogOddsEffect]:
         return {
-            "micro": Lift(),
-            "macro": Lift(self.chosen["micro_informativeness"]),
-            "conversion": Lift(
+            "micro": LogOddsEffect(),
+            "macro": LogOddsEffect(self.chosen["micro_informativeness"]),
+            "conversion": LogOddsEffect(
                 self.chosen["macro_informativeness"], self.chosen["markov_violation"]
             ),
         }

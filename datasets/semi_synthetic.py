@@ -10,7 +10,7 @@ import polars as pl
 
 from benchmark.data.options import Rule, check, integer, number, one_of
 from benchmark.data.simulation.derived import Derived, sampled
-from benchmark.data.simulation.pieces import Columns, Lift, funnel, standardised
+from benchmark.data.simulation.generator import Columns, LogOddsEffect, funnel, standardised
 from benchmark.data.simulation.teacher import TEACHERS, Inputs, cross_fitted
 
 RULES = {
@@ -51,7 +51,7 @@ class SemiSynthetic(Derived):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         check("Semi-synthetic", self.chosen, RULES)
-        self.stand_on(self.chosen["base"], **self.chosen["base_options"])
+        self.set_base(self.chosen["base"], **self.chosen["base_options"])
         name, teacher = self.origin.title, self.chosen["teacher"]
         self.title = f"Semi-synthetic {name} ({teacher})"
         self.claims = (
@@ -87,7 +87,7 @@ class SemiSynthetic(Derived):
         unseen = self.chosen["hidden"] * rng.normal(size=rows.height)
         logits["click"] += strength * standardised(logits["conversion"]) + unseen
         logits["conversion"] += unseen
-        return funnel(rng, logits, {"conversion": Lift()}, _rates(rows))
+        return funnel(rng, logits, {"conversion": LogOddsEffect()}, _rates(rows))
 
 
 def _rates(rows: pl.DataFrame) -> tuple[float, float]:

@@ -6,8 +6,8 @@ import torch
 from optuna.distributions import FloatDistribution
 from torch import Tensor, nn
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint, mlp
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
 from benchmark.training.method import Method
 
 
@@ -71,9 +71,9 @@ class AITM(Method):
         (ctr,), (ctcvr,) = self.ctr_tower(click), self.ctcvr_tower((weights * value).sum(0))
         return Probability.from_logit(ctr), Probability.from_logit(ctcvr)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        ctr, ctcvr = self._steps(funnel.features)
-        ctcvr_loss = ctcvr.cross_entropy(funnel.clicked * funnel.conversion).mean()
+    def loss(self, batch: Batch) -> Tensor:
+        ctr, ctcvr = self._steps(batch.features)
+        ctcvr_loss = ctcvr.cross_entropy(batch.clicked * batch.conversion).mean()
         excess = (ctcvr.value() - ctr.value()).relu().mean()
-        click_loss = ctr.cross_entropy(funnel.clicked).mean()
+        click_loss = ctr.cross_entropy(batch.clicked).mean()
         return click_loss + self.ctcvr_weight * ctcvr_loss + self.calibrator_weight * excess

@@ -7,10 +7,10 @@ from dataclasses import replace
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
+from benchmark.training import losses
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
 from benchmark.training.method import Method
-from benchmark.training.parts import losses
 
 
 class ChorusCVR(Method):
@@ -66,15 +66,15 @@ class ChorusCVR(Method):
         ctr, cvr, _ = map(Probability.from_logit, self.towers(self.backbone(features)))
         return Prediction(ctr=ctr, cvr=cvr)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        ctr, cvr, none = map(Probability.from_logit, self.towers(self.backbone(funnel.features)))
+    def loss(self, batch: Batch) -> Tensor:
+        ctr, cvr, none = map(Probability.from_logit, self.towers(self.backbone(batch.features)))
         converts, declines = Prediction(ctr=ctr, cvr=cvr), Prediction(ctr=ctr, cvr=none)
-        declined = replace(funnel, conversion=1 - funnel.conversion)
-        total = losses.ctr_loss(converts, funnel)
-        for prediction, labels in ((converts, funnel), (declines, declined)):
+        declined = replace(batch, conversion=1 - batch.conversion)
+        total = losses.ctr_loss(converts, batch)
+        for prediction, labels in ((converts, batch), (declines, declined)):
             weighted = self.cvr_weight * losses.ips_loss(prediction, labels, self.floor)
             total = total + losses.ctcvr_loss(prediction, labels) + weighted
-        clicks = losses.click_weights(converts, funnel, self.floor)
-        weights = clicks + losses.no_click_weights(converts, funnel, self.floor)
+        clicks = losses.click_weights(converts, batch, self.floor)
+        weights = clicks + losses.no_click_weights(converts, batch, self.floor)
         aligned = cvr.cross_entropy(none.log_not.exp().detach())
         return total + self.alignment_weight * (weights * aligned).mean()

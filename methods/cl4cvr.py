@@ -7,11 +7,11 @@ from optuna.distributions import FloatDistribution
 from torch import Tensor
 from torch.nn.functional import dropout
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import ctcvr_loss, ctr_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.contrastive import contrastive_loss, same_ids
-from benchmark.training.parts.losses import ctcvr_loss, ctr_loss
+from benchmark.training.modules.contrastive import contrastive_loss, same_ids
 
 CONTRASTED = 256  # rows of a batch, whose order is random
 
@@ -64,15 +64,18 @@ class CL4CVR(Method):
         ctr, cvr = map(Probability.from_logit, self.towers(self.backbone(features)))
         return Prediction(ctr=ctr, cvr=cvr)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        encoding = self.backbone(funnel.features)
+    def loss(self, batch: Batch) -> Tensor:
+        encoding = self.backbone(batch.features)
         ctr, cvr = map(Probability.from_logit, self.towers(encoding))
         some = encoding[:CONTRASTED]
         mask = dropout(torch.full_like(some[0], 0.5), 0.5, self.training)  # 0 or 1
         views = self.projection(mask * some), self.projection((1 - mask) * some)
-        converted = (funnel.clicked * funnel.conversion > 0)[:CONTRASTED]
-        alike, same = converted & converted.unsqueeze(1), same_ids(funnel.features.ids[:CONTRASTED])
+        converted = (batch.clicked * batch.conversion > 0)[:CONTRASTED]
+        alike, same = (
+            converted & converted.unsqueeze(1),
+            same_ids(batch.features.sparse[:CONTRASTED]),
+        )
         contrastive = contrastive_loss(*views, same, alike, self.temperature)
         prediction = Prediction(ctr=ctr, cvr=cvr)
-        entire_space = ctr_loss(prediction, funnel) + ctcvr_loss(prediction, funnel)
+        entire_space = ctr_loss(prediction, batch) + ctcvr_loss(prediction, batch)
         return entire_space + self.contrastive_weight * contrastive

@@ -7,10 +7,10 @@ import math
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import click_cvr_loss, over_clicks
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import click_cvr_loss, over_clicks
 
 
 class CVIB(Method):
@@ -62,13 +62,13 @@ class CVIB(Method):
         (cvr,) = self.towers(self.backbone(features))
         return Prediction(cvr=Probability.from_logit(cvr))
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        prediction = self(funnel.features)
+    def loss(self, batch: Batch) -> Tensor:
+        prediction = self(batch.features)
         clicked, everywhere = prediction.cvr.value(), mean(prediction.cvr)
-        contrast = everywhere.cross_entropy(over_clicks(clicked, funnel))
-        confidence = over_clicks(clicked * prediction.cvr.log, funnel)
+        contrast = everywhere.cross_entropy(over_clicks(clicked, batch))
+        confidence = over_clicks(clicked * prediction.cvr.log, batch)
         penalty = self.contrast_weight * contrast + self.confidence_weight * confidence
-        return click_cvr_loss(prediction, funnel) + funnel.clicked.amax() * penalty
+        return click_cvr_loss(prediction, batch) + batch.clicked.amax() * penalty
 
 
 def mean(probability: Probability) -> Probability:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
+from benchmark.training import losses
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
 from benchmark.training.method import Method
-from benchmark.training.parts import losses
 
 
 class DCMT(Method):
@@ -70,10 +70,10 @@ class DCMT(Method):
         ctr, cvr, opposite = map(Probability.from_logit, logits)
         return Prediction(ctr=ctr, cvr=cvr, counterfactual_cvr=opposite)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        prediction = self(funnel.features)
-        factual = losses.ips_loss(prediction, funnel, self.propensity_floor)
-        opposite = losses.counterfactual_loss(prediction, funnel, self.propensity_floor)
+    def loss(self, batch: Batch) -> Tensor:
+        prediction = self(batch.features)
+        factual = losses.ips_loss(prediction, batch, self.propensity_floor)
+        opposite = losses.counterfactual_loss(prediction, batch, self.propensity_floor)
         prior = self.prior_weight * losses.counterfactual_gap(prediction)
-        entire_space = losses.ctr_loss(prediction, funnel) + losses.ctcvr_loss(prediction, funnel)
+        entire_space = losses.ctr_loss(prediction, batch) + losses.ctcvr_loss(prediction, batch)
         return entire_space + self.cvr_weight * (factual + opposite + prior)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import click_weights, ctcvr_loss, ctr_loss, no_click_weights
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import click_weights, ctcvr_loss, ctr_loss, no_click_weights
-from benchmark.training.parts.weights import self_normalised
+from benchmark.training.modules.weights import self_normalised
 
 
 class DDPO(Method):
@@ -66,15 +66,15 @@ class DDPO(Method):
         ctr, cvr, _ = map(Probability.from_logit, self.towers(self.backbone(features)))
         return Prediction(ctr=ctr, cvr=cvr)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        logits = self.towers(self.backbone(funnel.features))
+    def loss(self, batch: Batch) -> Tensor:
+        logits = self.towers(self.backbone(batch.features))
         ctr, cvr, converts = map(Probability.from_logit, logits)
         prediction = Prediction(ctr=ctr, cvr=cvr)
-        label = (funnel.clicked * funnel.conversion + converts.value().detach()).clamp_max(1)
-        clicks = self_normalised(click_weights(prediction, funnel, self.floor))
-        others = self_normalised(no_click_weights(prediction, funnel, self.floor))
+        label = (batch.clicked * batch.conversion + converts.value().detach()).clamp_max(1)
+        clicks = self_normalised(click_weights(prediction, batch, self.floor))
+        others = self_normalised(no_click_weights(prediction, batch, self.floor))
         errors = (clicks + others) * cvr.cross_entropy(label)
         debiased = errors.mean() if self.as_released else errors.sum()
-        propensity = (funnel.clicked * converts.cross_entropy(funnel.conversion)).mean()
-        entire_space = ctr_loss(prediction, funnel) + ctcvr_loss(prediction, funnel)
+        propensity = (batch.clicked * converts.cross_entropy(batch.conversion)).mean()
+        entire_space = ctr_loss(prediction, batch) + ctcvr_loss(prediction, batch)
         return entire_space + propensity + self.cvr_weight * debiased

@@ -8,11 +8,11 @@ from functools import partial
 from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor
 
-from benchmark.training.arrivals import Schedule, at_the_end, settling
+from benchmark.training.batch import Batch, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Funnel, Probability
+from benchmark.training.delays.feedback import DelayedFeedback, Heads, matured, mean_over, times
+from benchmark.training.delays.schedule import Schedule, at_the_end, settling
 from benchmark.training.method import Phase, Update
-from benchmark.training.parts.delays import DelayedFeedback, Heads, mean_over, settled, times
 
 
 class DEFER(DelayedFeedback):
@@ -62,16 +62,16 @@ class DEFER(DelayedFeedback):
     def schedule(self) -> Schedule:
         return partial(settling, wait=self.wait)
 
-    def preparation(self) -> tuple[Phase, ...]:
+    def warm_up(self) -> tuple[Phase, ...]:
         return (Phase(self.head_epochs, self._fit_head, at_the_end),)
 
-    def _fit_head(self, funnel: Funnel) -> Iterator[Update]:
-        (late,), (_, delay) = self.heads(funnel.features), times(funnel)
-        label = funnel.conversion * (delay > self.wait)
-        yield Update(mean_over(settled(funnel), late.cross_entropy(label)), self.heads)
+    def _fit_head(self, batch: Batch) -> Iterator[Update]:
+        (late,), (_, delay) = self.heads(batch.features), times(batch)
+        label = batch.conversion * (delay > self.wait)
+        yield Update(mean_over(matured(batch), late.cross_entropy(label)), self.heads)
 
-    def weights(self, cvr: Probability, funnel: Funnel) -> tuple[Tensor, Tensor]:
-        (late,) = self.heads.eval()(funnel.features)
+    def weights(self, cvr: Probability, batch: Batch) -> tuple[Tensor, Tensor]:
+        (late,) = self.heads.eval()(batch.features)
         late_log = late.log.minimum(cvr.log)
         more, less = ((late_log - p).exp() / 2 for p in (cvr.log, cvr.log_not))
         return 1 / (1 - more), 1 / (1 + less)

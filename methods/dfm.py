@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from benchmark.training.arrivals import Schedule, at_the_end
+from benchmark.training.batch import Batch, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Funnel, Probability
-from benchmark.training.parts.delays import DelayedFeedback, times
-from benchmark.training.parts.losses import over_clicks
+from benchmark.training.delays.feedback import DelayedFeedback, times
+from benchmark.training.delays.schedule import Schedule, at_the_end
+from benchmark.training.losses import over_clicks
 
 
 class DFM(DelayedFeedback):
@@ -49,11 +49,11 @@ class DFM(DelayedFeedback):
     def schedule(self) -> Schedule:
         return at_the_end
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        encoding = self.backbone(funnel.features)
+    def loss(self, batch: Batch) -> Tensor:
+        encoding = self.backbone(batch.features)
         (logit,), (rate,) = self.towers(encoding), self.rate_towers(encoding)
         cvr, rate = Probability.from_logit(logit), softplus(rate)
-        _, time = times(funnel)
+        _, time = times(batch)
         converted = cvr.log + rate.clamp_min(torch.finfo(rate.dtype).tiny).log() - rate * time
         not_yet = torch.logaddexp(cvr.log_not, cvr.log - rate * time)
-        return over_clicks(-torch.where(funnel.conversion > 0, converted, not_yet), funnel)
+        return over_clicks(-torch.where(batch.conversion > 0, converted, not_yet), batch)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
 from benchmark.training.method import Method
 
 
@@ -54,7 +54,7 @@ class Division(Method):
         (ctcvr,) = self.ctcvr_tower(self.ctcvr_backbone(features))
         return Probability.from_logit(ctr), Probability.from_logit(ctcvr)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        ctr, ctcvr = self._both(funnel.features)
-        click_loss = ctr.cross_entropy(funnel.clicked).mean()
-        return click_loss + ctcvr.cross_entropy(funnel.clicked * funnel.conversion).mean()
+    def loss(self, batch: Batch) -> Tensor:
+        ctr, ctcvr = self._both(batch.features)
+        click_loss = ctr.cross_entropy(batch.clicked).mean()
+        return click_loss + ctcvr.cross_entropy(batch.clicked * batch.conversion).mean()

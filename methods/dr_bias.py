@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from benchmark.training.parts.doubly_robust import DoublyRobust
+from benchmark.training.modules.doubly_robust import DoublyRobust
 
 
 class DRBias(DoublyRobust):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.training.parts.doubly_robust import DoublyRobust
+from benchmark.training.modules.doubly_robust import DoublyRobust
 
 
 class DRJL(DoublyRobust):

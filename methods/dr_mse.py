@@ -6,7 +6,7 @@ from optuna.distributions import FloatDistribution
 from torch import Tensor
 
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.parts.doubly_robust import DoublyRobust
+from benchmark.training.modules.doubly_robust import DoublyRobust
 
 
 class DRMSE(DoublyRobust):

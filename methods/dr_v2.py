@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Funnel
+from benchmark.training.losses import ctcvr_loss, ctr_loss
 from benchmark.training.method import Update
-from benchmark.training.parts.doubly_robust import DoublyRobust, balancing_weights
-from benchmark.training.parts.losses import ctcvr_loss, ctr_loss
+from benchmark.training.modules.doubly_robust import DoublyRobust, balancing_weights
 
 
 class DRV2(DoublyRobust):
@@ -65,16 +65,16 @@ class DRV2(DoublyRobust):
         self.cvr_weight = cvr_weight
         self.balance_weight = balance_weight
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        prediction = self(funnel.features)
-        balance = balancing_weights(prediction, funnel, self.propensity_floor)
+    def loss(self, batch: Batch) -> Tensor:
+        prediction = self(batch.features)
+        balance = balancing_weights(prediction, batch, self.propensity_floor)
         return (
-            ctr_loss(prediction, funnel)
-            + self.ctcvr_weight * ctcvr_loss(prediction, funnel)
-            + self.cvr_weight * self.risk(prediction, funnel)
-            + self.imputation_loss(prediction, funnel)
+            ctr_loss(prediction, batch)
+            + self.ctcvr_weight * ctcvr_loss(prediction, batch)
+            + self.cvr_weight * self.risk(prediction, batch)
+            + self.imputation_loss(prediction, batch)
             + self.balance_weight * (balance * prediction.cvr.value()).mean().square()
         )
 
-    def updates(self, funnel: Funnel) -> Iterator[Update]:
-        yield Update(self.loss(funnel), self)
+    def updates(self, batch: Batch) -> Iterator[Update]:
+        yield Update(self.loss(batch), self)

@@ -8,11 +8,11 @@ from functools import partial
 from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor
 
-from benchmark.training.arrivals import Schedule, at_the_end, revising
+from benchmark.training.batch import Batch, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Funnel, Probability
+from benchmark.training.delays.feedback import DelayedFeedback, Heads, matured, mean_over, times
+from benchmark.training.delays.schedule import Schedule, at_the_end, revising
 from benchmark.training.method import Phase, Update
-from benchmark.training.parts.delays import DelayedFeedback, Heads, mean_over, settled, times
 
 
 class ESDFM(DelayedFeedback):
@@ -59,18 +59,18 @@ class ESDFM(DelayedFeedback):
     def schedule(self) -> Schedule:
         return partial(revising, wait=self.wait)
 
-    def preparation(self) -> tuple[Phase, ...]:
+    def warm_up(self) -> tuple[Phase, ...]:
         return (Phase(self.head_epochs, self._fit_heads, at_the_end),)
 
-    def _fit_heads(self, funnel: Funnel) -> Iterator[Update]:
-        late, never = self.heads(funnel.features)
-        _, delay = times(funnel)
-        certain, open_then = settled(funnel), (delay > self.wait).to(delay.dtype)
-        late_loss = mean_over(certain, late.cross_entropy(open_then * funnel.conversion))
-        never_loss = mean_over(certain * open_then, never.cross_entropy(1 - funnel.conversion))
+    def _fit_heads(self, batch: Batch) -> Iterator[Update]:
+        late, never = self.heads(batch.features)
+        _, delay = times(batch)
+        certain, open_then = matured(batch), (delay > self.wait).to(delay.dtype)
+        late_loss = mean_over(certain, late.cross_entropy(open_then * batch.conversion))
+        never_loss = mean_over(certain * open_then, never.cross_entropy(1 - batch.conversion))
         yield Update(late_loss + never_loss, self.heads)
 
-    def weights(self, cvr: Probability, funnel: Funnel) -> tuple[Tensor, Tensor]:
-        late, never = self.heads.eval()(funnel.features)
+    def weights(self, cvr: Probability, batch: Batch) -> tuple[Tensor, Tensor]:
+        late, never = self.heads.eval()(batch.features)
         total = 1 + late.value()
         return total, total * never.value()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import ctcvr_loss, ctr_loss, ips_loss
 from benchmark.training.method import Method, Phase
-from benchmark.training.parts.latent import LatentPrior
-from benchmark.training.parts.losses import ctcvr_loss, ctr_loss, ips_loss
+from benchmark.training.modules.latent import LatentPrior
 
 
 class ESCIM(Method):
@@ -63,16 +63,16 @@ class ESCIM(Method):
         self.prior_epochs, self.floor = prior_epochs, propensity_floor
         self.cvr_weight, self.counterfactual_weight = cvr_weight, counterfactual_weight
 
-    def preparation(self) -> tuple[Phase, ...]:
+    def warm_up(self) -> tuple[Phase, ...]:
         return (Phase(self.prior_epochs, self.prior.updates),)
 
     def forward(self, features: Features) -> Prediction:
         ctr, cvr = map(Probability.from_logit, self.towers(self.backbone(features)))
         return Prediction(ctr=ctr, cvr=cvr)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        prediction = self(funnel.features)
-        imagined = self.prior.imagine(funnel)
-        factual = self.cvr_weight * ips_loss(prediction, funnel, self.floor)
+    def loss(self, batch: Batch) -> Tensor:
+        prediction = self(batch.features)
+        imagined = self.prior.imagine(batch)
+        factual = self.cvr_weight * ips_loss(prediction, batch, self.floor)
         asked = self.counterfactual_weight * ips_loss(prediction, imagined, self.floor)
-        return ctr_loss(prediction, funnel) + ctcvr_loss(prediction, funnel) + factual + asked
+        return ctr_loss(prediction, batch) + ctcvr_loss(prediction, batch) + factual + asked

@@ -6,10 +6,10 @@ from optuna.distributions import FloatDistribution
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import ctcvr_loss, ctr_loss, dr_loss, imputation_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import ctcvr_loss, ctr_loss, dr_loss, imputation_loss
 
 
 class ESCM2DR(Method):
@@ -70,9 +70,9 @@ class ESCM2DR(Method):
         from_logit = Probability.from_logit
         return Prediction(ctr=from_logit(ctr), cvr=from_logit(cvr), imputed_error=softplus(error))
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        prediction = self(funnel.features)
+    def loss(self, batch: Batch) -> Tensor:
+        prediction = self(batch.features)
         floor = self.propensity_floor
-        cvr_loss = dr_loss(prediction, funnel, floor) + imputation_loss(prediction, funnel, floor)
-        entire_space = self.ctcvr_weight * ctcvr_loss(prediction, funnel)
-        return ctr_loss(prediction, funnel) + self.cvr_weight * cvr_loss + entire_space
+        cvr_loss = dr_loss(prediction, batch, floor) + imputation_loss(prediction, batch, floor)
+        entire_space = self.ctcvr_weight * ctcvr_loss(prediction, batch)
+        return ctr_loss(prediction, batch) + self.cvr_weight * cvr_loss + entire_space

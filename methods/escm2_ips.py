@@ -5,10 +5,10 @@ from __future__ import annotations
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import ctcvr_loss, ctr_loss, ips_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import ctcvr_loss, ctr_loss, ips_loss
 
 
 class ESCM2IPS(Method):
@@ -66,8 +66,8 @@ class ESCM2IPS(Method):
         ctr, cvr = map(Probability.from_logit, self.towers(self.backbone(features)))
         return Prediction(ctr=ctr, cvr=cvr)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        prediction = self(funnel.features)
-        cvr_loss = ips_loss(prediction, funnel, self.propensity_floor)
-        entire_space = self.ctcvr_weight * ctcvr_loss(prediction, funnel)
-        return ctr_loss(prediction, funnel) + self.cvr_weight * cvr_loss + entire_space
+    def loss(self, batch: Batch) -> Tensor:
+        prediction = self(batch.features)
+        cvr_loss = ips_loss(prediction, batch, self.propensity_floor)
+        entire_space = self.ctcvr_weight * ctcvr_loss(prediction, batch)
+        return ctr_loss(prediction, batch) + self.cvr_weight * cvr_loss + entire_space

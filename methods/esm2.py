@@ -5,10 +5,10 @@ from __future__ import annotations
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import ctcvr_loss, ctr_loss, path_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import ctcvr_loss, ctr_loss, path_loss
 
 
 class ESM2(Method):
@@ -59,10 +59,10 @@ class ESM2(Method):
         y1, y2, y3, y4 = map(Probability.from_logit, self.towers(self.backbone(features)))
         return Prediction(ctr=y1, macro=y2, cvr=y2.mix(y3, y4))
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        prediction = self(funnel.features)
+    def loss(self, batch: Batch) -> Tensor:
+        prediction = self(batch.features)
         return (
-            ctr_loss(prediction, funnel)
-            + self.macro_weight * path_loss(prediction, funnel, "macro")
-            + self.ctcvr_weight * ctcvr_loss(prediction, funnel)
+            ctr_loss(prediction, batch)
+            + self.macro_weight * path_loss(prediction, batch, "macro")
+            + self.ctcvr_weight * ctcvr_loss(prediction, batch)
         )

@@ -8,10 +8,10 @@ import torch
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import ctcvr_loss, ctr_loss, path_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import ctcvr_loss, ctr_loss, path_loss
 
 
 class ESM2Micro(Method):
@@ -65,13 +65,13 @@ class ESM2Micro(Method):
         y1, y2, y3, y4 = map(Probability.from_logit, self.towers(self.backbone(features)))
         return Prediction(ctr=y1, macro=y2, cvr=y2.mix(y3, y4))
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        assert funnel.micro is not None
-        assert funnel.macro is not None
-        union = replace(funnel, macro=torch.maximum(funnel.micro, funnel.macro))
-        prediction = self._with_action(funnel.features)
+    def loss(self, batch: Batch) -> Tensor:
+        assert batch.micro is not None
+        assert batch.macro is not None
+        union = replace(batch, macro=torch.maximum(batch.micro, batch.macro))
+        prediction = self._with_action(batch.features)
         return (
-            ctr_loss(prediction, funnel)
+            ctr_loss(prediction, batch)
             + self.action_weight * path_loss(prediction, union, "macro")
-            + self.ctcvr_weight * ctcvr_loss(prediction, funnel)
+            + self.ctcvr_weight * ctcvr_loss(prediction, batch)
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import ctcvr_loss, ctr_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import ctcvr_loss, ctr_loss
 
 
 class ESMM(Method):
@@ -52,6 +52,6 @@ class ESMM(Method):
         ctr, cvr = map(Probability.from_logit, self.towers(self.backbone(features)))
         return Prediction(ctr=ctr, cvr=cvr)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        prediction = self(funnel.features)
-        return ctr_loss(prediction, funnel) + self.ctcvr_weight * ctcvr_loss(prediction, funnel)
+    def loss(self, batch: Batch) -> Tensor:
+        prediction = self(batch.features)
+        return ctr_loss(prediction, batch) + self.ctcvr_weight * ctcvr_loss(prediction, batch)

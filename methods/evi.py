@@ -5,12 +5,12 @@ from __future__ import annotations
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import ctcvr_loss, ctr_loss, ips_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.distillation import ConditionedTeacher, InformationTransfer
-from benchmark.training.parts.losses import ctcvr_loss, ctr_loss, ips_loss
-from benchmark.training.parts.weights import unclicked_loss
+from benchmark.training.modules.distillation import ConditionedTeacher, InformationTransfer
+from benchmark.training.modules.weights import unclicked_loss
 
 
 class EVI(Method):
@@ -68,13 +68,13 @@ class EVI(Method):
         ctr, cvr = map(Probability.from_logit, self.towers(self.backbone(features)))
         return Prediction(ctr=ctr, cvr=cvr)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        hidden = self.towers.hidden(encoding := self.backbone(funnel.features))
+    def loss(self, batch: Batch) -> Tensor:
+        hidden = self.towers.hidden(encoding := self.backbone(batch.features))
         ctr, cvr = map(Probability.from_logit, self.towers.read(hidden))
         prediction = Prediction(ctr=ctr, cvr=cvr)
         teacher, taught = self.teacher(encoding, ctr)
-        distilled = unclicked_loss(prediction, funnel, teacher.value(), self.floor)
-        cvr_loss = self.cvr_weight * (ips_loss(prediction, funnel, self.floor) + distilled)
-        teacher_loss = teacher.cross_entropy(funnel.clicked * funnel.conversion).mean()
-        entire_space = ctr_loss(prediction, funnel) + ctcvr_loss(prediction, funnel) + teacher_loss
+        distilled = unclicked_loss(prediction, batch, teacher.value(), self.floor)
+        cvr_loss = self.cvr_weight * (ips_loss(prediction, batch, self.floor) + distilled)
+        teacher_loss = teacher.cross_entropy(batch.clicked * batch.conversion).mean()
+        entire_space = ctr_loss(prediction, batch) + ctcvr_loss(prediction, batch) + teacher_loss
         return entire_space + cvr_loss + self.information_weight * self.transfer(hidden[1], taught)

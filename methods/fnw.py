@@ -6,9 +6,9 @@ from functools import partial
 
 from torch import Tensor
 
-from benchmark.training.arrivals import Schedule, revising
-from benchmark.training.funnel import Funnel, Probability
-from benchmark.training.parts.delays import DelayedFeedback
+from benchmark.training.batch import Batch, Probability
+from benchmark.training.delays.feedback import DelayedFeedback
+from benchmark.training.delays.schedule import Schedule, revising
 
 
 class FNW(DelayedFeedback):
@@ -45,6 +45,6 @@ class FNW(DelayedFeedback):
     def schedule(self) -> Schedule:
         return partial(revising, wait=0.0)
 
-    def weights(self, cvr: Probability, funnel: Funnel) -> tuple[Tensor, Tensor]:
+    def weights(self, cvr: Probability, batch: Batch) -> tuple[Tensor, Tensor]:
         total = 1 + cvr.value()
         return total, total * cvr.log_not.exp()

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from optuna.distributions import IntDistribution
 from torch import Tensor
 
-from benchmark.training.arrivals import Schedule, at_the_end
+from benchmark.training.batch import Batch, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Funnel, Probability
+from benchmark.training.delays.feedback import DelayedFeedback, Heads, matured, mean_over, times
+from benchmark.training.delays.schedule import Schedule, at_the_end
 from benchmark.training.method import Phase, Update
-from benchmark.training.parts.delays import DelayedFeedback, Heads, mean_over, settled, times
 
 
 class FSIW(DelayedFeedback):
@@ -54,18 +54,18 @@ class FSIW(DelayedFeedback):
     def schedule(self) -> Schedule:
         return at_the_end
 
-    def preparation(self) -> tuple[Phase, ...]:
+    def warm_up(self) -> tuple[Phase, ...]:
         return (Phase(self.head_epochs, self._fit_heads, at_the_end),)
 
-    def _fit_heads(self, funnel: Funnel) -> Iterator[Update]:
-        (elapsed, delay), converted = times(funnel), settled(funnel) * funnel.conversion
-        seen, never = self.heads(funnel.features, (elapsed - 1).clamp(0, 1))
+    def _fit_heads(self, batch: Batch) -> Iterator[Update]:
+        (elapsed, delay), converted = times(batch), matured(batch) * batch.conversion
+        seen, never = self.heads(batch.features, (elapsed - 1).clamp(0, 1))
         by_then = converted * (delay <= elapsed - 1)
         seen_loss = mean_over(converted, seen.cross_entropy(by_then))
-        not_by_then = settled(funnel) - by_then
-        never_loss = mean_over(not_by_then, never.cross_entropy(1 - funnel.conversion))
+        not_by_then = matured(batch) - by_then
+        never_loss = mean_over(not_by_then, never.cross_entropy(1 - batch.conversion))
         yield Update(seen_loss + never_loss, self.heads)
 
-    def weights(self, cvr: Probability, funnel: Funnel) -> tuple[Tensor, Tensor]:
-        seen, never = self.heads.eval()(funnel.features, times(funnel)[0].clamp(0, 1))
+    def weights(self, cvr: Probability, batch: Batch) -> tuple[Tensor, Tensor]:
+        seen, never = self.heads.eval()(batch.features, times(batch)[0].clamp(0, 1))
         return 1 / seen.value(), never.value()

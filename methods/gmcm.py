@@ -6,11 +6,11 @@ import torch
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import ctr_loss, ips_loss, over_clicks
 from benchmark.training.method import Method
-from benchmark.training.parts.behaviour_graph import BehaviourGraph
-from benchmark.training.parts.losses import ctr_loss, ips_loss, over_clicks
+from benchmark.training.modules.behaviour_graph import BehaviourGraph
 
 
 class GMCM(Method):
@@ -68,11 +68,11 @@ class GMCM(Method):
         ctr, cvr, micro, macro = map(Probability.from_logit, logits)
         return Prediction(ctr=ctr, cvr=cvr, micro=micro, macro=macro)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        assert funnel.micro is not None
-        assert funnel.macro is not None
-        self.graph.observe(torch.stack([funnel.micro, funnel.macro]))
-        p = self(funnel.features)
-        node_errors = p.micro.cross_entropy(funnel.micro) + p.macro.cross_entropy(funnel.macro)
-        node_loss = self.node_weight * over_clicks(node_errors, funnel)
-        return ctr_loss(p, funnel) + node_loss + ips_loss(p, funnel, self.propensity_floor)
+    def loss(self, batch: Batch) -> Tensor:
+        assert batch.micro is not None
+        assert batch.macro is not None
+        self.graph.observe(torch.stack([batch.micro, batch.macro]))
+        p = self(batch.features)
+        node_errors = p.micro.cross_entropy(batch.micro) + p.macro.cross_entropy(batch.macro)
+        node_loss = self.node_weight * over_clicks(node_errors, batch)
+        return ctr_loss(p, batch) + node_loss + ips_loss(p, batch, self.propensity_floor)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import ctr_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import ctr_loss
 
 
 class HM3Joint(Method):
@@ -60,16 +60,16 @@ class HM3Joint(Method):
         macro = y2.mix(y3, y5)
         return Prediction(ctr=y1, micro=y2, macro=macro, cvr=macro.mix(y4, y6))
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        steps = self._steps(funnel.features)
-        ctr = ctr_loss(self._compose(steps), funnel)
-        after_click = funnel.clicked * _path_errors(steps, funnel)
+    def loss(self, batch: Batch) -> Tensor:
+        steps = self._steps(batch.features)
+        ctr = ctr_loss(self._compose(steps), batch)
+        after_click = batch.clicked * _path_errors(steps, batch)
         return ctr + self.post_click_weight * after_click.mean()
 
 
-def _path_errors(steps: tuple[Probability, ...], funnel: Funnel) -> Tensor:
+def _path_errors(steps: tuple[Probability, ...], batch: Batch) -> Tensor:
     """Return -log P(m, a, r | click) per row, meaningless where the row is not clicked."""
-    micro, macro, conversion = funnel.micro, funnel.macro, funnel.conversion
+    micro, macro, conversion = batch.micro, batch.macro, batch.conversion
     assert micro is not None
     assert macro is not None
     _, y2, y3, y4, y5, y6 = steps

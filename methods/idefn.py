@@ -5,11 +5,11 @@ from __future__ import annotations
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import ctr_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import ctr_loss
-from benchmark.training.parts.transport import matched_share
+from benchmark.training.modules.transport import matched_share
 
 
 class IdeFN(Method):
@@ -69,11 +69,11 @@ class IdeFN(Method):
         ctr, cvr = map(Probability.from_logit, self.towers(self.backbone(features)))
         return Prediction(ctr=ctr, cvr=cvr)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        encoding = self.backbone(funnel.features)
+    def loss(self, batch: Batch) -> Tensor:
+        encoding = self.backbone(batch.features)
         ctr, cvr = map(Probability.from_logit, self.towers(encoding))
-        unclicked, converted = 1 - funnel.clicked, funnel.clicked * funnel.conversion
+        unclicked, converted = 1 - batch.clicked, batch.clicked * batch.conversion
         matched = matched_share(encoding.detach(), unclicked, converted, **self.transport)
-        weights = self.click_share * funnel.clicked + (1 - self.click_share) * unclicked
+        weights = self.click_share * batch.clicked + (1 - self.click_share) * unclicked
         cvr_loss = (weights * cvr.cross_entropy(converted + matched)).mean()
-        return ctr_loss(Prediction(ctr=ctr, cvr=cvr), funnel) + self.cvr_weight * cvr_loss
+        return ctr_loss(Prediction(ctr=ctr, cvr=cvr), batch) + self.cvr_weight * cvr_loss

@@ -5,11 +5,11 @@ from __future__ import annotations
 from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor, nn
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import click_cvr_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import click_cvr_loss
-from benchmark.training.parts.trees import BoostedTrees
+from benchmark.training.modules.trees import BoostedTrees
 
 
 class LightGBMClicks(Method):
@@ -71,10 +71,10 @@ class LightGBMClicks(Method):
     def forward(self, features: Features) -> Prediction:
         return Prediction(cvr=Probability.from_logit(self.trees(features)))
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        return click_cvr_loss(self(funnel.features), funnel)
+    def loss(self, batch: Batch) -> Tensor:
+        return click_cvr_loss(self(batch.features), batch)
 
-    def learn(self, train: Funnel, seed: int) -> int:
+    def fit(self, train: Batch, seed: int) -> int:
         clicked = train.clicked.bool()
-        features = Features(train.features.ids[clicked], train.features.numbers[clicked])
+        features = Features(train.features.sparse[clicked], train.features.dense[clicked])
         return self.trees.grow(25, features, train.conversion[clicked], seed)

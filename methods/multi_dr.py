@@ -6,10 +6,10 @@ from optuna.distributions import FloatDistribution
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import ctr_loss, dr_loss, imputation_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import ctr_loss, dr_loss, imputation_loss
 
 
 class MultiDR(Method):
@@ -62,8 +62,8 @@ class MultiDR(Method):
         from_logit = Probability.from_logit
         return Prediction(ctr=from_logit(ctr), cvr=from_logit(cvr), imputed_error=softplus(error))
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        prediction = self(funnel.features)
+    def loss(self, batch: Batch) -> Tensor:
+        prediction = self(batch.features)
         floor = self.propensity_floor
-        cvr_loss = dr_loss(prediction, funnel, floor) + imputation_loss(prediction, funnel, floor)
-        return ctr_loss(prediction, funnel) + self.cvr_weight * cvr_loss
+        cvr_loss = dr_loss(prediction, batch, floor) + imputation_loss(prediction, batch, floor)
+        return ctr_loss(prediction, batch) + self.cvr_weight * cvr_loss

@@ -5,10 +5,10 @@ from __future__ import annotations
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import ctr_loss, ips_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import ctr_loss, ips_loss
 
 
 class MultiIPW(Method):
@@ -59,7 +59,7 @@ class MultiIPW(Method):
         ctr, cvr = map(Probability.from_logit, self.towers(self.backbone(features)))
         return Prediction(ctr=ctr, cvr=cvr)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        prediction = self(funnel.features)
-        cvr_loss = ips_loss(prediction, funnel, self.propensity_floor)
-        return ctr_loss(prediction, funnel) + self.cvr_weight * cvr_loss
+    def loss(self, batch: Batch) -> Tensor:
+        prediction = self(batch.features)
+        cvr_loss = ips_loss(prediction, batch, self.propensity_floor)
+        return ctr_loss(prediction, batch) + self.cvr_weight * cvr_loss

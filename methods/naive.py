@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import click_cvr_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import click_cvr_loss
 
 
 class Naive(Method):
@@ -47,5 +47,5 @@ class Naive(Method):
         (cvr,) = self.towers(self.backbone(features))
         return Prediction(cvr=Probability.from_logit(cvr))
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        return click_cvr_loss(self(funnel.features), funnel)
+    def loss(self, batch: Batch) -> Tensor:
+        return click_cvr_loss(self(batch.features), batch)

@@ -6,10 +6,10 @@ import torch
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import ctr_loss, cvr_errors
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import ctr_loss, cvr_errors
 
 
 class NISE(Method):
@@ -63,12 +63,12 @@ class NISE(Method):
         ctr, cvr = map(Probability.from_logit, self.towers(self.backbone(features)))
         return Prediction(ctr=ctr, cvr=cvr)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        prediction = self(funnel.features)
-        click_loss = ctr_loss(prediction, funnel)
+    def loss(self, batch: Batch) -> Tensor:
+        prediction = self(batch.features)
+        click_loss = ctr_loss(prediction, batch)
         entropy = prediction.cvr.cross_entropy(prediction.cvr.value())
-        clicked = funnel.clicked
-        cvr_loss = (clicked * cvr_errors(prediction, funnel) + (1 - clicked) * entropy).mean()
+        clicked = batch.clicked
+        cvr_loss = (clicked * cvr_errors(prediction, batch) + (1 - clicked) * entropy).mean()
         smallest = torch.finfo(cvr_loss.dtype).tiny
         ratio = (click_loss / cvr_loss.clamp_min(smallest)).detach().clamp_max(self.largest_ratio)
         return click_loss + self.cvr_weight * ratio * cvr_loss

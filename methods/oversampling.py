@@ -7,8 +7,8 @@ import math
 from optuna.distributions import IntDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
 from benchmark.training.method import Method
 
 
@@ -58,8 +58,8 @@ class Oversampling(Method):
         (logit,) = self.towers(self.backbone(features))
         return logit
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        inflated = Probability.from_logit(self._logit(funnel.features))
-        weights = funnel.clicked * (1 + (self.copies - 1) * funnel.conversion)
-        errors = inflated.cross_entropy(funnel.conversion)
+    def loss(self, batch: Batch) -> Tensor:
+        inflated = Probability.from_logit(self._logit(batch.features))
+        weights = batch.clicked * (1 + (self.copies - 1) * batch.conversion)
+        errors = inflated.cross_entropy(batch.conversion)
         return (weights * errors).sum() / weights.sum().clamp_min(1)

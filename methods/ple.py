@@ -5,11 +5,11 @@ from __future__ import annotations
 from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor, nn
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.losses import click_cvr_loss, ctr_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.experts import Extraction
-from benchmark.training.parts.losses import click_cvr_loss, ctr_loss
+from benchmark.training.modules.experts import Extraction
 
 
 class PLE(Method):
@@ -74,6 +74,6 @@ class PLE(Method):
         ctr, cvr = map(Probability.from_logit, self.towers(paths))
         return Prediction(ctr=ctr, cvr=cvr)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        prediction = self(funnel.features)
-        return ctr_loss(prediction, funnel) + self.cvr_weight * click_cvr_loss(prediction, funnel)
+    def loss(self, batch: Batch) -> Tensor:
+        prediction = self(batch.features)
+        return ctr_loss(prediction, batch) + self.cvr_weight * click_cvr_loss(prediction, batch)

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Prediction
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Funnel, Prediction
+from benchmark.training.losses import ctr_loss
 from benchmark.training.method import Update
-from benchmark.training.parts.doubly_robust import DoublyRobust, learned_click_weights
-from benchmark.training.parts.losses import ctr_loss
-from benchmark.training.parts.weights import snips_loss
+from benchmark.training.modules.doubly_robust import DoublyRobust, learned_click_weights
+from benchmark.training.modules.weights import snips_loss
 
 
 class StableDR(DoublyRobust):
@@ -64,17 +64,17 @@ class StableDR(DoublyRobust):
         )
         self.constraint_weight = constraint_weight
 
-    def risk(self, prediction: Prediction, funnel: Funnel) -> Tensor:
-        return snips_loss(prediction, funnel, self.propensity_floor)
+    def risk(self, prediction: Prediction, batch: Batch) -> Tensor:
+        return snips_loss(prediction, batch, self.propensity_floor)
 
-    def constraint(self, prediction: Prediction, funnel: Funnel) -> Tensor:
-        weights = learned_click_weights(prediction, funnel, self.propensity_floor)
-        imputed = self.imputed_errors(prediction, funnel)
+    def constraint(self, prediction: Prediction, batch: Batch) -> Tensor:
+        weights = learned_click_weights(prediction, batch, self.propensity_floor)
+        imputed = self.imputed_errors(prediction, batch)
         return ((1 - weights) * (imputed - imputed.mean())).mean()
 
-    def updates(self, funnel: Funnel) -> Iterator[Update]:
-        prediction = self(funnel.features)
-        yield Update(self.imputation_loss(prediction, funnel), self.imputer)
-        penalty = self.constraint_weight * self.constraint(prediction, funnel).square()
-        yield Update(ctr_loss(prediction, funnel) + penalty, self.propensity)
-        yield Update(self.loss(funnel), self.predictor)
+    def updates(self, batch: Batch) -> Iterator[Update]:
+        prediction = self(batch.features)
+        yield Update(self.imputation_loss(prediction, batch), self.imputer)
+        penalty = self.constraint_weight * self.constraint(prediction, batch).square()
+        yield Update(ctr_loss(prediction, batch) + penalty, self.propensity)
+        yield Update(self.loss(batch), self.predictor)

@@ -6,9 +6,9 @@ from functools import partial
 
 from optuna.distributions import FloatDistribution
 
-from benchmark.training.arrivals import Schedule, waiting
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.parts.delays import DelayedFeedback
+from benchmark.training.delays.feedback import DelayedFeedback
+from benchmark.training.delays.schedule import Schedule, waiting
 
 
 class StreamVanilla(DelayedFeedback):

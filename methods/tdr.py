@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from benchmark.training.funnel import Funnel, Prediction
-from benchmark.training.parts.doubly_robust import DoublyRobust, doubly_robust_risk
-from benchmark.training.parts.losses import cvr_errors
+from benchmark.training.batch import Batch, Prediction
+from benchmark.training.losses import cvr_errors
+from benchmark.training.modules.doubly_robust import DoublyRobust, doubly_robust_risk
 
 
 class TDR(DoublyRobust):
@@ -47,16 +47,16 @@ class TDR(DoublyRobust):
     }
     """
 
-    def targeted_errors(self, prediction: Prediction, funnel: Funnel) -> Tensor:
+    def targeted_errors(self, prediction: Prediction, batch: Batch) -> Tensor:
         """Return ê', (B,); ε is 0 where nothing was clicked."""
-        imputed, clicked = self.imputed_errors(prediction, funnel), funnel.clicked
-        everywhere = replace(funnel, click=torch.ones_like(clicked))
+        imputed, clicked = self.imputed_errors(prediction, batch), batch.clicked
+        everywhere = replace(batch, click=torch.ones_like(clicked))
         beta = self.inverse(prediction, everywhere) - 1
         scale = (clicked * beta.square()).sum().clamp_min(torch.finfo(beta.dtype).tiny)
-        epsilon = (clicked * beta * (cvr_errors(prediction, funnel) - imputed)).sum() / scale
+        epsilon = (clicked * beta * (cvr_errors(prediction, batch) - imputed)).sum() / scale
         return imputed + epsilon * beta
 
-    def risk(self, prediction: Prediction, funnel: Funnel) -> Tensor:
-        targeted = self.targeted_errors(prediction, funnel)
-        inverse = self.inverse(prediction, funnel)
-        return doubly_robust_risk(cvr_errors(prediction, funnel), targeted, inverse)
+    def risk(self, prediction: Prediction, batch: Batch) -> Tensor:
+        targeted = self.targeted_errors(prediction, batch)
+        inverse = self.inverse(prediction, batch)
+        return doubly_robust_risk(cvr_errors(prediction, batch), targeted, inverse)

@@ -7,11 +7,15 @@ from dataclasses import replace
 from optuna.distributions import FloatDistribution, IntDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction
+from benchmark.training.losses import click_cvr_loss, ctr_loss, over_clicks
 from benchmark.training.method import Method, Phase
-from benchmark.training.parts.distillation import AdversarialTeacher, DoubtingTowers, trusting
-from benchmark.training.parts.losses import click_cvr_loss, ctr_loss, over_clicks
+from benchmark.training.modules.distillation import (
+    AdversarialTeacher,
+    TwoHeadCvr,
+    uncertainty_weighted,
+)
 
 
 class UKD(Method):
@@ -49,7 +53,7 @@ class UKD(Method):
         "teacher_epochs": IntDistribution(1, 4),
         "adversarial_weight": FloatDistribution(0.01, 1, log=True),
         "distillation_weight": FloatDistribution(0.1, 10, log=True),
-        "doubt_scale": FloatDistribution(0.1, 10, log=True),
+        "uncertainty_scale": FloatDistribution(0.1, 10, log=True),
     }
 
     def __init__(
@@ -59,22 +63,26 @@ class UKD(Method):
         teacher_epochs: int = 2,
         adversarial_weight: float = 0.1,
         distillation_weight: float = 1.0,
-        doubt_scale: float = 1.0,
+        uncertainty_scale: float = 1.0,
     ) -> None:
         super().__init__(blueprint)
-        self.towers = DoubtingTowers(blueprint, self.backbone.width)
+        self.towers = TwoHeadCvr(blueprint, self.backbone.width)
         self.teacher = AdversarialTeacher(blueprint, adversarial_weight)
-        self.epochs, self.weight, self.scale = teacher_epochs, distillation_weight, doubt_scale
+        self.epochs, self.weight, self.scale = (
+            teacher_epochs,
+            distillation_weight,
+            uncertainty_scale,
+        )
 
-    def preparation(self) -> tuple[Phase, ...]:
+    def warm_up(self) -> tuple[Phase, ...]:
         return (Phase(self.epochs, self.teacher.updates),)
 
     def forward(self, features: Features) -> Prediction:
         return self.towers(self.backbone(features))[0]
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        prediction, doubt = self.towers(self.backbone(funnel.features))
-        label = self.teacher.eval()(funnel.features).cvr.value().detach()
-        errors = trusting(prediction.cvr.cross_entropy(label), doubt, self.scale)
-        distilled = self.weight * over_clicks(errors, replace(funnel, click=1 - funnel.clicked))
-        return ctr_loss(prediction, funnel) + click_cvr_loss(prediction, funnel) + distilled
+    def loss(self, batch: Batch) -> Tensor:
+        prediction, uncertainty = self.towers(self.backbone(batch.features))
+        label = self.teacher.eval()(batch.features).cvr.value().detach()
+        errors = uncertainty_weighted(prediction.cvr.cross_entropy(label), uncertainty, self.scale)
+        distilled = self.weight * over_clicks(errors, replace(batch, click=1 - batch.clicked))
+        return ctr_loss(prediction, batch) + click_cvr_loss(prediction, batch) + distilled

@@ -5,8 +5,8 @@ from __future__ import annotations
 from optuna.distributions import FloatDistribution
 from torch import Tensor
 
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
 from benchmark.training.method import Method
 
 
@@ -52,7 +52,7 @@ class UnclickedNegative(Method):
         (cvr,) = self.towers(self.backbone(features))
         return Prediction(cvr=Probability.from_logit(cvr))
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        cvr, clicked = self(funnel.features).cvr, funnel.clicked
+    def loss(self, batch: Batch) -> Tensor:
+        cvr, clicked = self(batch.features).cvr, batch.clicked
         negative = -self.negative_weight * (1 - clicked) * cvr.log_not
-        return (clicked * cvr.cross_entropy(funnel.conversion) + negative).mean()
+        return (clicked * cvr.cross_entropy(batch.conversion) + negative).mean()

@@ -18,8 +18,8 @@ from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmark.training.metrics.discrimination import auc, gauc
-from benchmark.training.metrics.ordering import Array, Integers
+from benchmark.metrics.discrimination import auc, gauc
+from benchmark.metrics.ordering import Array, Integers
 
 ROWS = (100_000, 1_000_000, 10_000_000)
 GROUP_ROWS = 30

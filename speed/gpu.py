@@ -23,10 +23,10 @@ import together
 from training import FIELDS, NEVER, NUMBERS, RATE, SIZE, TOWER, Log, torch_rechub
 
 from benchmark import registry
-from benchmark.params import Protocol
-from benchmark.pools.local import Local
+from benchmark.config import Protocol
+from benchmark.execution.executors.local import LocalExecutor
 from benchmark.schema import Field, Schema
-from benchmark.training import streamed
+from benchmark.training import host_table as streamed
 from benchmark.training.blueprint import Blueprint, Embeddings
 from benchmark.training.method import Method
 from benchmark.training.optimizer import Adam
@@ -226,7 +226,7 @@ def _plain(method: Method, funnel: object, loss: Callable[..., torch.Tensor]) ->
 
 
 def _captured(method: Method, funnel: object) -> Callable[[], None]:
-    step, side = _plain(method, funnel, method.loss), torch.cuda.Stream()
+    step, side = _plain(method, funnel, method.loss), torch.cuda.Replay()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):
@@ -256,10 +256,10 @@ def processes(scale: Scale) -> Iterator[str]:
     yield "| processes | million rows/s, all together |"
     yield "|--:|--:|"
     for count in scale.workers:
-        with Local(count) as pool:
+        with LocalExecutor(count) as executor:
             begin = time.time() + LEAD
             futures: list[Future[float]] = [
-                pool.submit(small, (scale, begin)) for _ in range(count)
+                executor.submit(small, (scale, begin)) for _ in range(count)
             ]
             yield f"| {count} | {sum(future.result() for future in futures) / 1e6:.2f} |"
 

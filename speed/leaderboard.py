@@ -20,13 +20,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark import registry
+from benchmark.config import Params, Protocol
 from benchmark.data.dataset import Dataset
 from benchmark.data.preprocess import preprocess
+from benchmark.execution.executors.local import LocalExecutor, cores
+from benchmark.execution.run import run_tasks
+from benchmark.execution.tasks import Task
 from benchmark.files import read_json
-from benchmark.params import Params, Protocol
-from benchmark.pools.local import Local, cores
-from benchmark.training.run import run_tasks
-from benchmark.training.tasks import Task
 
 Way = Callable[[Sequence[Task], int], None]
 
@@ -39,7 +39,7 @@ def one_by_one(tasks: Sequence[Task], workers: int) -> None:
 
 def side_by_side(tasks: Sequence[Task], workers: int) -> None:
     """Run tasks as `launch` does: all have the same workers."""
-    for _, failure in run_tasks(tasks, Local(workers)):
+    for _, failure in run_tasks(tasks, LocalExecutor(workers)):
         raise failure
 
 
@@ -73,12 +73,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         world = registry.load("datasets", "oracle_funnel", Dataset)(rows=options.rows)
-        preprocess(world, "oracle_funnel", folder, folder / "ready", verified=True)
+        preprocess(world, "oracle_funnel", folder, folder / "processed", verified=True)
         first: tuple[float, dict[str, Any]] | None = None
         print("| | method-seeds per minute | × one worker |\n|---|--:|--:|")
         for number, (name, way, workers) in enumerate(ways):
             place = folder / str(number)
-            tasks = [Task(place / name, folder / "ready", name, protocol) for name in methods]
+            tasks = [Task(place / name, folder / "processed", name, protocol) for name in methods]
             start = time.perf_counter()
             with contextlib.redirect_stderr(io.StringIO()):  # the bars
                 way(tasks, workers)

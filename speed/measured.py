@@ -41,10 +41,10 @@ class Cost(NamedTuple):
         return f"{self.text / 1e6:6,.0f} MB {took} {speed:5.0f} MB/s {self.peak / MIB:5,.0f} MiB"
 
 
-def preprocessed(dataset: str, raw: Path, ready: Path) -> Cost:
+def preprocessed(dataset: str, raw: Path, processed: Path) -> Cost:
     """Preprocess raw files in another process and return what it took."""
     start = time.perf_counter()
-    command = [sys.executable, __file__, dataset, str(raw), str(ready)]
+    command = [sys.executable, __file__, dataset, str(raw), str(processed)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     seconds = time.perf_counter() - start
     text = sum(path.stat().st_size for path in raw.rglob("*") if path.is_file())
@@ -130,13 +130,13 @@ class Layout:
             self._compare(folder, compared)
             for part in (8, 4, 2, 1):
                 raw = self._raw(folder, largest // part)
-                cost = preprocessed(self.dataset, raw, folder / "ready")
+                cost = preprocessed(self.dataset, raw, folder / "processed")
                 print(f"{largest // part:>11,} rows {cost}", flush=True)
                 shutil.rmtree(raw)
 
     def _compare(self, folder: Path, rows: int) -> None:
         raw = self._raw(folder, rows)
-        cost = preprocessed(self.dataset, raw, folder / "ready")
+        cost = preprocessed(self.dataset, raw, folder / "processed")
         print(f"{rows:>11,} rows {cost}")
         print(f"{rows:>11,} rows {read_alone(raw):>31} of reading alone")
         wall, processor = time.perf_counter(), time.process_time()
@@ -145,7 +145,7 @@ class Layout:
             frame.to_pickle(folder / split)  # the fastest that pandas writes by itself
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
         for split, frame in found.items():
-            self.check(folder / "ready" / f"{split}.parquet", frame)
+            self.check(folder / "processed" / f"{split}.parquet", frame)
         times = (
             f"{wall / cost.seconds:.1f} times as long, {processor / cost.processor:.1f} of cores"
         )
@@ -159,13 +159,13 @@ class Layout:
         return raw
 
 
-def _main(dataset: str, raw: str, ready: str) -> None:
+def _main(dataset: str, raw: str, processed: str) -> None:
     from benchmark import registry
     from benchmark.data.dataset import Dataset
     from benchmark.data.preprocess import preprocess
 
     adapter = registry.load("datasets", dataset, Dataset)()
-    preprocess(adapter, dataset, Path(raw), Path(ready), verified=False)
+    preprocess(adapter, dataset, Path(raw), Path(processed), verified=False)
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps([used.ru_utime + used.ru_stime, _peak()]))
 

@@ -40,9 +40,9 @@ def generate(raw: Path, part: str, rows: int, seed: int) -> None:
     states = max(1, rows // SAMPLES_PER_STATE)
     index = pl.Series([f"{number:016x}" for number in rng.integers(2**63, size=states)])
     with (raw / f"common_features_{part}.csv").open("wb") as file:
-        pool = pl.Series([_history(rng) for _ in range(POOL)])
+        executor = pl.Series([_history(rng) for _ in range(POOL)])
         for start in range(0, states, POOL):
-            file.write(_states(rng, index[start : start + POOL], pool))
+            file.write(_states(rng, index[start : start + POOL], executor))
     with (raw / f"sample_skeleton_{part}.csv").open("wb") as file:
         for start in range(0, rows, CHUNK):
             file.write(_samples(rng, start, min(CHUNK, rows - start), index))
@@ -68,10 +68,10 @@ def _history(rng: Generator) -> str:
     return "\x01".join(features)
 
 
-def _states(rng: Generator, index: pl.Series, pool: pl.Series) -> bytes:
+def _states(rng: Generator, index: pl.Series, executor: pl.Series) -> bytes:
     rows = len(index)
     known = [_feature(rng, field, size, rows) for field, size in USER.items()]
-    history = pl.lit(pool.gather(rng.integers(len(pool), size=rows)))
+    history = pl.lit(executor.gather(rng.integers(len(executor), size=rows)))
     features = pl.concat_str(*known, history, separator="\x01")
     return _lines(pl.lit(index), pl.lit(len(USER) + 1000), features)
 

@@ -31,17 +31,17 @@ def generate(raw: Path, part: str, rows: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     searches = 1 + rows // ITEMS_PER_SEARCH
     with (raw / f"nl_user_{part}.csv").open("wb") as file:
-        pool = _pool(rng, USER[1:])
+        executor = _pool(rng, USER[1:])
         for start in range(0, searches, CHUNK):
             ids = np.arange(start, min(start + CHUNK, searches))
-            file.write(_lines(ids, pool, rng))
+            file.write(_lines(ids, executor, rng))
     with (raw / f"nl_item_{part}.csv").open("wb") as file:
-        pool = _pool(rng, ITEM[1:48])
+        executor = _pool(rng, ITEM[1:48])
         for start in range(0, rows, CHUNK):
             count = min(CHUNK, rows - start)
             label = rng.choice([0, 1, 2], count, p=[0.97, 0.028, 0.002])
             search = np.arange(start, start + count) // ITEMS_PER_SEARCH
-            file.write(_lines(search, pool, rng, label))
+            file.write(_lines(search, executor, rng, label))
 
 
 def _pool(rng: Generator, names: list[str]) -> pl.Series:
@@ -54,9 +54,9 @@ def _pool(rng: Generator, names: list[str]) -> pl.Series:
 
 
 def _lines(
-    search: np.ndarray, pool: pl.Series, rng: Generator, label: np.ndarray | None = None
+    search: np.ndarray, executor: pl.Series, rng: Generator, label: np.ndarray | None = None
 ) -> bytes:
-    cells = [pl.Series(search), pool.gather(rng.integers(len(pool), size=len(search)))]
+    cells = [pl.Series(search), executor.gather(rng.integers(len(executor), size=len(search)))]
     cells += [] if label is None else [pl.Series(label)]
     lines = pl.select(pl.concat_str([pl.lit(cell) for cell in cells], separator=",")).to_series()
     text: str = lines.str.join("\n").item()

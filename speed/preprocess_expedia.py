@@ -126,7 +126,7 @@ def _lines(ids: np.ndarray, pools: list[pl.Series], rng: Generator) -> bytes:
     """Return the lists of some searches; hotels that follow each other in the pool are unlike."""
     search = np.repeat(np.arange(len(ids)), HOTELS_PER_SEARCH)
     place = np.tile(np.arange(HOTELS_PER_SEARCH), len(ids))
-    visitor, hotel, asked = (rng.integers(len(pool), size=len(ids)) for pool in pools[:3])
+    visitor, hotel, asked = (rng.integers(len(executor), size=len(ids)) for executor in pools[:3])
     when = pl.Series(START + rng.integers(240 * 86_400, size=len(ids)))
     click = rng.random(len(search)) < 0.045
     booking = click & (rng.random(len(search)) < 0.6)

@@ -23,12 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from training import Log
 
 from benchmark import registry
-from benchmark.params import Params
+from benchmark.config import Params
 from benchmark.training.backbones import blueprint
 from benchmark.training.method import Method
 from benchmark.training.table import Table
-from benchmark.training.together import Step
 from benchmark.training.trainer import make_optimizer, train_batch
+from benchmark.training.vectorized import Step
 
 ROWS, ROUNDS, IDS = 1 << 16, 5, 200  # rows, rounds, ids of a field
 HYPER = {"learning_rate": 1e-3, "weight_decay": 1e-6}

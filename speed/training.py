@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, TensorDataset
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark import registry
-from benchmark.params import Protocol
+from benchmark.config import Protocol
 from benchmark.schema import Field, Schema
 from benchmark.training.blueprint import Blueprint, Embeddings
 from benchmark.training.method import Method

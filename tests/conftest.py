@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from projects import train_here
+from helpers.projects import train_here
 
+from benchmark.config import Params, Protocol
 from benchmark.data.dataset import Dataset
 from benchmark.data.preprocess import preprocess
-from benchmark.params import Params, Protocol
 from benchmark.registry import ROOT
 
 
@@ -67,7 +67,7 @@ def real() -> Path:
 
 
 @pytest.fixture(scope="session")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def processed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ready folder of :class:`TinyFunnel`."""
     folder = tmp_path_factory.mktemp("data") / "tiny"
     preprocess(TinyFunnel(), "tiny", folder, folder, verified=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from layouts.aliccp import USER as FIELDS
-from layouts.aliccp import line, read, write
-from raw_logs import load, same
+from helpers.layouts.aliccp import USER as FIELDS
+from helpers.layouts.aliccp import line, read, write
+from helpers.raw_logs import load, same
 
 from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
@@ -37,9 +37,9 @@ def changed(raw: Path, name: str, change: Callable[[list[str]], list[str]]) -> P
 
 
 def prepare(raw: Path) -> Path:
-    ready = raw.parent / "ready"
-    preprocess(load("aliccp")(), "aliccp", raw, ready, verified=False)
-    return ready
+    processed = raw.parent / "processed"
+    preprocess(load("aliccp")(), "aliccp", raw, processed, verified=False)
+    return processed
 
 
 def test_purchases_without_a_click_are_left_out_and_counted(raw: Path) -> None:

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.worlds import blueprint, make_batch, schema
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
-from worlds import batch, blueprint, schema
 
 from benchmark import registry
+from benchmark.training.losses import click_cvr_loss, ctr_loss, ips_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.behaviour_graph import BehaviourGraph
-from benchmark.training.parts.experts import Extraction, GroupedExperts
-from benchmark.training.parts.losses import click_cvr_loss, ctr_loss, ips_loss
+from benchmark.training.modules.behaviour_graph import BehaviourGraph
+from benchmark.training.modules.experts import Extraction, GroupedExperts
 
-FUNNEL = batch(schema(), 100)
+FUNNEL = make_batch(schema(), 100)
 ARCHITECTURES = (
     "mmoe", "shared_bottom", "omoe", "ple", "cross_stitch", "stem_net", "dbmtl",
 )  # fmt: skip

@@ -7,9 +7,11 @@ from functools import partial
 
 import pytest
 import torch
-from streams import arriving, table_of, world
+from helpers.streams import arriving, table_of, world
 
-from benchmark.training.arrivals import (
+from benchmark.training.batch import Batch
+from benchmark.training.delays.replay import Replay
+from benchmark.training.delays.schedule import (
     Clicks,
     Schedule,
     at_the_end,
@@ -17,8 +19,6 @@ from benchmark.training.arrivals import (
     settling,
     waiting,
 )
-from benchmark.training.funnel import Funnel
-from benchmark.training.stream import Stream
 from benchmark.training.table import Table
 
 WAIT = 0.25
@@ -31,20 +31,20 @@ SCHEDULES: dict[str, Schedule] = {
 every_schedule = pytest.mark.parametrize("name", SCHEDULES)
 
 
-def listed(funnel: Funnel, clicks: Clicks) -> list[tuple[float, int, float]]:
+def listed(batch: Batch, clicks: Clicks) -> list[tuple[float, int, float]]:
     """Return time, row and label of each arrival."""
-    assert funnel.elapsed is not None
-    row = funnel.features.ids[:, 0].long()
-    time = clicks.time[row] + funnel.elapsed
+    assert batch.elapsed is not None
+    row = batch.features.sparse[:, 0].long()
+    time = clicks.time[row] + batch.elapsed
     return [
         (round(t, 6), r, label)
-        for t, r, label in zip(time.tolist(), row.tolist(), funnel.conversion.tolist(), strict=True)
+        for t, r, label in zip(time.tolist(), row.tolist(), batch.conversion.tolist(), strict=True)
     ]
 
 
-def delays_of(funnel: Funnel) -> list[float]:
-    assert funnel.delay is not None
-    return funnel.delay.tolist()
+def delays_of(batch: Batch) -> list[float]:
+    assert batch.delay is not None
+    return batch.delay.tolist()
 
 
 FIVE = Clicks(
@@ -64,17 +64,17 @@ def test_five_clicks_arrive_as_counted_by_hand(name: str) -> None:
 
 
 def test_at_the_end_every_click_is_there_once_in_random_order() -> None:
-    funnel = arriving(FIVE, at_the_end)
-    found = listed(funnel, FIVE)
+    batch = arriving(FIVE, at_the_end)
+    found = listed(batch, FIVE)
     assert found != sorted(found)
     assert sorted(found) == [(4, 0, 1), (4, 1, 0), (4, 3, 1), (4, 4, 1), (4, 5, 0)]
-    seen = dict(zip(funnel.features.ids[:, 0].tolist(), delays_of(funnel), strict=True))
+    seen = dict(zip(batch.features.sparse[:, 0].tolist(), delays_of(batch), strict=True))
     assert seen == pytest.approx({0: 0.5, 1: 2.8, 3: 0.1, 4: 0.9, 5: 0})
 
 
 def test_without_a_wait_all_arrive_as_negatives_first() -> None:
-    funnel = arriving(FIVE, partial(revising, wait=0.0))
-    assert listed(funnel, FIVE) == [
+    batch = arriving(FIVE, partial(revising, wait=0.0))
+    assert listed(batch, FIVE) == [
         (1.2, 1, 0), (2, 3, 0), (2.1, 3, 1), (2.5, 4, 0), (3.4, 4, 1), (4, 5, 0)
     ]  # fmt: skip
 
@@ -87,10 +87,10 @@ def test_what_arrives_knows_nothing_of_later(name: str, now: float) -> None:
     known, less = (
         [
             (*arrival, delay)
-            for arrival, delay in zip(listed(funnel, clicks), delays_of(funnel), strict=True)
+            for arrival, delay in zip(listed(batch, clicks), delays_of(batch), strict=True)
             if arrival[0] <= now
         ]
-        for funnel in (
+        for batch in (
             arriving(Clicks(clicks.time, delay), SCHEDULES[name])
             for delay in (clicks.delay, untold)
         )
@@ -103,16 +103,16 @@ def test_what_arrives_knows_nothing_of_later(name: str, now: float) -> None:
 def test_behaviours_before_the_conversion_have_no_times_and_are_left_out(name: str) -> None:
     table = table_of(FIVE)
     labels = torch.cat([table.labels, table.labels], 1)
-    full = Table(table.ids, table.numbers, labels, ("click", "conversion", "micro", "macro"),
+    full = Table(table.sparse, table.dense, labels, ("click", "conversion", "micro", "macro"),
                  clicks=FIVE)  # fmt: skip
-    stream = Stream.of(full, SCHEDULES[name])
-    funnel = stream.take(torch.arange(len(stream)))
-    assert funnel.micro is None
-    assert funnel.macro is None
-    assert funnel.clicked.all()
+    stream = Replay.of(full, SCHEDULES[name])
+    batch = stream.take(torch.arange(len(stream)))
+    assert batch.micro is None
+    assert batch.macro is None
+    assert batch.clicked.all()
 
 
 def test_too_short_a_log_is_refused() -> None:
     clicks = Clicks(FIVE.time[:2], FIVE.delay[:2])
     with pytest.raises(ValueError, match="0 clicks arrive; training data must last longer"):
-        Stream.of(table_of(clicks), partial(waiting, wait=0.3))
+        Replay.of(table_of(clicks), partial(waiting, wait=0.3))

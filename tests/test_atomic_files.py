@@ -13,36 +13,36 @@ import torch
 import yaml
 
 from benchmark import registry
-from benchmark.__main__ import main
+from benchmark.cli import main
+from benchmark.config import BackboneParams, Protocol
 from benchmark.data.atomic_files import export_recbole
 from benchmark.data.dataset import DataError, Dataset
 from benchmark.data.preprocess import preprocess
-from benchmark.params import BackboneParams, Protocol
+from benchmark.metrics.evaluation import evaluate_one
 from benchmark.schema import Schema
 from benchmark.training.backbones import blueprint
-from benchmark.training.backbones.recbole import fenced
+from benchmark.training.backbones.recbole import isolated
 from benchmark.training.method import Method
-from benchmark.training.metrics.evaluation import evaluate_one
 from benchmark.training.trainer import Data, fit, predict
 
 CPU = torch.device("cpu")
 
 
-def exported(ready: Path, folder: Path, name: str) -> pl.DataFrame:
-    export_recbole(ready, folder)
+def exported(processed: Path, folder: Path, name: str) -> pl.DataFrame:
+    export_recbole(processed, folder)
     return pl.read_csv(folder / f"{folder.name}.{name}.inter", separator="\t")
 
 
-def test_files_hold_known_labels_only(ready: Path, tmp_path: Path) -> None:
-    truth = pl.read_parquet(ready / "train.parquet")
-    logged = exported(ready, tmp_path / "tiny", "train")
+def test_files_hold_known_labels_only(processed: Path, tmp_path: Path) -> None:
+    truth = pl.read_parquet(processed / "train.parquet")
+    logged = exported(processed, tmp_path / "tiny", "train")
     assert logged.columns == [
         "user:token", "item:token", "price:float", "click:float",
         "click_and_micro:float", "click_and_macro:float", "click_and_conversion:float",
     ]  # fmt: skip
     joint = truth["click"] * truth["conversion"].fill_null(0)
     assert logged["click_and_conversion:float"].to_list() == joint.to_list()
-    clicked = exported(ready, tmp_path / "tiny", "train_clicked")
+    clicked = exported(processed, tmp_path / "tiny", "train_clicked")
     assert clicked.columns[3:] == ["micro:float", "macro:float", "conversion:float"]
     assert clicked.null_count().sum_horizontal().item() == 0
     known = truth.filter(pl.col("click") == 1)
@@ -51,10 +51,10 @@ def test_files_hold_known_labels_only(ready: Path, tmp_path: Path) -> None:
     assert np.array_equal(clicked["price:float"].cast(pl.Float32), known["price"])
 
 
-def test_unknown_ids_are_empty_and_random_rows_apart(ready: Path, tmp_path: Path) -> None:
-    changed = shutil.copytree(ready, tmp_path / "changed")
+def test_unknown_ids_are_empty_and_random_rows_apart(processed: Path, tmp_path: Path) -> None:
+    changed = shutil.copytree(processed, tmp_path / "changed")
     shown_at_random = pl.int_range(pl.len()) < 100
-    pl.read_parquet(ready / "test.parquet").with_columns(
+    pl.read_parquet(processed / "test.parquet").with_columns(
         pl.when(shown_at_random).then(pl.lit("random")).otherwise("policy").alias("policy"),
         pl.when(~shown_at_random).then("click"),
         pl.when(shown_at_random).then(0).otherwise("user").cast(pl.UInt32).alias("user"),
@@ -69,11 +69,11 @@ def test_unknown_ids_are_empty_and_random_rows_apart(ready: Path, tmp_path: Path
 
 
 def test_a_field_that_cannot_be_a_column_is_refused_before_anything_is_written(
-    ready: Path, tmp_path: Path
+    processed: Path, tmp_path: Path
 ) -> None:
-    schema = Schema.read(ready)
+    schema = Schema.read(processed)
     bad = schema.fields[0].model_copy(update={"name": "user:id"})
-    changed = shutil.copytree(ready, tmp_path / "changed")
+    changed = shutil.copytree(processed, tmp_path / "changed")
     text = schema.model_copy(update={"fields": (bad,)}).model_dump_json()
     (changed / "schema.json").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match="'user:id' cannot head a column"):
@@ -82,11 +82,11 @@ def test_a_field_that_cannot_be_a_column_is_refused_before_anything_is_written(
 
 
 def test_the_verb_exports_a_dataset(
-    ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    processed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["export-recbole", "tiny"]) == 1
-    shutil.copytree(ready, tmp_path / "data/ready/tiny")
+    shutil.copytree(processed, tmp_path / "data/processed/tiny")
     assert main(["export-recbole", "tiny"]) == 0
     assert (tmp_path / "data/recbole/tiny/tiny.valid_clicked.inter").is_file()
     settings = yaml.safe_load((tmp_path / "data/recbole/tiny/recbole.yaml").read_text())
@@ -143,7 +143,7 @@ def stock_auc(folder: Path, seed: int) -> float:
         "metric_decimal_place": 6,
     }  # fmt: skip
     torch.manual_seed(seed)
-    with fenced():
+    with isolated():
         config = Config("DeepFM", folder.name, [str(folder / "recbole.yaml")], settings)
         train, _, test = data_preparation(config, create_dataset(config))
         trainer = Trainer(config, get_model("DeepFM")(config, train.dataset))
@@ -156,10 +156,10 @@ def test_stock_recbole_on_the_exported_files_reaches_the_same_auc(
     tmp_path: Path, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # RecBole writes logs and checkpoints where it is run
-    ready, folder = tmp_path / "ready", tmp_path / "recbole" / "clicks"
-    preprocess(Clicks(), "clicks", ready, ready, verified=True)
-    export_recbole(ready, folder)
-    data = Data.read(ready, CPU)
+    processed, folder = tmp_path / "processed", tmp_path / "recbole" / "clicks"
+    preprocess(Clicks(), "clicks", processed, processed, verified=True)
+    export_recbole(processed, folder)
+    data = Data.read(processed, CPU)
     ours = np.array([our_auc(data, protocol, seed) for seed in range(3)])
     stock = np.array([stock_auc(folder, seed) for seed in range(3)])
     noise = np.sqrt(ours.var(ddof=1) / 3 + stock.var(ddof=1) / 3)

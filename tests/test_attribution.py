@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 import pytest
-from event_logs import Event, attributed
+from helpers.event_logs import Event, attributed
 
 from benchmark.data.reading.attribution import attribute, split_at, split_by_time
 from benchmark.data.reading.past import Past
@@ -59,7 +59,7 @@ def test_random_logs_are_attributed_as_event_by_event(seed: int, window: int) ->
         for label in LABELS
     }
     for label in LABELS:
-        assert found.strays[label] == sum(event[label] > 0 for event in log) - inside[label]
+        assert found.unattributed[label] == sum(event[label] > 0 for event in log) - inside[label]
 
 
 @pytest.mark.parametrize("wild", [-62_135_596_800_000, 253_402_300_799_000])  # years 1 and 9999
@@ -118,7 +118,7 @@ def test_no_events_and_no_clicks_give_no_rows() -> None:
         found = attribute(log, LABELS, 7)
         assert found.rows.is_empty()
         assert found.rows.schema["conversion_delay"] == pl.Int64
-    assert found.strays == {"macro": 0, "conversion": 1}
+    assert found.unattributed == {"macro": 0, "conversion": 1}
 
 
 # --- splits

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from histories import LENGTH, remembering, remembering_funnel, with_history
+from helpers.histories import LENGTH, remembering, remembering_funnel, with_history
+from helpers.watch import Watch
+from helpers.worlds import make_batch, schema
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
-from watch import Watch
-from worlds import batch, schema
 
 from benchmark import registry
-from benchmark.params import BackboneParams
+from benchmark.config import BackboneParams
 from benchmark.schema import Schema
 from benchmark.training.backbones import blueprint
 from benchmark.training.backbones.dhen import DHEN
@@ -25,10 +25,10 @@ from benchmark.training.backbones.mirrn import MIRRN, FourierFilter
 from benchmark.training.backbones.neumf import NeuMF
 from benchmark.training.backbones.retrieval import SimHash, TargetAttention, nearest, taken
 from benchmark.training.backbones.sfg import SFG
+from benchmark.training.batch import Features
 from benchmark.training.blueprint import Backbone, Embeddings
-from benchmark.training.funnel import Features
 from benchmark.training.method import Method
-from benchmark.training.parts.interactions import (
+from benchmark.training.modules.interactions import (
     Cross,
     FactorisationMachine,
     InnerProducts,
@@ -75,7 +75,7 @@ def of(kind: str, **changes: Any) -> Any:
 
 
 def inputs(made: Schema, rows: int = 32) -> Features:
-    features = batch(made, rows).features
+    features = make_batch(made, rows).features
     return remembering(features, made) if made.sequences else features
 
 
@@ -112,11 +112,11 @@ def test_a_row_ignores_its_batch(kind: str) -> None:
 def test_every_input_matters(kind: str) -> None:
     backbone, features = of(kind).eval(), inputs(KINDS[kind][0])
     before = backbone(features)
-    changes = [replace(features, numbers=features.numbers + 1)]
+    changes = [replace(features, dense=features.dense + 1)]
     for column, field in enumerate(KINDS[kind][0].categorical):
-        ids = features.ids.clone()
+        ids = features.sparse.clone()
         ids[:, column] = (ids[:, column] + 1) % field.size
-        changes.append(replace(features, ids=ids))
+        changes.append(replace(features, sparse=ids))
     for changed in changes:
         assert (backbone(changed) != before).any(1).all()
     if features.sequences is not None:
@@ -131,7 +131,7 @@ def test_every_input_matters(kind: str) -> None:
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind][0] is REMEMBERING])
 def test_padding_says_nothing_and_learns_nothing(kind: str) -> None:
     backbone, features = of(kind).eval(), inputs(REMEMBERING)
-    features = replace(features, ids=features.ids.clamp_min(1))
+    features = replace(features, sparse=features.sparse.clamp_min(1))
     table = getattr(backbone, "base", backbone).table
     padding = PLAIN.categorical[0].size  # where the ids of items start
     before = backbone(features)
@@ -178,14 +178,14 @@ def test_hidden_layers_end_all_but_those_of_recbole(kind: str) -> None:
 
 
 METHODS = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
-GRADIENT_METHODS = [name for name in METHODS if METHODS[name].learn is None]
+GRADIENT_METHODS = [name for name in METHODS if METHODS[name].fit is None]
 
 
 @lru_cache
 def rows(made: str) -> Any:
     chosen = KINDS[made][0]
-    funnel = batch(chosen, 24)
-    return remembering_funnel(funnel, chosen) if chosen.sequences else funnel
+    batch = make_batch(chosen, 24)
+    return remembering_funnel(batch, chosen) if chosen.sequences else batch
 
 
 @pytest.mark.parametrize("kind", ["DHEN, history", "SFG", "ETA", "MIRRN"])
@@ -196,7 +196,7 @@ def test_every_gradient_method_takes_a_step_on_it(name: str, kind: str) -> None:
     method = METHODS[name](blueprint(made, params(backbone, options)))
     before = {key: value.clone() for key, value in method.backbone.named_parameters()}
     optimizer = torch.optim.Adam(method.parameters(), lr=0.01)
-    for updates in (*(phase.updates for phase in method.preparation()), method.updates):
+    for updates in (*(phase.updates for phase in method.warm_up()), method.updates):
         method.start_epoch()
         train_batch(optimizer, updates, rows(kind))
     after = dict(method.backbone.named_parameters())
@@ -264,7 +264,7 @@ def test_a_layer_adds_up_its_modules_and_the_next_one_reads_it() -> None:
     backbone, features = encoder(PLAIN, "DHEN", layers=3), inputs(PLAIN)
     assert backbone.width == 3 * 4  # two fields, one number
     x = backbone.vectors(features)
-    torch.testing.assert_close(x[:, 2], features.numbers * backbone.numbers)
+    torch.testing.assert_close(x[:, 2], features.dense * backbone.dense)
     for layer in backbone.layers:
         assert len(layer.parts) == 4
         assert all(part(x).shape == x.shape for part in layer.parts)
@@ -416,7 +416,7 @@ def test_eta_attends_to_what_hashes_like_the_target_and_to_all_if_it_may(retriev
     embedding = backbone.table.weight[backbone.starts[1] :]
     for row in range(32):
         ids = features.sequences[row, 0]
-        target, behaviours = embedding[features.ids[row, 1]], embedding[ids]
+        target, behaviours = embedding[features.sparse[row, 1]], embedding[ids]
         codes, code = behaviours @ backbone.hash.planes > 0, target @ backbone.hash.planes > 0
         distance = (codes != code).sum(1)
         places = [place for place in range(LENGTH) if ids[place] > 0]
@@ -445,7 +445,7 @@ def test_mirrn_attends_to_three_refined_interests() -> None:
     for row in range(32):
         ids = features.sequences[row, 0]
         known, behaviours = ids > 0, embedding[ids]
-        target = embedding[features.ids[row, 1]]
+        target = embedding[features.sparse[row, 1]]
         recent = behaviours[-3:][known[-3:]]
         nothing = torch.zeros(4)
         local = recent.mean(0) if len(recent) else nothing

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.worlds import FixedLogits, blueprint, make_batch, schema
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
-from worlds import FixedLogits, batch, blueprint, schema
 
 from benchmark import registry
-from benchmark.training.funnel import Prediction, Probability
+from benchmark.training.batch import Prediction, Probability
+from benchmark.training.losses import click_cvr_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import click_cvr_loss
 
-FUNNEL = batch(schema(), 64)
+FUNNEL = make_batch(schema(), 64)
 LOGIT = 3 * torch.randn(64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
@@ -51,7 +51,7 @@ def test_contrast_draws_unclicked_rows_towards_the_mean_of_clicks(level: float) 
 
 def test_nothing_is_learned_without_clicks() -> None:
     logit = LOGIT.clone().requires_grad_()
-    loss = bottleneck(logit).loss(batch(schema(), 64, click=0.0))
+    loss = bottleneck(logit).loss(make_batch(schema(), 64, click=0.0))
     (gradient,) = torch.autograd.grad(loss, logit)
     assert loss.item() == 0
     assert gradient.count_nonzero() == 0

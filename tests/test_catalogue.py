@@ -7,7 +7,8 @@ import re
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from benchmark import catalogue, registry
+from benchmark import registry
+from benchmark.documentation import catalogue
 from benchmark.training.method import Method
 
 TEXT = catalogue.markdown()

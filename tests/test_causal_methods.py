@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 import torch
-from gradients import assert_equal, gradients
+from helpers.gradients import assert_equal, gradients
+from helpers.worlds import FixedLogits, blueprint, make_batch, schema
 from torch import Tensor
-from worlds import FixedLogits, batch, blueprint, schema
 
 from benchmark import registry
-from benchmark.training.funnel import Probability
+from benchmark.training import losses
+from benchmark.training.batch import Probability
 from benchmark.training.method import Method, Phase
-from benchmark.training.parts import losses
-from benchmark.training.parts.transport import matched_share
+from benchmark.training.modules.transport import matched_share
 
 ROWS = 400
-FUNNEL = batch(schema(), ROWS)
+FUNNEL = make_batch(schema(), ROWS)
 UNCLICKED = FUNNEL.clicked == 0
 
 
@@ -144,14 +144,14 @@ def plain_parts(method: Any) -> tuple[Tensor, Tensor]:
 
 
 def test_doubted_distillation_agrees_with_plain_arithmetic() -> None:
-    method = build("ukd", distillation_weight=0.7, doubt_scale=2.0)
-    prediction, doubt = method.towers(method.backbone(FUNNEL.features))
+    method = build("ukd", distillation_weight=0.7, uncertainty_scale=2.0)
+    prediction, uncertainty = method.towers(method.backbone(FUNNEL.features))
     ctr, cvr = prediction.ctr.value(), prediction.cvr.value()
     label = method.teacher(FUNNEL.features).cvr.value()
     clicks = entropy(FUNNEL.conversion, cvr)[~UNCLICKED].mean()
-    others = (doubt + (-2 * doubt).exp() * entropy(label, cvr))[UNCLICKED].mean()
+    others = (uncertainty + (-2 * uncertainty).exp() * entropy(label, cvr))[UNCLICKED].mean()
     expected = entropy(FUNNEL.clicked, ctr).mean() + clicks + 0.7 * others
-    assert doubt.all()
+    assert uncertainty.all()
     torch.testing.assert_close(method.loss(FUNNEL), expected, rtol=1e-9, atol=0)
 
 
@@ -238,7 +238,7 @@ def test_what_was_prepared_is_frozen_afterwards(name: str, part: str) -> None:
 @pytest.mark.parametrize(("name", "part"), [("ukd", "teacher"), ("escim", "prior")])
 def test_preparation_trains_nothing_else(name: str, part: str) -> None:
     method = build(name)
-    (phase,) = method.preparation()
+    (phase,) = method.warm_up()
     (update,) = phase.updates(FUNNEL)
     assert update.module is getattr(method, part)
     others = set(method.parameters()) - set(update.module.parameters())
@@ -316,7 +316,7 @@ def test_masks_are_complementary_halves() -> None:
 @pytest.mark.parametrize("tower", [(), (3,), (5, 2)])
 def test_towers_of_any_depth_will_do(name: str, tower: tuple[int, ...]) -> None:
     method = registry.load("methods", name, Method)(blueprint(schema(), tower))
-    for phase in (*method.preparation(), Phase(1, method.updates)):
+    for phase in (*method.warm_up(), Phase(1, method.updates)):
         (update,) = phase.updates(FUNNEL)
         assert update.loss.isfinite()
 

@@ -7,27 +7,27 @@ from dataclasses import replace
 
 import pytest
 import torch
-from gradients import assert_equal, gradients
+from helpers.gradients import assert_equal, gradients
+from helpers.worlds import FixedLogits, blueprint, make_batch, rows_of, schema
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
-from worlds import FixedLogits, batch, blueprint, rows_of, schema
 
-from benchmark.training.funnel import Prediction, Probability
-from benchmark.training.parts import losses
-from benchmark.training.parts.contrastive import contrastive_loss, same_ids
-from benchmark.training.parts.distillation import (
+from benchmark.training import losses
+from benchmark.training.batch import Prediction, Probability
+from benchmark.training.modules.contrastive import contrastive_loss, same_ids
+from benchmark.training.modules.distillation import (
     AdversarialTeacher,
-    DoubtingTowers,
     InformationTransfer,
+    TwoHeadCvr,
     divergence,
     reverse_gradient,
-    trusting,
+    uncertainty_weighted,
 )
-from benchmark.training.parts.latent import LatentPrior, gaussian_kl, top_share
-from benchmark.training.parts.transport import matched_share, partial_plan
+from benchmark.training.modules.latent import LatentPrior, gaussian_kl, top_share
+from benchmark.training.modules.transport import matched_share, partial_plan
 
 ROWS = 400
-FUNNEL = batch(schema(), ROWS)
+FUNNEL = make_batch(schema(), ROWS)
 UNCLICKED = FUNNEL.clicked == 0
 
 
@@ -79,17 +79,20 @@ def test_divergence_is_that_of_bernoulli_variables() -> None:
 
 
 def test_doubt_lowers_trust_and_does_not_pay() -> None:
-    doubt = torch.linspace(0, 3, 20, dtype=torch.float64, requires_grad=True)
-    trust = trusting(torch.ones_like(doubt), doubt, scale=2.0) - doubt
-    torch.testing.assert_close(trust, (-2 * doubt).exp())
+    uncertainty = torch.linspace(0, 3, 20, dtype=torch.float64, requires_grad=True)
+    trust = uncertainty_weighted(torch.ones_like(uncertainty), uncertainty, scale=2.0) - uncertainty
+    torch.testing.assert_close(trust, (-2 * uncertainty).exp())
     assert (trust.diff() < 0).all()
-    (slope,) = gradients(trusting(torch.full_like(doubt, 0.4), doubt, scale=2.0).sum(), [doubt])
+    (slope,) = gradients(
+        uncertainty_weighted(torch.full_like(uncertainty, 0.4), uncertainty, scale=2.0).sum(),
+        [uncertainty],
+    )
     assert (slope > 0).all()
 
 
 def test_equal_heads_do_not_doubt_and_dropout_makes_them() -> None:
     torch.manual_seed(0)
-    towers = DoubtingTowers(blueprint(schema()), width=6).double()
+    towers = TwoHeadCvr(blueprint(schema()), width=6).double()
     encoding = normal(ROWS, 6)
     for parameter in towers.cvr_towers.parameters():
         parameter.data[1] = parameter.data[0]
@@ -98,12 +101,12 @@ def test_equal_heads_do_not_doubt_and_dropout_makes_them() -> None:
 
 
 def test_averaged_heads_are_averaged_as_probabilities() -> None:
-    towers = DoubtingTowers(blueprint(schema()), width=6).double().eval()
+    towers = TwoHeadCvr(blueprint(schema()), width=6).double().eval()
     ctr, first, second = logits(3)
     towers.ctr_tower, towers.cvr_towers = FixedLogits(ctr), FixedLogits(first, second)  # type: ignore[assignment]
-    prediction, doubt = towers(normal(ROWS, 6))
+    prediction, uncertainty = towers(normal(ROWS, 6))
     torch.testing.assert_close(prediction.cvr.value(), (first.sigmoid() + second.sigmoid()) / 2)
-    assert doubt.equal(divergence(*map(Probability.from_logit, (first, second))))
+    assert uncertainty.equal(divergence(*map(Probability.from_logit, (first, second))))
 
 
 def test_information_is_greatest_at_the_variance_of_the_residual() -> None:

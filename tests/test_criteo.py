@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from layouts import criteo_attribution, criteo_conversion, criteo_search, tenrec
-from raw_logs import load, same
+from helpers.layouts import criteo_attribution, criteo_conversion, criteo_search, tenrec
+from helpers.raw_logs import load, same
 
 from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
@@ -105,7 +105,11 @@ def test_a_banner_that_cannot_be_is_shown(
     write_banners(tmp_path / "raw", rows)
     with pytest.raises(DataError, match=rf"\.tsv\.gz, line 4.*{re.escape(says)}"):
         preprocess(
-            load("criteo_attribution")(), "x", tmp_path / "raw", tmp_path / "ready", verified=False
+            load("criteo_attribution")(),
+            "x",
+            tmp_path / "raw",
+            tmp_path / "processed",
+            verified=False,
         )
 
 
@@ -136,7 +140,7 @@ def test_a_click_that_cannot_be_is_shown(
     change(tmp_path / "raw", 300, column, value)
     with pytest.raises(DataError, match=rf"CriteoSearchData, line 300.*{re.escape(says)}"):
         preprocess(
-            load("criteo_search")(), "x", tmp_path / "raw", tmp_path / "ready", verified=False
+            load("criteo_search")(), "x", tmp_path / "raw", tmp_path / "processed", verified=False
         )
 
 
@@ -146,8 +150,10 @@ def test_clicks_that_are_left_out_are_counted(tmp_path: Path) -> None:
     rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
     timeless = sum(row[3] == "0" for row in rows)
     undated = sum(row[0] == "1" and row[2] == "-1" and row[3] != "0" for row in rows)
-    preprocess(load("criteo_search")(), "x", tmp_path / "raw", tmp_path / "ready", verified=False)
-    report = json.loads((tmp_path / "ready" / "report.json").read_text())
+    preprocess(
+        load("criteo_search")(), "x", tmp_path / "raw", tmp_path / "processed", verified=False
+    )
+    report = json.loads((tmp_path / "processed" / "report.json").read_text())
     assert timeless > 2
     assert undated > 2
     assert report["dropped"] == {
@@ -187,11 +193,11 @@ def test_clicks_are_dropped_where_conversions_stop_with_them(tmp_path: Path) -> 
     path.write_text("\n".join("\t".join(row) for row in known) + "\n", encoding="utf-8")
     cut = sum(int(row[0]) + 7 * DAY > last for row in rows)
     dataset = load("criteo_conversion")(window_days=7)
-    preprocess(dataset, "x", raw, tmp_path / "ready", verified=False)
-    report = json.loads((tmp_path / "ready" / "report.json").read_text())
+    preprocess(dataset, "x", raw, tmp_path / "processed", verified=False)
+    report = json.loads((tmp_path / "processed" / "report.json").read_text())
     assert report["dropped"] == {"click whose window the end of the log cuts off": cut}
     with pytest.raises(DataError, match="must be longer than the attribution window"):
-        preprocess(load("criteo_conversion")(), "x", raw, tmp_path / "ready", verified=False)
+        preprocess(load("criteo_conversion")(), "x", raw, tmp_path / "processed", verified=False)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +220,7 @@ def test_a_delay_that_cannot_be_is_shown(
     path.write_text("\n".join("\t".join(row) for row in rows) + "\n", encoding="utf-8")
     dataset = load("criteo_conversion")()
     with pytest.raises(DataError, match=rf"data\.txt, line 200: .*{re.escape(says)}"):
-        preprocess(dataset, "x", tmp_path / "raw", tmp_path / "ready", verified=False)
+        preprocess(dataset, "x", tmp_path / "raw", tmp_path / "processed", verified=False)
 
 
 def test_any_reaction_can_stand_in_for_a_conversion(tmp_path: Path) -> None:
@@ -239,7 +245,7 @@ def test_a_reaction_that_cannot_be_is_shown(tmp_path: Path, column: str, value: 
     cells[tenrec.HEADER.split(",").index(column)] = value
     path.write_text("\n".join([*lines[:9], ",".join(cells), *lines[10:]]), encoding="utf-8")
     with pytest.raises(DataError, match=rf"QK-video\.csv, line 10.*({column} must be 0 or 1|yes)"):
-        preprocess(load("tenrec")(), "x", tmp_path / "raw", tmp_path / "ready", verified=False)
+        preprocess(load("tenrec")(), "x", tmp_path / "raw", tmp_path / "processed", verified=False)
 
 
 def test_histories_are_the_same_however_many_partitions_there_are(

@@ -10,16 +10,16 @@ from typing import get_args
 import polars as pl
 import pytest
 from conftest import TinyFunnel
-from layouts import coat
+from helpers.layouts import coat
 
 from benchmark import registry
-from benchmark.cards import facts
-from benchmark.cards.card import card, index
-from benchmark.cards.listing import Folders, Item, items
-from benchmark.cards.picture import draw
-from benchmark.cards.write import write_all
 from benchmark.data.dataset import Dataset
 from benchmark.data.preprocess import preprocess
+from benchmark.documentation.cards import facts
+from benchmark.documentation.cards.card import card, index
+from benchmark.documentation.cards.listing import Folders, Item, items
+from benchmark.documentation.cards.picture import draw
+from benchmark.documentation.cards.write import write_all
 from benchmark.files import write_json
 from benchmark.registry import ROOT
 from benchmark.schema import Stage
@@ -68,18 +68,18 @@ def test_the_index_is_what_would_be_generated_and_links_to_every_card() -> None:
 
 
 @pytest.fixture(scope="module")
-def tiny(ready: Path) -> facts.Facts:
-    return facts.measure(ready, Path("nowhere"))
+def tiny(processed: Path) -> facts.Facts:
+    return facts.measure(processed, Path("nowhere"))
 
 
 def item_of(dataset: Dataset, found: facts.Facts | None) -> Item:
     return Item("tiny", dataset, found, DOCS)
 
 
-def test_counts_are_those_of_the_rows(tiny: facts.Facts, ready: Path) -> None:
+def test_counts_are_those_of_the_rows(tiny: facts.Facts, processed: Path) -> None:
     assert tiny.rows == 3000
     for population in tiny.populations:
-        table = pl.read_parquet(ready / f"{population.split}.parquet")
+        table = pl.read_parquet(processed / f"{population.split}.parquet")
         assert population.rows == len(table)
         for label, count in population.positive.items():
             assert count == sum(value == 1 for value in table[label])
@@ -108,10 +108,10 @@ def test_rates_are_printed_with_their_denominators(tiny: facts.Facts) -> None:
 def test_random_rows_have_no_click_rate(tmp_path: Path) -> None:
     coat.write(tmp_path / "coat")
     dataset = registry.load("datasets", "coat", Dataset)()
-    preprocess(dataset, "coat", tmp_path / "coat", tmp_path / "ready", verified=False)
+    preprocess(dataset, "coat", tmp_path / "coat", tmp_path / "processed", verified=False)
     files = [{"pin": "adapter"}, {"pin": "first use"}, {"pin": None}, {"pin": None}]
     write_json(tmp_path / "coat" / "manifest.json", {"files": files})
-    found = facts.measure(tmp_path / "ready", tmp_path / "coat")
+    found = facts.measure(tmp_path / "processed", tmp_path / "coat")
     text = card(item_of(dataset, found))
     test = next(line for line in text.splitlines() if line.startswith("| test | random |"))
     shown = found.populations[-1]
@@ -181,10 +181,12 @@ def test_a_picture_is_the_same_bytes_for_the_same_facts(tiny: facts.Facts, tmp_p
 
 
 def test_cards_of_others_stay_and_stale_ones_go(tmp_path: Path) -> None:
-    folders = Folders(tmp_path / "raw", tmp_path / "ready", tmp_path / "docs" / "datasets")
+    folders = Folders(tmp_path / "raw", tmp_path / "processed", tmp_path / "docs" / "datasets")
     coat.write(tmp_path / "raw" / "coat")
     dataset = registry.load("datasets", "coat", Dataset)()
-    preprocess(dataset, "coat", tmp_path / "raw" / "coat", folders.ready / "coat", verified=False)
+    preprocess(
+        dataset, "coat", tmp_path / "raw" / "coat", folders.processed / "coat", verified=False
+    )
     folders.cards.mkdir(parents=True)
     (folders.cards / "gone.md").write_text("of a log that is no more")
     assert write_all(folders) == tmp_path / "docs" / "datasets.md"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from layouts import aliexpress, coat
-from raw_logs import load, same
+from helpers.layouts import aliexpress, coat
+from helpers.raw_logs import load, same
 
 from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
-from benchmark.data.reading.readers import explained
+from benchmark.data.reading.readers import locate_read_errors
 from benchmark.data.split import split_by_hash
 
 
@@ -58,7 +58,7 @@ def test_a_malformed_behaviour_is_shown(tmp_path: Path, token: str, shown: str) 
     write(tmp_path / "JD_A", "1+5+1+1+1\n")
     path = write(tmp_path / "JD_B", f"1+5+1+1+1\n2+5+1+1+1 {token} 3+5+1+1+1\n")
     says = rf"{re.escape(str(path))}, line 2: token is {shown}; a token must be sku\+"
-    with pytest.raises(DataError, match=says), explained("the log"):
+    with pytest.raises(DataError, match=says), locate_read_errors("the log"):
         load("jd_micro")().table(tmp_path).collect()
 
 
@@ -114,7 +114,9 @@ def test_an_unknown_label_is_shown(tmp_path: Path, label: str, shown: str) -> No
     path.write_text("\n".join(lines), encoding="utf-8")
     says = rf"nl_item_test\.csv, line 5: item_49 is {shown}; the label must be 0, 1 or 2"
     with pytest.raises(DataError, match=says):
-        preprocess(load("aliexpress")(), "x", tmp_path / "raw", tmp_path / "ready", verified=False)
+        preprocess(
+            load("aliexpress")(), "x", tmp_path / "raw", tmp_path / "processed", verified=False
+        )
 
 
 def test_a_table_of_other_width_is_one_sentence(tmp_path: Path) -> None:
@@ -122,4 +124,6 @@ def test_a_table_of_other_width_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "raw" / "nl_user_train.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("\n", ",1\n"), encoding="utf-8")
     with pytest.raises(DataError, match=r"nl_user_train\.csv, line 1: 34 cells, expected 33: "):
-        preprocess(load("aliexpress")(), "x", tmp_path / "raw", tmp_path / "ready", verified=False)
+        preprocess(
+            load("aliexpress")(), "x", tmp_path / "raw", tmp_path / "processed", verified=False
+        )

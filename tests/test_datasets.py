@@ -10,13 +10,13 @@ from typing import get_args
 
 import polars as pl
 import pytest
-from layouts import coat, jd_micro
-from raw_logs import LAYOUTS, comparable, layout, load, same
+from helpers.layouts import coat, jd_micro
+from helpers.raw_logs import LAYOUTS, comparable, layout, load, same
 
 from benchmark import registry
+from benchmark.config import Params
 from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
-from benchmark.params import Params
 from benchmark.registry import ROOT
 from benchmark.schema import LABELS, ORACLE, SPLITS, Stage
 

@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
-from layouts import coat
+from helpers.layouts import coat
 
 from benchmark import registry
-from benchmark.__main__ import main
-from benchmark.cards.listing import readable
+from benchmark.cli import main
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.download import fetch
 from benchmark.data.preprocess import preprocess
+from benchmark.documentation.cards.listing import readable
 from benchmark.files import read_json, write_json
 from benchmark.schema import funnel
 
@@ -72,9 +72,9 @@ def test_what_is_here_is_shown_step_by_step(printed: Printed, tmp_path: Path) ->
     write_json(raw / "manifest.json", {**record, "verified": True})
     assert printed()["coat"]["verified"] == "yes"
 
-    ready = tmp_path / "data" / "ready" / "coat"
+    processed = tmp_path / "data" / "processed" / "coat"
     dataset = registry.load("datasets", "coat", Dataset)()
-    preprocess(dataset, "coat", raw, ready, verified=True)
+    preprocess(dataset, "coat", raw, processed, verified=True)
     row = printed()["coat"]
     assert (row["here"], row["rows"], row["verified"]) == ("ready", "1,200", "yes")
 

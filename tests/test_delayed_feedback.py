@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from streams import arriving, world
+from helpers.streams import arriving, world
+from helpers.worlds import FixedLogits, blueprint, make_batch, schema
 from torch import Tensor, nn
-from worlds import FixedLogits, batch, blueprint, schema
 
 from benchmark import registry
-from benchmark.training.arrivals import (
+from benchmark.training.batch import Batch, Features, Probability
+from benchmark.training.delays.schedule import (
     at_the_end,
 )
-from benchmark.training.funnel import Features, Funnel, Probability
 from benchmark.training.method import Method
 
 WAIT = 0.25
@@ -51,7 +51,7 @@ class Exact(nn.Module):
         self.shift, self.truth = shift, truth
 
     def forward(self, features: Features, *time: Tensor) -> tuple[Probability, ...]:
-        rows = torch.zeros(len(features.ids), dtype=torch.float64)
+        rows = torch.zeros(len(features.sparse), dtype=torch.float64)
         return tuple(
             Probability.from_logit(shift + (truth(*time) + rows).logit(1e-9))
             for shift, truth in zip(self.shift, self.truth, strict=True)
@@ -91,15 +91,15 @@ def learned(name: str, truth: Truth, rows: int = 100_000) -> float:
     """Return the constant prediction at which the gradient over all arrivals vanishes."""
     clicks = world(rows, truth.cvr, truth.mean)
     schedule = build(name, truth, torch.zeros(())).schedule()
-    funnel = arriving(clicks, schedule)
+    batch = arriving(clicks, schedule)
     low, high = -6.0, 6.0
     for _ in range(22):
         logit = torch.tensor((low + high) / 2, dtype=torch.float64, requires_grad=True)
-        spread = logit.expand(len(funnel.conversion))
+        spread = logit.expand(len(batch.conversion))
         method = build(name, truth, spread)
         if name == "dfm":
             method.rate_towers = FixedLogits(torch.tensor(1 / truth.mean).expm1().log())
-        (gradient,) = torch.autograd.grad(method.loss(funnel), logit)
+        (gradient,) = torch.autograd.grad(method.loss(batch), logit)
         low, high = (logit.item(), high) if gradient < 0 else (low, logit.item())
     return 1 / (1 + math.exp(-low))
 
@@ -126,14 +126,14 @@ def test_a_right_model_of_delays_recovers_the_rate(cvr: float, mean: float) -> N
 @pytest.mark.parametrize("truth", TRUTHS[:2], ids=str)
 @pytest.mark.parametrize("name", ["es_dfm", "defer", "fsiw"])
 def test_heads_are_fitted_to_what_the_weights_need(name: str, truth: Truth) -> None:
-    funnel = arriving(world(100_000, truth.cvr, truth.mean), at_the_end)
+    batch = arriving(world(100_000, truth.cvr, truth.mean), at_the_end)
 
     def gradient(offset: float) -> Tensor:
         count = 1 if name == "defer" else 2
         shift = torch.full((count,), offset, dtype=torch.float64, requires_grad=True)
-        (phase,) = build(name, truth, torch.zeros(()), shift).preparation()
+        (phase,) = build(name, truth, torch.zeros(()), shift).warm_up()
         assert phase.schedule is at_the_end
-        (update,) = phase.updates(funnel)
+        (update,) = phase.updates(batch)
         (found,) = torch.autograd.grad(update.loss, shift)
         return found
 
@@ -143,20 +143,20 @@ def test_heads_are_fitted_to_what_the_weights_need(name: str, truth: Truth) -> N
 
 @pytest.mark.parametrize("name", ["es_dfm", "defer", "fsiw"])
 def test_where_nothing_converts_late_labels_are_taken_at_their_word(name: str) -> None:
-    funnel, logit = batch(schema(), 64), torch.randn(64, dtype=torch.float64)
+    batch, logit = make_batch(schema(), 64), torch.randn(64, dtype=torch.float64)
     method, naive = (build(n, Truth(0.3, 1e-3), logit) for n in (name, "stream_vanilla"))
     if name == "fsiw":  # as if the window had closed
-        funnel = replace(funnel, elapsed=torch.ones(64))
-    torch.testing.assert_close(method.loss(funnel), naive.loss(funnel))
+        batch = replace(batch, elapsed=torch.ones(64))
+    torch.testing.assert_close(method.loss(batch), naive.loss(batch))
 
 
 def test_delays_that_are_certain_to_be_short_leave_the_loss_of_clicks() -> None:
-    funnel = batch(schema(), 64)
+    batch = make_batch(schema(), 64)
     logit = torch.randn(64, dtype=torch.float64, requires_grad=True)
-    funnel = replace(funnel, delay=torch.full((64,), 0.5))
+    batch = replace(batch, delay=torch.full((64,), 0.5))
     method, naive = (build(n, TRUTHS[0], logit) for n in ("dfm", "stream_vanilla"))
     method.rate_towers = FixedLogits(torch.full((64,), 200.0, dtype=torch.float64))
-    slopes = [torch.autograd.grad(m.loss(funnel), logit)[0] for m in (method, naive)]
+    slopes = [torch.autograd.grad(m.loss(batch), logit)[0] for m in (method, naive)]
     torch.testing.assert_close(*slopes)
 
 
@@ -166,40 +166,40 @@ def test_delays_that_are_certain_to_be_short_leave_the_loss_of_clicks() -> None:
 @pytest.mark.parametrize("name", WEIGHTED)
 @pytest.mark.parametrize("value", [-50.0, -2.0, 0.0, 3.0, 50.0])
 def test_weights_carry_no_gradient_and_stay_finite(name: str, value: float) -> None:
-    funnel = batch(schema(), 64)
+    batch = make_batch(schema(), 64)
     logit = torch.full((64,), value, requires_grad=True)
     shift = torch.zeros(1 if name == "defer" else 2, requires_grad=True)
     method = build(name, TRUTHS[0], logit, shift)
     cvr = Probability.from_logit(logit)
-    if_converted, if_not = method.weights(cvr, funnel)
-    weights = torch.where(funnel.conversion > 0, if_converted, if_not).detach()
+    if_converted, if_not = method.weights(cvr, batch)
+    weights = torch.where(batch.conversion > 0, if_converted, if_not).detach()
     assert weights.isfinite().all()
     assert (weights >= 0).all()
-    slope = weights * (logit.sigmoid() - funnel.conversion) * funnel.clicked / funnel.clicked.sum()
-    found = torch.autograd.grad(method.loss(funnel), (logit, shift), allow_unused=True)
+    slope = weights * (logit.sigmoid() - batch.conversion) * batch.clicked / batch.clicked.sum()
+    found = torch.autograd.grad(method.loss(batch), (logit, shift), allow_unused=True)
     torch.testing.assert_close(found[0], slope.detach().to(found[0].dtype))
     assert found[1] is None or not found[1].any()
 
 
 def test_the_likelihood_of_delays_agrees_with_plain_arithmetic() -> None:
-    funnel = batch(schema(), 200)
-    assert funnel.delay is not None
+    batch = make_batch(schema(), 200)
+    assert batch.delay is not None
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(2, 200, generator=generator, requires_grad=True)
     method = build("dfm", TRUTHS[0], logits[0])
     method.rate_towers = FixedLogits(logits[1])
     cvr, rate = logits[0].sigmoid(), (1 + logits[1].exp()).log()
-    density, survival = rate * (-rate * funnel.delay).exp(), (-rate * funnel.delay).exp()
-    likelihood = torch.where(funnel.conversion > 0, cvr * density, 1 - cvr + cvr * survival)
-    expected = -(funnel.clicked * likelihood.log()).sum() / funnel.clicked.sum()
-    loss = method.loss(funnel)
+    density, survival = rate * (-rate * batch.delay).exp(), (-rate * batch.delay).exp()
+    likelihood = torch.where(batch.conversion > 0, cvr * density, 1 - cvr + cvr * survival)
+    expected = -(batch.clicked * likelihood.log()).sum() / batch.clicked.sum()
+    loss = method.loss(batch)
     torch.testing.assert_close(loss, expected)
     (slope,) = torch.autograd.grad(loss, logits)
-    converted = funnel.conversion > 0
-    waiting_still = (funnel.clicked > 0) & ~converted
+    converted = batch.conversion > 0
+    waiting_still = (batch.clicked > 0) & ~converted
     assert (slope[0, converted] < 0).all()
     assert (slope[:, waiting_still] > 0).all()  # less likely to convert, and slower if it does
-    sure = cvr.detach() * funnel.clicked / funnel.clicked.sum()
+    sure = cvr.detach() * batch.clicked / batch.clicked.sum()
     assert (slope[0, waiting_still] < sure[waiting_still]).all()  # but not as of a certain negative
 
 
@@ -207,7 +207,7 @@ def test_a_click_made_just_now_teaches_nothing() -> None:
     logit = torch.zeros(4, requires_grad=True)
     method = build("dfm", TRUTHS[0], logit)
     method.rate_towers = FixedLogits(torch.zeros(4))
-    now = Funnel(batch(schema(), 4).features, torch.ones(4), torch.zeros(4),
+    now = Batch(make_batch(schema(), 4).features, torch.ones(4), torch.zeros(4),
                  elapsed=torch.zeros(4), delay=torch.zeros(4))  # fmt: skip
     assert not torch.autograd.grad(method.loss(now), logit)[0].any()
 
@@ -215,8 +215,8 @@ def test_a_click_made_just_now_teaches_nothing() -> None:
 @pytest.mark.parametrize("name", [*WEIGHTED[2:], "dfm"])
 def test_a_batch_without_times_is_refused(name: str) -> None:
     method: Any = registry.load("methods", name, Method)(blueprint(schema()))
-    timed = batch(schema(), 8)
-    bare = Funnel(timed.features, timed.click, timed.conversion)
-    updates = [phase.updates for phase in method.preparation()] or [method.updates]
+    timed = make_batch(schema(), 8)
+    bare = Batch(timed.features, timed.click, timed.conversion)
+    updates = [phase.updates for phase in method.warm_up()] or [method.updates]
     with pytest.raises(ValueError, match="needs times"):
         next(updates[0](bare))

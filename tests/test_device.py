@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.worlds import blueprint, make_batch, schema
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
-from worlds import batch, blueprint, schema
 
 from benchmark import registry
-from benchmark.params import Protocol
-from benchmark.training import backbones, optimizer, streamed
-from benchmark.training.funnel import Funnel
+from benchmark.config import Protocol
+from benchmark.training import backbones, optimizer
+from benchmark.training import host_table as streamed
+from benchmark.training.batch import Batch
+from benchmark.training.host_table import HostTable
 from benchmark.training.method import Method, Update
+from benchmark.training.modules.doubly_robust import PropensityModel
 from benchmark.training.optimizer import Adam
-from benchmark.training.parts.doubly_robust import PropensityModel
-from benchmark.training.streamed import Streamed
 from benchmark.training.trainer import Data, batches, epochs, fit, predict, train_batch
 
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -29,7 +30,7 @@ HYPER = {"learning_rate": 0.01, "weight_decay": 1e-4}
 ASKING = {"item", "_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "_unique2"}
 
 METHODS = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
-DESCENDING = [name for name, kind in METHODS.items() if kind.learn is None]  # not those of trees
+DESCENDING = [name for name, kind in METHODS.items() if kind.fit is None]  # not those of trees
 each = pytest.mark.parametrize("name", DESCENDING)
 with_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -51,7 +52,7 @@ def build(name: str) -> Method:
 
 
 def phases(method: Method) -> Iterator[Any]:
-    for updates in (*(phase.updates for phase in method.preparation()), method.updates):
+    for updates in (*(phase.updates for phase in method.warm_up()), method.updates):
         method.start_epoch()
         yield updates
 
@@ -59,10 +60,10 @@ def phases(method: Method) -> Iterator[Any]:
 @each
 def test_no_step_needs_a_value_or_another_device(name: str) -> None:
     """On the meta device, tensors have no values, and none of another device may join them."""
-    method, funnel = build(name).to(META), moved(batch(schema(), 32), META)
+    method, batch = build(name).to(META), moved(make_batch(schema(), 32), META)
     for updates in phases(method):
         update: Update
-        for update in updates(funnel):
+        for update in updates(batch):
             found = torch.autograd.grad(
                 update.loss, list(update.module.parameters()), allow_unused=True
             )
@@ -72,12 +73,12 @@ def test_no_step_needs_a_value_or_another_device(name: str) -> None:
 
 @each
 def test_no_step_of_the_trainer_asks_for_a_value(name: str) -> None:
-    method, funnel = build(name), batch(schema(), 32)
+    method, batch = build(name), make_batch(schema(), 32)
     descent = Adam(method, learning_rate=0.01, weight_decay=0.0, large=10**9)
     for updates in phases(method):
-        train_batch(descent, updates, funnel)
+        train_batch(descent, updates, batch)
         with profile(activities=[ProfilerActivity.CPU]) as seen:
-            train_batch(descent, updates, funnel)
+            train_batch(descent, updates, batch)
         called = asked_of(seen)
         assert "mul" in called
         assert not called & ASKING
@@ -85,13 +86,13 @@ def test_no_step_of_the_trainer_asks_for_a_value(name: str) -> None:
 
 def test_calibration_asks_for_no_error_and_solves_what_solve_does() -> None:
     torch.manual_seed(0)
-    model, funnel = PropensityModel(blueprint(schema())), batch(schema(), 64)
+    model, batch = PropensityModel(blueprint(schema())), make_batch(schema(), 64)
     for _ in range(5):
         before = model.platt.clone()
-        inputs = torch.stack([model.network(funnel.features), torch.ones(64)], 1).detach()
-        score = inputs.T @ (funnel.clicked - (inputs @ before).sigmoid())
+        inputs = torch.stack([model.network(batch.features), torch.ones(64)], 1).detach()
+        score = inputs.T @ (batch.clicked - (inputs @ before).sigmoid())
         with profile(activities=[ProfilerActivity.CPU]) as seen:
-            model.calibrate(funnel)
+            model.calibrate(batch)
         assert "_linalg_check_errors" not in asked_of(seen)
         assert torch.equal(model.platt, before + torch.linalg.solve(model.information, score))
 
@@ -121,7 +122,7 @@ def entrywise(monkeypatch: pytest.MonkeyPatch) -> None:
 def sparse_steps(method: Method) -> Method:
     descent = Adam(method, learning_rate=0.01, weight_decay=0.1, large=1)
     for seed in range(5):
-        train_batch(descent, method.updates, batch(schema(), 64, seed=seed))
+        train_batch(descent, method.updates, make_batch(schema(), 64, seed=seed))
     return method
 
 
@@ -160,8 +161,8 @@ def test_rows_that_recur_are_trained_as_distinct_ones(request: pytest.FixtureReq
 
 
 @pytest.fixture
-def data(ready: Path) -> Data:
-    return Data.read(ready, CPU)
+def data(processed: Path) -> Data:
+    return Data.read(processed, CPU)
 
 
 @pytest.fixture(params=[1, 700, 10**6], ids="chunks of {} rows".format)
@@ -186,7 +187,7 @@ def trained(data: Data, protocol: Protocol, name: str) -> tuple[Any, ...]:
 def test_a_streamed_table_trains_the_very_same_model(
     name: str, data: Data, far: Data, protocol: Protocol
 ) -> None:
-    assert isinstance(far.train, Streamed)
+    assert isinstance(far.train, HostTable)
     assert trained(far, protocol, name) == trained(data, protocol, name)
 
 
@@ -203,10 +204,10 @@ def test_batches_are_those_of_the_table_and_breaking_off_leaves_no_thread(
     assert not list(far.train.batches([]))
 
 
-def equal(ours: Funnel, theirs: Funnel) -> bool:
+def equal(ours: Batch, theirs: Batch) -> bool:
     pairs = (
-        (ours.features.ids, theirs.features.ids),
-        (ours.features.numbers, theirs.features.numbers),
+        (ours.features.sparse, theirs.features.sparse),
+        (ours.features.dense, theirs.features.dense),
         (ours.conversion, theirs.conversion),
         (ours.clicked, theirs.clicked),
     )
@@ -231,7 +232,7 @@ def test_a_table_streams_where_another_process_took_the_memory(
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (10**12, 10**12))
     monkeypatch.setattr(type(data.train), "to", moved)
     found = streamed.placed(replace(data.train, clicks=None), torch.device("cuda"))
-    assert isinstance(found, Streamed) == (error is not None)
+    assert isinstance(found, HostTable) == (error is not None)
 
 
 # --- with a GPU
@@ -241,13 +242,13 @@ def test_a_table_streams_where_another_process_took_the_memory(
 def test_a_gpu_is_never_waited_for() -> None:
     cuda = torch.device("cuda")
     for name in DESCENDING:
-        method, funnel = build(name).to(cuda), moved(batch(schema(), 32), cuda)
+        method, batch = build(name).to(cuda), moved(make_batch(schema(), 32), cuda)
         descent = Adam(method, learning_rate=0.01, weight_decay=0.0, large=20)
         for updates in phases(method):
-            train_batch(descent, updates, funnel)
+            train_batch(descent, updates, batch)
             torch.cuda.set_sync_debug_mode("error")
             try:
-                train_batch(descent, updates, funnel)
+                train_batch(descent, updates, batch)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
 
@@ -255,11 +256,11 @@ def test_a_gpu_is_never_waited_for() -> None:
 @with_cuda
 @pytest.mark.parametrize("share", [1.0, 0.0], ids=["resident", "streamed"])
 def test_a_gpu_trains_what_a_core_trains(
-    share: float, data: Data, ready: Path, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+    share: float, data: Data, processed: Path, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streamed, "SHARE", share)
-    there = Data.read(ready, torch.device("cuda"))
-    assert isinstance(there.train, Streamed) == (share == 0)
+    there = Data.read(processed, torch.device("cuda"))
+    assert isinstance(there.train, HostTable) == (share == 0)
     values = []
     for source in (data, there):
         torch.manual_seed(3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from benchmark.training.metrics.calibration import (
+from benchmark.metrics.calibration import (
     bias,
     ece,
     log_loss,
@@ -15,13 +15,13 @@ from benchmark.training.metrics.calibration import (
     reliability,
     tenths,
 )
-from benchmark.training.metrics.diagnostics import (
+from benchmark.metrics.diagnostics import (
     ctr_bias,
     ctr_deciles,
     estimation_bias,
     independence,
 )
-from benchmark.training.metrics.undefined import UndefinedError
+from benchmark.metrics.undefined import UndefinedError
 
 RNG = np.random.default_rng(0)
 ROWS = 2000

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from benchmark.training.metrics.discrimination import auc, average_precision, gauc, ks, snips_auc
-from benchmark.training.metrics.undefined import UndefinedError
+from benchmark.metrics.discrimination import auc, average_precision, gauc, ks, snips_auc
+from benchmark.metrics.undefined import UndefinedError
 
 RNG = np.random.default_rng(0)
 ROWS = 3000

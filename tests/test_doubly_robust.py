@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.worlds import blueprint, make_batch, schema, simulate
 from torch import Tensor, nn
-from worlds import batch, blueprint, schema, simulate
 
 from benchmark import registry
-from benchmark.training.funnel import Features, Probability
+from benchmark.training.batch import Features, Probability
+from benchmark.training.losses import ctcvr_loss, cvr_errors
 from benchmark.training.method import Method, Update
-from benchmark.training.parts.doubly_robust import balancing_weights, doubly_robust_risk
-from benchmark.training.parts.losses import ctcvr_loss, cvr_errors
+from benchmark.training.modules.doubly_robust import balancing_weights, doubly_robust_risk
 from benchmark.training.trainer import Updates, train_batch
 
 FROZEN = ("dr_jl", "mrdr", "dr_bias", "dr_mse", "tdr")
 NETWORKS = ("imputer", "propensity", "predictor")
-FUNNEL = batch(schema(), 64)
+FUNNEL = make_batch(schema(), 64)
 
 Logit = tuple[float, float]  # slope and intercept in the one feature of the world
 RIGHT, WRONG = (1.5, -0.5), (0.4, 0.3)  # of propensities
@@ -36,7 +36,7 @@ class Stub(nn.Module):
         self.logit = logit
 
     def forward(self, features: Features) -> Tensor:
-        return self.logit(features.numbers.squeeze(1))
+        return self.logit(features.dense.squeeze(1))
 
 
 def line(logit: Logit) -> Stub:
@@ -210,7 +210,7 @@ def test_only_right_propensities_balance_a_function_of_the_features(
         truth, logged, _, _ = simulate(5_000, seed)
         ctr = Probability.from_logit(line(propensity)(logged.features))
         weights = balancing_weights(replace(truth, ctr=ctr), logged, 1e-3)
-        means.append((weights * function(logged.features.numbers.squeeze(1))).mean())
+        means.append((weights * function(logged.features.dense.squeeze(1))).mean())
     assert standard_errors(means) < 3 if propensity == RIGHT else standard_errors(means) > 5
 
 
@@ -270,7 +270,7 @@ def test_a_step_moves_its_own_network_only(name: str) -> None:
 def test_propensities_are_frozen_once_prepared(name: str, *, calibrate: bool) -> None:
     method = build(name, calibrate=calibrate)
     optimizer, start = adam(method), state(method, "propensity")
-    for phase in method.preparation():
+    for phase in method.warm_up():
         train_batch(optimizer, phase.updates, FUNNEL)
     prepared = state(method, "propensity")
     assert not same(start, prepared)

@@ -7,14 +7,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from servers import BODY, OTHER, PAGE, SHA, Server, fetch, lock, manifest, put
+from helpers.servers import BODY, OTHER, PAGE, SHA, Server, fetch, lock, manifest, put
 
 from benchmark.data.dataset import DataError, Source
 from benchmark.data.fetching import http
 from benchmark.data.fetching.download import is_verified
 from benchmark.data.fetching.raw import find
 
-pytest_plugins = ["serving"]
+pytest_plugins = ["helpers.serving"]
 
 
 def test_a_pinned_file_is_fetched_recorded_and_not_fetched_again(

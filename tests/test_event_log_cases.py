@@ -11,16 +11,16 @@ from typing import Any
 
 import polars as pl
 import pytest
-from event_logs import dropped, same_clicks
-from layouts import otto, rees46
-from raw_logs import layout, load, same
+from helpers.event_logs import dropped, same_clicks
+from helpers.layouts import otto, rees46
+from helpers.raw_logs import layout, load, same
 
 from benchmark.data.dataset import DataError, kept
 from benchmark.data.preprocess import preprocess
 
 
 def prepare(name: str, folder: Path, **options: Any) -> None:
-    preprocess(load(name)(**options), name, folder / name, folder / "ready", verified=False)
+    preprocess(load(name)(**options), name, folder / name, folder / "processed", verified=False)
 
 
 # --- what they mean
@@ -122,7 +122,7 @@ def test_damage_is_shown_in_one_sentence(damage: tuple[str, ...], tmp_path: Path
     with pytest.raises(DataError, match=says) as error:
         prepare(name, tmp_path)
     assert re.search(rf"{re.escape(file)}, line \d+: ", str(error.value))
-    assert not (tmp_path / "ready").exists()
+    assert not (tmp_path / "processed").exists()
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_truncated_month_and_an_empty_one_are_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(DataError, match=path.name):
             preprocess(
-                load("rees46")(), "x", tmp_path / "rees46", tmp_path / "ready", verified=False
+                load("rees46")(), "x", tmp_path / "rees46", tmp_path / "processed", verified=False
             )
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from event_logs import DAY, KEY, Event, acts, clicks, dropped, same_clicks
-from layouts import coveo, otto, rees46, taobao
-from raw_logs import Row, layout, load
+from helpers.event_logs import DAY, KEY, Event, acts, clicks, dropped, same_clicks
+from helpers.layouts import coveo, otto, rees46, taobao
+from helpers.raw_logs import Row, layout, load
 
 from benchmark.data.dataset import DataError, kept
 from benchmark.data.preprocess import preprocess
@@ -183,7 +183,7 @@ class Counted(Anything):
 def test_a_log_that_was_read_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ready(folder: str) -> str:
+    def processed(folder: str) -> str:
         dataset, out = Counted(anything(3, 1)), tmp_path / folder
         return preprocess(dataset, "x", tmp_path / "raw", out, verified=True).fingerprint
 
@@ -191,15 +191,15 @@ def test_a_log_that_was_read_is_not_read_again(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Counted, "reads", 0)
-    whole = ready("whole/x")
+    whole = processed("whole/x")
     assert Counted.reads == 1
     for where in ("reading.event_log._dropped", "checks.check"):
         with monkeypatch.context() as patch:
             patch.setattr(f"benchmark.data.{where}", killed)
             with pytest.raises(KeyboardInterrupt):
-                ready("killed/x")
+                processed("killed/x")
         assert Counted.reads == 2
-    assert ready("killed/x") == whole
+    assert processed("killed/x") == whole
     assert Counted.reads == 2
 
 

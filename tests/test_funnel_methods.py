@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.worlds import FixedLogits, blueprint, make_batch, rows_of, schema
 from torch import Tensor
-from worlds import FixedLogits, batch, blueprint, rows_of, schema
 
 from benchmark import registry
-from benchmark.training.funnel import Funnel, Prediction, Probability
+from benchmark.training.batch import Batch, Prediction, Probability
 from benchmark.training.method import Method
 
 ROWS = 400
-FUNNEL = batch(schema(), ROWS)
-CLICKS = batch(schema("clicks with behaviours"), ROWS)
+FUNNEL = make_batch(schema(), ROWS)
+CLICKS = make_batch(schema("clicks with behaviours"), ROWS)
 CTR = float(FUNNEL.clicked.double().mean())
 CVR = float(FUNNEL.conversion.double().sum()) / float(FUNNEL.clicked.sum())
 
@@ -57,11 +57,11 @@ def assert_equal_losses(one: Tensor, other: Tensor) -> None:
     torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
 
 
-def behaviours(funnel: Funnel) -> Tensor:
+def behaviours(batch: Batch) -> Tensor:
     """Return the labels micro and macro, (2, B)."""
-    assert funnel.micro is not None
-    assert funnel.macro is not None
-    return torch.stack([funnel.micro, funnel.macro])
+    assert batch.micro is not None
+    assert batch.macro is not None
+    return torch.stack([batch.micro, batch.macro])
 
 
 # --- a conditional probability from a joint one
@@ -94,20 +94,20 @@ def test_given_stays_below_one_and_finite(dtype: torch.dtype) -> None:
 # --- other graphs of the same behaviours
 
 
-def swapped(funnel: Funnel) -> Funnel:
-    return replace(funnel, micro=funnel.macro, macro=funnel.micro)
+def swapped(batch: Batch) -> Batch:
+    return replace(batch, micro=batch.macro, macro=batch.micro)
 
 
-@pytest.mark.parametrize("funnel", [FUNNEL, CLICKS], ids=["impressions", "clicks"])
-def test_reversed_hierarchy_is_the_hierarchy_with_roles_swapped(funnel: Funnel) -> None:
+@pytest.mark.parametrize("batch", [FUNNEL, CLICKS], ids=["impressions", "clicks"])
+def test_reversed_hierarchy_is_the_hierarchy_with_roles_swapped(batch: Batch) -> None:
     towers = logits(6)
     reverse = with_logits("hm3_r", *towers, micro_weight=0.3, macro_weight=5.0)
     forward = with_logits("hm3", *towers, micro_weight=5.0, macro_weight=0.3)
-    mine, theirs = reverse(funnel.features), forward(funnel.features)
+    mine, theirs = reverse(batch.features), forward(batch.features)
     pairs = (("ctr", "ctr"), ("micro", "macro"), ("macro", "micro"), ("cvr", "cvr"))
     for one, other in pairs:
         assert_same(getattr(mine, one), getattr(theirs, other))
-    assert_equal_losses(reverse.loss(funnel), forward.loss(swapped(funnel)))
+    assert_equal_losses(reverse.loss(batch), forward.loss(swapped(batch)))
 
 
 def test_union_without_micro_is_the_macro_behaviour_alone() -> None:
@@ -141,18 +141,18 @@ def path_probabilities(towers: tuple[Tensor, ...]) -> dict[tuple[int, ...], Tens
     }
 
 
-@pytest.mark.parametrize("funnel", [FUNNEL, CLICKS], ids=["impressions", "clicks"])
-def test_joint_loss_is_the_cross_entropy_of_the_enumerated_paths(funnel: Funnel) -> None:
+@pytest.mark.parametrize("batch", [FUNNEL, CLICKS], ids=["impressions", "clicks"])
+def test_joint_loss_is_the_cross_entropy_of_the_enumerated_paths(batch: Batch) -> None:
     towers = logits(6)
-    click = torch.ones_like(towers[0]) if funnel.click is None else towers[0].sigmoid()
+    click = torch.ones_like(towers[0]) if batch.click is None else towers[0].sigmoid()
     after_click = path_probabilities(towers)
     outcomes = torch.stack([1 - click, *(click * path for path in after_click.values())], 1)
     torch.testing.assert_close(outcomes.sum(1), torch.ones_like(click), rtol=1e-12, atol=0)
-    micro, macro = behaviours(funnel)
-    taken = 1 + 4 * micro + 2 * macro + funnel.conversion
-    taken = (taken * funnel.clicked).long()
+    micro, macro = behaviours(batch)
+    taken = 1 + 4 * micro + 2 * macro + batch.conversion
+    taken = (taken * batch.clicked).long()
     expected = torch.nn.functional.nll_loss(outcomes.log(), taken)
-    assert_equal_losses(with_logits("hm3_joint", *towers).loss(funnel), expected)
+    assert_equal_losses(with_logits("hm3_joint", *towers).loss(batch), expected)
 
 
 def test_joint_model_composes_as_the_hierarchy_does() -> None:
@@ -267,16 +267,16 @@ def test_without_its_calibrator_transfer_learns_what_division_does() -> None:
 def test_divided_models_share_nothing() -> None:
     method = build("division")
     no_sales = replace(FUNNEL, conversion=torch.zeros(ROWS))
-    found = [gradients_of(method, funnel) for funnel in (FUNNEL, no_sales)]
+    found = [gradients_of(method, batch) for batch in (FUNNEL, no_sales)]
     changed = {key for key in found[0] if not found[0][key].equal(found[1][key])}
     assert changed
     assert all(key.startswith("ctcvr") for key in changed)
     assert len(changed) == sum(key.startswith("ctcvr") for key in found[0])
 
 
-def gradients_of(method: Method, funnel: Funnel) -> dict[str, Tensor]:
+def gradients_of(method: Method, batch: Batch) -> dict[str, Tensor]:
     parameters = dict(method.named_parameters())
-    found = torch.autograd.grad(method.loss(funnel), list(parameters.values()))
+    found = torch.autograd.grad(method.loss(batch), list(parameters.values()))
     return dict(zip(parameters, found, strict=True))
 
 

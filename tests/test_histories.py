@@ -11,18 +11,18 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from histories import LENGTH, remembering, with_history
-from worlds import batch, schema
+from helpers.histories import LENGTH, remembering, with_history
+from helpers.worlds import make_batch, schema
 
 from benchmark import registry
+from benchmark.config import BackboneParams
 from benchmark.data.atomic_files import export_recbole
 from benchmark.data.dataset import DataError, Dataset
 from benchmark.data.preprocess import preprocess
 from benchmark.data.reading.history import clicked_before
-from benchmark.params import BackboneParams
 from benchmark.schema import Schema, Stage
 from benchmark.training.backbones import blueprint
-from benchmark.training.backbones.recbole import fenced
+from benchmark.training.backbones.recbole import isolated
 from benchmark.training.blueprint import Embeddings
 from benchmark.training.table import Table
 
@@ -132,17 +132,17 @@ ENCODED = [[0, 0, 0], [0, 0, 3], [0, 2, 3], [2, 2, 1], [0, 0, 1], [0, 0, 0]]
 
 
 def prepared(folder: Path, dataset: Dataset) -> Schema:
-    return preprocess(dataset, "given", folder, folder / "ready", verified=True)
+    return preprocess(dataset, "given", folder, folder / "processed", verified=True)
 
 
 def test_histories_have_the_ids_of_their_field_and_are_filled_from_the_left(tmp_path: Path) -> None:
     made = prepared(tmp_path, Given(HISTORIES))
     splits = ("train", "valid", "test")
-    stored = [pl.read_parquet(tmp_path / "ready" / f"{split}.parquet") for split in splits]
+    stored = [pl.read_parquet(tmp_path / "processed" / f"{split}.parquet") for split in splits]
     assert [row for part in stored for row in part["visited"].to_list()] == ENCODED
     (field,) = made.sequences
     assert (field.of, field.size, field.length) == ("city", made.categorical[0].size, 3)
-    assert Schema.read(tmp_path / "ready") == made
+    assert Schema.read(tmp_path / "processed") == made
 
 
 def test_a_history_of_values_that_train_never_has_is_empty(tmp_path: Path) -> None:
@@ -151,13 +151,14 @@ def test_a_history_of_values_that_train_never_has_is_empty(tmp_path: Path) -> No
 
     prepared(tmp_path, Rare(HISTORIES))
     assert (
-        pl.read_parquet(tmp_path / "ready" / "train.parquet")["visited"].to_list() == [[0] * 3] * 4
+        pl.read_parquet(tmp_path / "processed" / "train.parquet")["visited"].to_list()
+        == [[0] * 3] * 4
     )
 
 
 def test_batches_and_slices_take_the_histories_of_their_rows(tmp_path: Path) -> None:
     made = prepared(tmp_path, Given(HISTORIES))
-    table = Table.read(tmp_path / "ready", "train", made)
+    table = Table.read(tmp_path / "processed", "train", made)
     assert table.sequences is not None
     assert table.sequences.dtype == torch.int32
     for features in (table.take(torch.tensor([2, 1])).features, table.features(slice(1, 3))):
@@ -180,11 +181,11 @@ def test_what_is_no_history_is_refused_in_one_sentence(
         prepared(tmp_path, dataset)
 
 
-def test_without_histories_nothing_is_stored_or_taken(ready: Path) -> None:
-    made = Schema.read(ready)
+def test_without_histories_nothing_is_stored_or_taken(processed: Path) -> None:
+    made = Schema.read(processed)
     assert made.sequences == ()
-    assert '"length"' not in (ready / "schema.json").read_text(encoding="utf-8")
-    table = Table.read(ready, "train", made)
+    assert '"length"' not in (processed / "schema.json").read_text(encoding="utf-8")
+    table = Table.read(processed, "train", made)
     assert table.sequences is None
     assert table.take(torch.arange(4)).features.sequences is None
     assert table.features(slice(0, 4)).sequences is None
@@ -195,7 +196,7 @@ def test_without_histories_nothing_is_stored_or_taken(ready: Path) -> None:
 
 def test_the_plain_backbone_adds_their_mean_from_the_table_of_the_field() -> None:
     made = with_history(schema())
-    features = remembering(batch(made, 20).features, made)
+    features = remembering(make_batch(made, 20).features, made)
     backbone = Embeddings(made, embedding_size=4, hidden=())
     encoding, plain = backbone(features), Embeddings(schema(), embedding_size=4, hidden=())
     plain.load_state_dict(backbone.state_dict())
@@ -210,7 +211,7 @@ def test_the_plain_backbone_adds_their_mean_from_the_table_of_the_field() -> Non
 
 def test_padding_learns_nothing() -> None:
     made = with_history(schema())
-    features = remembering(batch(made, 20).features, made)
+    features = remembering(make_batch(made, 20).features, made)
     backbone = Embeddings(made, embedding_size=4, hidden=())
     backbone(features)[:, 8:12].sum().backward()
     assert backbone.table.weight.grad is not None
@@ -220,7 +221,7 @@ def test_padding_learns_nothing() -> None:
 
 def test_histories_of_several_lengths_fit_one_batch() -> None:
     made = with_history(with_history(schema()), length=2)
-    features = remembering(batch(made, 20).features, made)
+    features = remembering(make_batch(made, 20).features, made)
     assert features.sequences is not None
     shorter = Embeddings(made, embedding_size=4, hidden=())
     before = shorter(features)
@@ -244,11 +245,11 @@ def test_stock_recbole_reads_the_exported_histories(
     monkeypatch.chdir(tmp_path)
     prepared(tmp_path, Given(HISTORIES))
     folder = tmp_path / "recbole" / "given"
-    export_recbole(tmp_path / "ready", folder)
+    export_recbole(tmp_path / "processed", folder)
     lines = (folder / "given.train.inter").read_text(encoding="utf-8").splitlines()
     assert lines[0].split("\t")[:3] == ["city:token", "price:float", "visited:token_seq"]
     assert [line.split("\t")[2] for line in lines[1:]] == ["", "3", "2 3", "2 2 1"]
-    with fenced():
+    with isolated():
         dataset = create_dataset(
             Config("DeepFM", "given", [str(folder / "recbole.yaml")], {"gpu_id": ""})
         )

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from servers import BODY, PAGE, Server, fetch, lock, manifest, pins, put
+from helpers.servers import BODY, PAGE, Server, fetch, lock, manifest, pins, put
 
 from benchmark.data.dataset import DataError, Source
 from benchmark.data.fetching import download
 
-pytest_plugins = ["serving"]
+pytest_plugins = ["helpers.serving"]
 
 
 def names(raw: Path) -> list[str]:

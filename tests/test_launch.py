@@ -15,24 +15,23 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import cluster
-import errands
 import pytest
+from helpers import cluster, errands
 from tqdm import tqdm
 
 from benchmark import registry
+from benchmark.config import Launch, Protocol
+from benchmark.execution import run as run_module
+from benchmark.execution.executors.executor import ATTEMPTS, Executor, LostError
+from benchmark.execution.executors.local import LocalExecutor, visible
+from benchmark.execution.jobs import ForeignError, Queue
+from benchmark.execution.launch import chosen, launch
+from benchmark.execution.provenance import environment
+from benchmark.execution.run import run_tasks
+from benchmark.execution.tasks import Task
 from benchmark.files import read_json
-from benchmark.launch import chosen, launch
-from benchmark.params import Launch, Protocol
-from benchmark.pools.local import Local, visible
-from benchmark.pools.pool import ATTEMPTS, LostError, Pool
 from benchmark.registry import ROOT
 from benchmark.studies import Workspace
-from benchmark.training import run as run_module
-from benchmark.training.provenance import environment
-from benchmark.training.run import run_tasks
-from benchmark.training.tasks import Task
-from benchmark.training.workers import ForeignError, Queue
 
 METHOD = registry.names("methods")[0]
 
@@ -41,16 +40,16 @@ METHOD = registry.names("methods")[0]
 
 
 @contextmanager
-def local(_: Path) -> Iterator[Pool]:
-    with Local(2) as pool:
-        yield pool
+def local(_: Path) -> Iterator[Executor]:
+    with LocalExecutor(2) as executor:
+        yield executor
 
 
 @contextmanager
-def processes(folder: Path) -> Iterator[Pool]:
+def processes(folder: Path) -> Iterator[Executor]:
     """What submitit does, without a cluster."""
     submitit = pytest.importorskip("submitit")
-    base = import_module("benchmark.pools.slurm").Slurm
+    base = import_module("benchmark.execution.executors.slurm").Slurm
 
     class Processes(base):  # type: ignore[misc, valid-type]
         executor = submitit.LocalExecutor
@@ -66,12 +65,12 @@ def processes(folder: Path) -> Iterator[Pool]:
             for job in jobs:
                 job.cancel()
 
-    with Processes(folder / "log", 2) as pool:
-        yield pool
+    with Processes(folder / "log", 2) as executor:
+        yield executor
 
 
 @contextmanager
-def slurm(folder: Path) -> Iterator[Pool]:
+def slurm(folder: Path) -> Iterator[Executor]:
     pytest.importorskip("submitit")
     if reason := cluster.missing():
         pytest.skip(reason)
@@ -80,17 +79,17 @@ def slurm(folder: Path) -> Iterator[Pool]:
     with cluster.slurm(daemons) as configuration, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(configuration))
         options = {"time": 60, "mem": "500MB"}
-        connect = import_module("benchmark.pools.slurm").connect
+        connect = import_module("benchmark.execution.executors.slurm").connect
         patch.setattr(connect, "patience", 1.2)
-        with connect(folder / "log", 2, options, seconds=0.3) as pool:
-            yield pool
+        with connect(folder / "log", 2, options, seconds=0.3) as executor:
+            yield executor
 
 
 @contextmanager
-def ray(_: Path) -> Iterator[Pool]:
+def ray(_: Path) -> Iterator[Executor]:
     pytest.importorskip("ray", reason="ray is not installed")
-    with import_module("benchmark.pools.ray_cluster").connect(Path(), 2, {}) as pool:
-        yield pool
+    with import_module("benchmark.execution.executors.ray").connect(Path(), 2, {}) as executor:
+        yield executor
 
 
 EVERY = pytest.mark.parametrize("opened", [local, processes, slurm, ray])
@@ -106,11 +105,11 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @EVERY
 def test_every_pool_keeps_the_contract(opened: Any, tmp_path: Path) -> None:
-    with opened(tmp_path) as pool:
-        results = [pool.submit(errands.double, number) for number in range(3)]
-        killed_once = pool.submit(errands.die_once, tmp_path / "mark")
-        fails = pool.submit(errands.fail, 7)
-        dies = pool.submit(errands.die, "an errand")
+    with opened(tmp_path) as executor:
+        results = [executor.submit(errands.double, number) for number in range(3)]
+        killed_once = executor.submit(errands.die_once, tmp_path / "mark")
+        fails = executor.submit(errands.fail, 7)
+        dies = executor.submit(errands.die, "an errand")
         assert [result.result(90) for result in results] == [0, 2, 4]
         assert killed_once.result(90) == "done"
         with pytest.raises(LookupError, match=r"^no 7$"):
@@ -125,8 +124,8 @@ def test_an_interruption_ends_the_workers(opened: Any, tmp_path: Path) -> None:
     futures = list[Future[Any]]()
 
     def interrupted() -> None:
-        with opened(tmp_path) as pool:
-            futures.extend(pool.submit(errands.wait_forever, mark) for _ in range(3))
+        with opened(tmp_path) as executor:
+            futures.extend(executor.submit(errands.wait_forever, mark) for _ in range(3))
             while not mark.exists():
                 time.sleep(0.1)
             raise KeyboardInterrupt
@@ -146,12 +145,12 @@ def test_a_result_that_shows_late_is_awaited(
 ) -> None:
     """As NFS shows it: not before its folder was changed, and then not at once."""
     pytest.importorskip("submitit")
-    module, late = import_module("benchmark.pools.slurm"), time.monotonic() + 5
+    module, late = import_module("benchmark.execution.executors.slurm"), time.monotonic() + 5
     monkeypatch.setattr(module, "_has_result", hidden_until(late, module._has_result))
-    with processes(tmp_path) as pool:
-        monkeypatch.setattr(pool, "patience", 60)
-        monkeypatch.setattr(pool, "queued", lambda _: set())
-        assert pool.submit(errands.double, 4).result(60) == 8
+    with processes(tmp_path) as executor:
+        monkeypatch.setattr(executor, "patience", 60)
+        monkeypatch.setattr(executor, "queued", lambda _: set())
+        assert executor.submit(errands.double, 4).result(60) == 8
     assert len(list(tmp_path.rglob("*_result.pkl"))) == 1, "it was done once"
 
 
@@ -168,8 +167,8 @@ def hidden_until(late: float, has_result: Callable[[Any], bool]) -> Callable[[An
 LAUNCHER = """
 import sys
 from pathlib import Path
-import errands
-from benchmark.pools.local import Local
+import helpers.errands
+from benchmark.execution.executors.local import Local
 if __name__ == "__main__":
     with Local(1) as pool:
         pool.submit(errands.wait_forever, Path(sys.argv[1])).result()
@@ -207,8 +206,8 @@ def test_each_worker_sees_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert visible(2) == ["4", "7"]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert visible(2) == ["0", "1"]
-    with Local(2, ["4", "7"]) as pool:
-        seen = [pool.submit(errands.see, number) for number in range(4)]
+    with LocalExecutor(2, ["4", "7"]) as executor:
+        seen = [executor.submit(errands.see, number) for number in range(4)]
         assert {future.result() for future in seen} == {"4", "7"}
 
 
@@ -236,12 +235,12 @@ def alone(*tasks: Task) -> list[tuple[Task, BaseException]]:
 
 @SOME
 def test_workers_are_killed_and_nothing_is_lost_or_doubled(
-    opened: Any, ready: Path, small: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Any, processed: Path, small: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed = Task(tmp_path / "undisturbed", ready, METHOD, small)
+    undisturbed = Task(tmp_path / "undisturbed", processed, METHOD, small)
     assert not alone(undisturbed)
     monkeypatch.setattr(run_module, "train", errands.disturbed_train)
-    disturbed = Task(tmp_path / "disturbed", ready, METHOD, small)
+    disturbed = Task(tmp_path / "disturbed", processed, METHOD, small)
     assert not run_tasks([disturbed], opened(tmp_path))
 
     whole = records(tmp_path / "undisturbed")
@@ -255,9 +254,9 @@ def test_workers_are_killed_and_nothing_is_lost_or_doubled(
 
 
 def test_what_another_device_finished_is_kept_and_what_it_began_is_not(
-    ready: Path, small: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    processed: Path, small: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = Task(tmp_path / "task", ready, METHOD, small)
+    task = Task(tmp_path / "task", processed, METHOD, small)
     assert not alone(task)
     elsewhere = environment("cpu") | {"device": "another"}
     before = records(task.folder)
@@ -271,9 +270,9 @@ def test_what_another_device_finished_is_kept_and_what_it_began_is_not(
 
 
 def test_a_worker_that_is_not_what_the_key_says_trains_nothing(
-    ready: Path, small: Protocol, tmp_path: Path
+    processed: Path, small: Protocol, tmp_path: Path
 ) -> None:
-    task = Task(tmp_path / "task", ready, METHOD, small)
+    task = Task(tmp_path / "task", processed, METHOD, small)
     task.claim(environment("cpu") | {"device": "another"})
     bar = tqdm(disable=True)
     with pytest.raises(ForeignError, match=r"begun with other device \(cpu .*, not another\)"):
@@ -281,18 +280,20 @@ def test_a_worker_that_is_not_what_the_key_says_trains_nothing(
     assert not records(task.folder)
 
 
-def test_a_device_that_is_not_here_is_named(ready: Path, small: Protocol, tmp_path: Path) -> None:
-    task = Task(tmp_path / "task", ready, METHOD, small.model_copy(update={"device": "cuda"}))
+def test_a_device_that_is_not_here_is_named(
+    processed: Path, small: Protocol, tmp_path: Path
+) -> None:
+    task = Task(tmp_path / "task", processed, METHOD, small.model_copy(update={"device": "cuda"}))
     with pytest.raises(RuntimeError, match=r"protocol\.device is cuda, which is not here"):
         task.claim(environment("cpu") | {"device": None})
     assert not task.folder.exists()
 
 
 def test_one_task_that_fails_does_not_keep_the_others_from_running(
-    ready: Path, small: Protocol, tmp_path: Path
+    processed: Path, small: Protocol, tmp_path: Path
 ) -> None:
     absent = Task(tmp_path / "absent", tmp_path / "nowhere", METHOD, small)
-    task = Task(tmp_path / "task", ready, METHOD, small)
+    task = Task(tmp_path / "task", processed, METHOD, small)
     [(failed, error)] = alone(absent, task)
     assert failed is absent
     assert "preprocess nowhere" in str(error)
@@ -316,7 +317,7 @@ def test_the_command_line_changes_what_params_say() -> None:
 
 def test_an_unknown_option_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("submitit")
-    connect = import_module("benchmark.pools.slurm").connect
+    connect = import_module("benchmark.execution.executors.slurm").connect
     monkeypatch.setattr(connect.executor, "affinity", classmethod(lambda _: 2))
     with pytest.raises(ValueError, match=r"\['colour'\]; allowed are .*partition[^\n]*$"):
         connect(tmp_path, 2, {"colour": "red"})
@@ -326,7 +327,7 @@ def test_a_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
     for module, package in ((None, "submitit"), (None, "ray")):
         monkeypatch.setitem(sys.modules, package, module)
     for place, module in (("slurm", "slurm"), ("ray", "ray_cluster")):
-        monkeypatch.delitem(sys.modules, f"benchmark.pools.{module}", raising=False)
+        monkeypatch.delitem(sys.modules, f"benchmark.execution.executors.{module}", raising=False)
         with pytest.raises(RuntimeError, match=f"to launch on {place}, `pip install '"):
             launch(Workspace(), Launch(on=place))
 

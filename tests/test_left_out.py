@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fake_runs import CLICKS, ORACLE, edit, tables, write_project
+from helpers.fake_runs import CLICKS, ORACLE, edit, tables, write_project
 
 NO_CLICKS = "the log has no impressions without a click"
 NO_CTR = "the method predicts no CTR"

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from layouts import coat, kuairec
+from helpers.layouts import coat, kuairec
+from helpers.raw_logs import in_share, load
 from numpy.typing import NDArray
-from raw_logs import in_share, load
 
 from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
-from benchmark.data.reading.readers import explained
+from benchmark.data.reading.readers import locate_read_errors
 from benchmark.data.simulation.logging_policy import LoggingPolicy
 from benchmark.schema import ORACLE, Schema
 
@@ -158,7 +158,7 @@ def test_a_ratio_that_is_none_is_shown(tmp_path: Path, value: str, told: str) ->
     lines[6] = lines[6].rsplit(",", 1)[0] + "," + value
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     says = rf"small_matrix\.csv, line 7: {told}"
-    with pytest.raises(DataError, match=says), explained("the log"):
+    with pytest.raises(DataError, match=says), locate_read_errors("the log"):
         load("kuairec")().table(tmp_path / "kuairec")
 
 
@@ -179,11 +179,11 @@ def test_random_cells_of_the_real_matrix_are_a_world_with_truth(tmp_path: Path) 
     frame = dataset.table(raw).collect().with_columns(item=pl.col("item_id"))
     assert frame.height == 4640
     assert frame["oracle_conversion"].sum() == 641 + 219
-    schema = preprocess(dataset, "coat_observed", raw, tmp_path / "ready", verified=False)
-    assert Schema.read(tmp_path / "ready") == schema
+    schema = preprocess(dataset, "coat_observed", raw, tmp_path / "processed", verified=False)
+    assert Schema.read(tmp_path / "processed") == schema
     assert schema.has_oracle
     assert sum(schema.rows.values()) == 4640
-    assert pl.read_parquet(tmp_path / "ready" / "test.oracle.parquet").columns == list(ORACLE)
+    assert pl.read_parquet(tmp_path / "processed" / "test.oracle.parquet").columns == list(ORACLE)
     apart = (
         load("coat_observed")(hidden=0).table(raw).collect().with_columns(item=pl.col("item_id"))
     )

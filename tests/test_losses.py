@@ -10,11 +10,11 @@ from decimal import Decimal, localcontext
 
 import pytest
 import torch
+from helpers.worlds import make_batch, schema, simulate
 from torch import Tensor
-from worlds import batch, schema, simulate
 
-from benchmark.training.funnel import Funnel, Prediction, Probability
-from benchmark.training.parts import losses
+from benchmark.training import losses
+from benchmark.training.batch import Batch, Prediction, Probability
 
 FLOOR = 1e-3
 
@@ -100,11 +100,11 @@ def test_gradients_at_extreme_logits_are_exact(
 
 
 @pytest.fixture
-def four() -> tuple[Prediction, Funnel]:
+def four() -> tuple[Prediction, Batch]:
     """Four impressions, the last two clicked, the very last converted."""
-    features = batch(schema("funnel"), 4).features
+    features = make_batch(schema("funnel"), 4).features
     click, conversion = torch.tensor([[0, 0, 1, 1], [0, 0, 0, 1]]).double()
-    funnel = Funnel(features, click, conversion, micro=click, macro=conversion)
+    batch = Batch(features, click, conversion, micro=click, macro=conversion)
     prediction = Prediction(
         ctr=probability(0.1, 0.2, 0.5, 0.8),
         cvr=probability(0.3, 0.3, 0.4, 0.6),
@@ -113,7 +113,7 @@ def four() -> tuple[Prediction, Funnel]:
         counterfactual_cvr=probability(0.7, 0.5, 0.6, 0.6),
         imputed_error=torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64),
     )
-    return prediction, funnel
+    return prediction, batch
 
 
 def log(*values: float) -> float:
@@ -142,38 +142,38 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_losses_equal_hand_calculations(four: tuple[Prediction, Funnel], name: str) -> None:
+def test_losses_equal_hand_calculations(four: tuple[Prediction, Batch], name: str) -> None:
     loss, expected = EXPECTED[name]
     assert loss(*four).item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_click_logs_drop_the_click(four: tuple[Prediction, Funnel]) -> None:
-    prediction, funnel = four[0], replace(four[1], click=None)
-    assert losses.ctr_loss(prediction, funnel).item() == 0
-    given = prediction.cvr.cross_entropy(funnel.conversion).mean()
-    assert losses.ctcvr_loss(prediction, funnel).equal(given)
-    assert losses.click_cvr_loss(prediction, funnel).item() == pytest.approx(given.item())
+def test_click_logs_drop_the_click(four: tuple[Prediction, Batch]) -> None:
+    prediction, batch = four[0], replace(four[1], click=None)
+    assert losses.ctr_loss(prediction, batch).item() == 0
+    given = prediction.cvr.cross_entropy(batch.conversion).mean()
+    assert losses.ctcvr_loss(prediction, batch).equal(given)
+    assert losses.click_cvr_loss(prediction, batch).item() == pytest.approx(given.item())
     with pytest.raises(ValueError, match="consists of clicks"):
-        losses.ips_loss(prediction, funnel, FLOOR)
+        losses.ips_loss(prediction, batch, FLOOR)
 
 
-def test_losses_name_what_is_missing(four: tuple[Prediction, Funnel]) -> None:
-    prediction, funnel = four
+def test_losses_name_what_is_missing(four: tuple[Prediction, Batch]) -> None:
+    prediction, batch = four
     bare = Prediction(cvr=prediction.cvr)
     with pytest.raises(ValueError, match="predicts the CTR"):
-        losses.ctr_loss(bare, funnel)
+        losses.ctr_loss(bare, batch)
     with pytest.raises(ValueError, match="predicts the imputed error"):
-        losses.imputation_loss(replace(bare, ctr=prediction.ctr), funnel, FLOOR)
+        losses.imputation_loss(replace(bare, ctr=prediction.ctr), batch, FLOOR)
     with pytest.raises(ValueError, match="predicts the counterfactual CVR"):
         losses.counterfactual_gap(bare)
     with pytest.raises(ValueError, match="no micro"):
-        losses.path_loss(bare, funnel, "micro")
+        losses.path_loss(bare, batch, "micro")
 
 
 # --- gradients
 
 
-def leaves(seed: int = 0, rows: int = 50) -> tuple[Prediction, Funnel, dict[str, Tensor]]:
+def leaves(seed: int = 0, rows: int = 50) -> tuple[Prediction, Batch, dict[str, Tensor]]:
     """Return a random prediction with the leaf tensors that made it."""
     generator = torch.Generator().manual_seed(seed)
     raw = torch.randn(4, rows, dtype=torch.float64, generator=generator).unbind(0)
@@ -181,7 +181,7 @@ def leaves(seed: int = 0, rows: int = 50) -> tuple[Prediction, Funnel, dict[str,
     leaf = {name: part.clone().requires_grad_() for name, part in zip(names, raw, strict=True)}
     made = {name: Probability.from_logit(part) for name, part in leaf.items()}
     made["imputed_error"] = leaf["imputed_error"].exp()  # type: ignore[assignment]
-    return Prediction(**made), batch(schema("impressions"), rows, seed), leaf  # type: ignore[arg-type]
+    return Prediction(**made), make_batch(schema("impressions"), rows, seed), leaf  # type: ignore[arg-type]
 
 
 def gradients(loss: Tensor, leaf: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -195,40 +195,40 @@ WEIGHTED = ["ips_loss", "dr_loss", "imputation_loss", "counterfactual_loss"]
 
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_propensities_carry_no_gradient(name: str) -> None:
-    prediction, funnel, leaf = leaves()
-    found = gradients(getattr(losses, name)(prediction, funnel, FLOOR), leaf)
+    prediction, batch, leaf = leaves()
+    found = gradients(getattr(losses, name)(prediction, batch, FLOOR), leaf)
     assert found.pop("ctr").count_nonzero() == 0
     assert any(gradient.count_nonzero() for gradient in found.values())
 
 
 def test_ctcvr_gradient_reaches_the_ctr_and_lowers_the_cvr_of_unclicked_rows() -> None:
-    prediction, funnel, leaf = leaves()
-    found = gradients(losses.ctcvr_loss(prediction, funnel), leaf)
-    assert found["ctr"].count_nonzero() == len(funnel.conversion)
-    assert (found["cvr"][funnel.clicked == 0] > 0).all()
+    prediction, batch, leaf = leaves()
+    found = gradients(losses.ctcvr_loss(prediction, batch), leaf)
+    assert found["ctr"].count_nonzero() == len(batch.conversion)
+    assert (found["cvr"][batch.clicked == 0] > 0).all()
 
 
 @pytest.mark.parametrize("loss", [losses.click_cvr_loss, losses.ips_loss, losses.dr_loss])
 def test_unclicked_rows_leave_the_cvr_alone(loss: Callable[..., Tensor]) -> None:
-    prediction, funnel, leaf = leaves()
+    prediction, batch, leaf = leaves()
     floor = () if loss is losses.click_cvr_loss else (FLOOR,)
-    found = gradients(loss(prediction, funnel, *floor), leaf)["cvr"]
-    assert found[funnel.clicked == 0].count_nonzero() == 0
-    assert found[funnel.clicked == 1].count_nonzero() == funnel.clicked.sum()
+    found = gradients(loss(prediction, batch, *floor), leaf)["cvr"]
+    assert found[batch.clicked == 0].count_nonzero() == 0
+    assert found[batch.clicked == 1].count_nonzero() == batch.clicked.sum()
 
 
 def test_doubly_robust_and_inverse_propensity_gradients_are_equal() -> None:
-    prediction, funnel, leaf = leaves()
-    ips = gradients(losses.ips_loss(prediction, funnel, FLOOR), leaf)
-    dr = gradients(losses.dr_loss(prediction, funnel, FLOOR), leaf)
+    prediction, batch, leaf = leaves()
+    ips = gradients(losses.ips_loss(prediction, batch, FLOOR), leaf)
+    dr = gradients(losses.dr_loss(prediction, batch, FLOOR), leaf)
     torch.testing.assert_close(dr["cvr"], ips["cvr"], rtol=1e-13, atol=0)
     assert dr["imputed_error"].count_nonzero() == 0
 
 
 def test_imputation_learns_the_imputed_error_only() -> None:
-    prediction, funnel, leaf = leaves()
-    found = gradients(losses.imputation_loss(prediction, funnel, FLOOR), leaf)
-    assert found.pop("imputed_error").count_nonzero() == funnel.clicked.sum()
+    prediction, batch, leaf = leaves()
+    found = gradients(losses.imputation_loss(prediction, batch, FLOOR), leaf)
+    assert found.pop("imputed_error").count_nonzero() == batch.clicked.sum()
     assert all(gradient.count_nonzero() == 0 for gradient in found.values())
 
 
@@ -240,41 +240,41 @@ def constant_ctr(prediction: Prediction, value: float) -> Prediction:
 
 
 def test_constant_propensity_rescales_the_click_loss() -> None:
-    prediction, funnel, _ = leaves()
-    share = funnel.clicked.mean() / 0.3
-    ips = losses.ips_loss(constant_ctr(prediction, 0.3), funnel, FLOOR)
-    torch.testing.assert_close(ips, share * losses.click_cvr_loss(prediction, funnel))
+    prediction, batch, _ = leaves()
+    share = batch.clicked.mean() / 0.3
+    ips = losses.ips_loss(constant_ctr(prediction, 0.3), batch, FLOOR)
+    torch.testing.assert_close(ips, share * losses.click_cvr_loss(prediction, batch))
 
 
 def test_weights_stop_at_the_floor() -> None:
-    prediction, funnel, _ = leaves()
-    clicks = losses.click_weights(constant_ctr(prediction, 0.01), funnel, 0.05)
+    prediction, batch, _ = leaves()
+    clicks = losses.click_weights(constant_ctr(prediction, 0.01), batch, 0.05)
     assert clicks.unique().tolist() == pytest.approx([0, 20])
-    others = losses.no_click_weights(constant_ctr(prediction, 0.99), funnel, 0.05)
+    others = losses.no_click_weights(constant_ctr(prediction, 0.99), batch, 0.05)
     assert others.unique().tolist() == pytest.approx([0, 20])
 
 
 def test_imputing_nothing_leaves_inverse_propensities() -> None:
-    prediction, funnel, leaf = leaves()
+    prediction, batch, leaf = leaves()
     nothing = replace(prediction, imputed_error=0 * leaf["imputed_error"])
-    ips = losses.ips_loss(prediction, funnel, FLOOR)
-    assert losses.dr_loss(nothing, funnel, FLOOR).item() == pytest.approx(ips.item(), rel=1e-13)
+    ips = losses.ips_loss(prediction, batch, FLOOR)
+    assert losses.dr_loss(nothing, batch, FLOOR).item() == pytest.approx(ips.item(), rel=1e-13)
 
 
 def test_certain_clicks_make_every_estimator_the_naive_one() -> None:
-    prediction, funnel, leaf = leaves()
+    prediction, batch, leaf = leaves()
     certain = Probability(torch.zeros_like(leaf["ctr"]), torch.full_like(leaf["ctr"], -math.inf))
     prediction = replace(prediction, ctr=certain)
-    funnel = replace(funnel, click=torch.ones_like(funnel.conversion))
-    naive = losses.click_cvr_loss(prediction, funnel).item()
-    assert losses.ips_loss(prediction, funnel, FLOOR).item() == pytest.approx(naive, rel=1e-13)
-    assert losses.dr_loss(prediction, funnel, FLOOR).item() == pytest.approx(naive, rel=1e-13)
+    batch = replace(batch, click=torch.ones_like(batch.conversion))
+    naive = losses.click_cvr_loss(prediction, batch).item()
+    assert losses.ips_loss(prediction, batch, FLOOR).item() == pytest.approx(naive, rel=1e-13)
+    assert losses.dr_loss(prediction, batch, FLOOR).item() == pytest.approx(naive, rel=1e-13)
 
 
 # --- bias in a world where the truth is known: 30 draws of 10 000 impressions
 
 
-def standard_errors(estimate: Callable[[Prediction, Funnel, Tensor], Tensor]) -> float:
+def standard_errors(estimate: Callable[[Prediction, Batch, Tensor], Tensor]) -> float:
     """Return how many standard errors an estimate is off the full-information loss on average."""
     gaps = []
     for seed in range(30):

@@ -14,7 +14,7 @@ import pytest
 from optuna.distributions import BaseDistribution
 
 from benchmark import registry
-from benchmark.params import Params
+from benchmark.config import Params
 from benchmark.training.method import Method
 
 NAMES = registry.names("methods")

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from helpers.worlds import SPACES, blueprint, clicks, doubled, make_batch, rows_of, schema, without
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -18,12 +19,11 @@ from optuna.distributions import (
     IntDistribution,
 )
 from torch import Tensor, nn
-from worlds import SPACES, batch, blueprint, clicks, doubled, rows_of, schema, without
 
 from benchmark import registry
 from benchmark.schema import Need
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import ParallelLinear
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
 from benchmark.training.method import Method, Update
 from benchmark.training.trainer import train_batch
 
@@ -32,7 +32,7 @@ METHODS = {name: registry.load("methods", name, Method) for name in NAMES}
 
 every_method = pytest.mark.parametrize("name", NAMES)
 every_gradient_method = pytest.mark.parametrize(
-    "name", [name for name in NAMES if METHODS[name].learn is None]
+    "name", [name for name in NAMES if METHODS[name].fit is None]
 )
 
 
@@ -53,15 +53,15 @@ def outputs(prediction: Prediction) -> dict[str, Tensor]:
     return found
 
 
-def all_updates(method: Method, funnel: Funnel) -> Iterator[Update]:
+def all_updates(method: Method, batch: Batch) -> Iterator[Update]:
     """Yield the steps that one batch causes in every phase of training."""
-    for updates in (*(phase.updates for phase in method.preparation()), method.updates):
+    for updates in (*(phase.updates for phase in method.warm_up()), method.updates):
         method.start_epoch()
-        yield from updates(funnel)
+        yield from updates(batch)
 
 
-def total_loss(method: Method, funnel: Funnel) -> Tensor:
-    return torch.stack([update.loss for update in all_updates(method, funnel)]).sum()
+def total_loss(method: Method, batch: Batch) -> Tensor:
+    return torch.stack([update.loss for update in all_updates(method, batch)]).sum()
 
 
 def gradients(update: Update) -> dict[nn.Parameter, Tensor]:
@@ -71,25 +71,25 @@ def gradients(update: Update) -> dict[nn.Parameter, Tensor]:
     return {p: g for p, g in zip(parameters, found, strict=True) if g is not None}
 
 
-def assert_trains(method: Method, funnel: Funnel) -> None:
+def assert_trains(method: Method, batch: Batch) -> None:
     """Assert that every update has a finite scalar loss, and finite gradients if it needs any."""
-    if method.learn is not None:
-        method.learn(funnel, 0)
-    for update in all_updates(method, funnel):
+    if method.fit is not None:
+        method.fit(batch, 0)
+    for update in all_updates(method, batch):
         assert update.loss.shape == ()
         assert update.loss.isfinite()
-        if method.learn is None:
+        if method.fit is None:
             found = gradients(update)
             assert found
             assert all(gradient.isfinite().all() for gradient in found.values())
 
 
-def trainings(method: Method, rate: float, seed: int = 0) -> list[Callable[[Funnel], int]]:
+def trainings(method: Method, rate: float, seed: int = 0) -> list[Callable[[Batch], int]]:
     """Return, by phase, what trains on a batch as the trainer does."""
-    if method.learn is not None:
-        return [partial(method.learn, seed=seed)]
+    if method.fit is not None:
+        return [partial(method.fit, seed=seed)]
     optimizer = torch.optim.Adam(method.parameters(), lr=rate)
-    phases = (*(phase.updates for phase in method.preparation()), method.updates)
+    phases = (*(phase.updates for phase in method.warm_up()), method.updates)
     return [partial(train_batch, optimizer, updates) for updates in phases]
 
 
@@ -109,7 +109,7 @@ def test_each_absent_need_is_a_reason(name: str) -> None:
 @pytest.mark.parametrize("space", SPACES)
 def test_every_log_is_refused_with_a_reason_or_trained_on(name: str, space: str) -> None:
     if METHODS[name].missing(schema(space)) is None:
-        assert_trains(build(name, space), batch(schema(space), 32))
+        assert_trains(build(name, space), make_batch(schema(space), 32))
 
 
 # --- predictions
@@ -119,15 +119,15 @@ def test_every_log_is_refused_with_a_reason_or_trained_on(name: str, space: str)
 def test_forward_sees_features_only(name: str) -> None:
     assert list(inspect.signature(METHODS[name].forward).parameters) == ["self", "features"]
     method = build(name).eval()
-    funnel = batch(schema(), 16)
-    before = outputs(method(funnel.features))
-    total_loss(method, batch(schema(), 16, click=1.0))
-    assert all(value.equal(before[key]) for key, value in outputs(method(funnel.features)).items())
+    batch = make_batch(schema(), 16)
+    before = outputs(method(batch.features))
+    total_loss(method, make_batch(schema(), 16, click=1.0))
+    assert all(value.equal(before[key]) for key, value in outputs(method(batch.features)).items())
 
 
 @every_method
 def test_one_finite_probability_per_row(name: str) -> None:
-    prediction = build(name)(batch(schema(), 32).features)
+    prediction = build(name)(make_batch(schema(), 32).features)
     for key, value in outputs(prediction).items():
         assert value.shape == (32,), key
         assert value.isfinite().all(), key
@@ -139,7 +139,7 @@ def test_one_finite_probability_per_row(name: str) -> None:
 
 @every_method
 def test_products_never_exceed_the_ctr(name: str) -> None:
-    prediction = build(name)(batch(schema(), 32).features)
+    prediction = build(name)(make_batch(schema(), 32).features)
     if prediction.ctr is not None:
         for step in probabilities(prediction).values():
             assert ((prediction.ctr & step).log <= prediction.ctr.log).all()
@@ -148,11 +148,11 @@ def test_products_never_exceed_the_ctr(name: str) -> None:
 @every_method
 def test_prediction_of_a_row_ignores_its_batch(name: str) -> None:
     method = build(name).eval()
-    features = batch(schema(), 32).features
+    features = make_batch(schema(), 32).features
     together = outputs(method(features))
     for row in (0, 7, 31):
         part = slice(row, row + 1)
-        alone = outputs(method(Features(features.ids[part], features.numbers[part])))
+        alone = outputs(method(Features(features.sparse[part], features.dense[part])))
         for key, value in alone.items():
             torch.testing.assert_close(value, together[key][part], rtol=1e-5, atol=1e-6)
 
@@ -161,11 +161,11 @@ def test_prediction_of_a_row_ignores_its_batch(name: str) -> None:
 
 
 EDGES = {
-    "nothing clicked": batch(schema(), 32, click=0.0),
-    "all clicked": batch(schema(), 32, click=1.0),
-    "one unclicked row": batch(schema(), 1),
-    "one clicked row": batch(schema(), 1, click=1.0),
-    "mixed": batch(schema(), 32),
+    "nothing clicked": make_batch(schema(), 32, click=0.0),
+    "all clicked": make_batch(schema(), 32, click=1.0),
+    "one unclicked row": make_batch(schema(), 1),
+    "one clicked row": make_batch(schema(), 1, click=1.0),
+    "mixed": make_batch(schema(), 32),
 }
 
 
@@ -178,27 +178,27 @@ def test_edge_batches_give_finite_losses_and_gradients(name: str, edge: str) -> 
 @every_gradient_method
 @pytest.mark.parametrize("edge", EDGES)
 def test_huge_logits_give_finite_losses_and_gradients(name: str, edge: str) -> None:
-    method, funnel = build(name), EDGES[edge]
+    method, batch = build(name), EDGES[edge]
     for layer in last_layers(method):
-        inflate(layer, method, funnel)
-    smallest = min(value.min() for value in outputs(method(funnel.features)).values())
+        inflate(layer, method, batch)
+    smallest = min(value.min() for value in outputs(method(batch.features)).values())
     assert smallest < -20
-    assert_trains(method, funnel)
+    assert_trains(method, batch)
 
 
 # Targeting divides by 1/p - 1 of clicks, which is rounding alone where p is 1 in single precision.
-WELL_CONDITIONED = [name for name in NAMES if METHODS[name].learn is None and name != "tdr"]
+WELL_CONDITIONED = [name for name in NAMES if METHODS[name].fit is None and name != "tdr"]
 
 
 @pytest.mark.parametrize("name", WELL_CONDITIONED)
 @pytest.mark.parametrize("edge", EDGES)
 def test_gradients_at_huge_logits_are_right(name: str, edge: str) -> None:
     """What saturates, or is cut, in single precision but not in double would differ."""
-    method, funnel = build(name).eval(), EDGES[edge]
+    method, batch = build(name).eval(), EDGES[edge]
     for layer in last_layers(method):
-        inflate(layer, method, funnel)
-    exact = all_updates(copy.deepcopy(method).double(), doubled(funnel))
-    for single, double in zip(all_updates(method, funnel), exact, strict=True):
+        inflate(layer, method, batch)
+    exact = all_updates(copy.deepcopy(method).double(), doubled(batch))
+    for single, double in zip(all_updates(method, batch), exact, strict=True):
         expected = list(gradients(double).values())
         largest = max(float(gradient.abs().max()) for gradient in expected)
         for one, other in zip(gradients(single).values(), expected, strict=True):
@@ -211,11 +211,11 @@ def last_layers(method: Method) -> list[nn.Module]:
     return [end for (end,) in filter(None, ends) if isinstance(end, nn.Linear | ParallelLinear)]
 
 
-def inflate(layer: nn.Module, method: Method, funnel: Funnel) -> None:
+def inflate(layer: nn.Module, method: Method, batch: Batch) -> None:
     """Scale a layer so that its largest output in the steps of the given batch is 50."""
     seen: list[Tensor] = []
     hook = layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
-    total_loss(method, funnel)
+    total_loss(method, batch)
     hook.remove()
     for parameter in layer.parameters():
         parameter.data *= 50 / seen[0].detach().abs().max()
@@ -224,7 +224,7 @@ def inflate(layer: nn.Module, method: Method, funnel: Funnel) -> None:
 @every_gradient_method
 def test_every_parameter_learns_from_a_mixed_batch(name: str) -> None:
     method, learned = build(name), set()
-    for update in all_updates(method, batch(schema(), 256)):
+    for update in all_updates(method, make_batch(schema(), 256)):
         for parameter, gradient in gradients(update).items():
             learned |= {(parameter, i) for i, part in enumerate(gradient) if part.any()}
     for module in method.modules():
@@ -235,11 +235,11 @@ def test_every_parameter_learns_from_a_mixed_batch(name: str) -> None:
 
 @every_method
 def test_a_batch_and_its_double_teach_the_same(name: str) -> None:
-    method, funnel = build(name).eval(), batch(schema(), 32)
-    twice = rows_of(funnel, torch.arange(32).repeat(2))
-    torch.testing.assert_close(total_loss(method, twice), total_loss(method, funnel))
-    if method.learn is None:
-        once = [gradients(update) for update in all_updates(method, funnel)]
+    method, batch = build(name).eval(), make_batch(schema(), 32)
+    twice = rows_of(batch, torch.arange(32).repeat(2))
+    torch.testing.assert_close(total_loss(method, twice), total_loss(method, batch))
+    if method.fit is None:
+        once = [gradients(update) for update in all_updates(method, batch)]
         for one, update in zip(once, all_updates(method, twice), strict=True):
             other = gradients(update)
             assert other.keys() == one.keys()
@@ -261,17 +261,17 @@ def test_another_seed_is_another_start(name: str) -> None:
 
 def losses_of(name: str, seed: int, steps: int = 20) -> list[float]:
     """Return the losses of the last phase, in steps on one batch."""
-    method, funnel = build(name, seed=seed), batch(schema(), 256)
-    *preparation, train = trainings(method, 0.01, seed)
-    for prepare in preparation:
+    method, batch = build(name, seed=seed), make_batch(schema(), 256)
+    *warm_up, train = trainings(method, 0.01, seed)
+    for prepare in warm_up:
         method.start_epoch()
         for _ in range(steps):
-            prepare(funnel)
+            prepare(batch)
     method.start_epoch()
     history = []
     for _ in range(steps):
-        history.append(sum(update.loss.item() for update in method.updates(funnel)))
-        train(funnel)
+        history.append(sum(update.loss.item() for update in method.updates(batch)))
+        train(batch)
     return history
 
 
@@ -289,17 +289,17 @@ def training_of(name: str, **hyperparameters: Any) -> tuple[list[int], list[floa
     They depend on the number, so that some propensities are above any floor and some below.
     What takes whole tables at once gets one, of all labels.
     """
-    method, rare = build(name, **hyperparameters), batch(schema(), 32, click=0.0)
-    rare = replace(rare, click=(rare.features.numbers[:, 0] > 1).float())
-    seen = rare if method.learn is None else batch(schema(), 512)
+    method, rare = build(name, **hyperparameters), make_batch(schema(), 32, click=0.0)
+    rare = replace(rare, click=(rare.features.dense[:, 0] > 1).float())
+    seen = rare if method.fit is None else make_batch(schema(), 512)
     phases = trainings(method, 0.1)
     for _ in range(20):
         for train in phases:
             train(seen)
-    loss = total_loss(method, batch(schema(), 32)).item()
+    loss = total_loss(method, make_batch(schema(), 32)).item()
     schedule = method.schedule()
     arriving = [] if schedule is None else schedule(clicks()).elapsed.tolist()
-    return [phase.epochs for phase in method.preparation()], arriving, loss
+    return [phase.epochs for phase in method.warm_up()], arriving, loss
 
 
 def ends(distribution: BaseDistribution) -> tuple[Any, ...]:

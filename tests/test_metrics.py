@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from benchmark.reporting import metric as reported
-from benchmark.training.metrics.evaluation import (
+from benchmark.metrics.evaluation import (
     MEASURES,
     assess,
     curves,
@@ -19,8 +18,9 @@ from benchmark.training.metrics.evaluation import (
     evaluate_one,
     why_undefined,
 )
-from benchmark.training.metrics.populations import Labels, Scores
-from benchmark.training.metrics.undefined import UndefinedError
+from benchmark.metrics.populations import Labels, Scores
+from benchmark.metrics.undefined import UndefinedError
+from benchmark.reporting import metric as reported
 
 RNG = np.random.default_rng(0)
 ROWS = 2000

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from worlds import batch, schema
+from helpers.worlds import make_batch, schema
 
-from benchmark.params import BackboneParams
+from benchmark.config import BackboneParams
 from benchmark.training.backbones import blueprint
 from benchmark.training.backbones.neumf import NeuMF
-from benchmark.training.funnel import Features
+from benchmark.training.batch import Features
 
 
 def encoder(hidden: tuple[int, ...] = (5,), **options: Any) -> NeuMF:
@@ -28,12 +28,10 @@ PAIR = {"pair": ["item", "user"]}
 
 
 def test_the_encoding_is_the_product_and_the_mlp() -> None:
-    backbone, features = encoder(**PAIR), batch(schema(), 6).features
-    user, item = features.ids[:, 0], features.ids[:, 1] + 7  # after the seven users
+    backbone, features = encoder(**PAIR), make_batch(schema(), 6).features
+    user, item = features.sparse[:, 0], features.sparse[:, 1] + 7  # after the seven users
     product = backbone.factors.weight[user] * backbone.factors.weight[item]
-    seen = torch.cat(
-        [backbone.table.weight[user], backbone.table.weight[item], features.numbers], 1
-    )
+    seen = torch.cat([backbone.table.weight[user], backbone.table.weight[item], features.dense], 1)
     linear: Any = backbone.mlp[1]
     expected = torch.cat([product, torch.relu(linear(seen))], 1)
     torch.testing.assert_close(backbone(features), expected)
@@ -41,8 +39,8 @@ def test_the_encoding_is_the_product_and_the_mlp() -> None:
 
 
 def test_numbers_are_for_the_mlp_alone_and_without_layers_for_the_head() -> None:
-    features = batch(schema(), 6).features
-    changed = Features(features.ids, features.numbers + 1)
+    features = make_batch(schema(), 6).features
+    changed = Features(features.sparse, features.dense + 1)
     backbone = encoder(hidden=(), **PAIR)
     before, after = backbone(features), backbone(changed)
     assert torch.equal(before[:, :-1], after[:, :-1])
@@ -51,7 +49,7 @@ def test_numbers_are_for_the_mlp_alone_and_without_layers_for_the_head() -> None
 
 
 def test_dropout_is_for_training() -> None:
-    backbone, features = encoder(dropout=0.5, **PAIR), batch(schema(), 6).features
+    backbone, features = encoder(dropout=0.5, **PAIR), make_batch(schema(), 6).features
     assert not torch.equal(backbone(features), backbone(features))
     backbone.eval()
     assert torch.equal(backbone(features), backbone(features))

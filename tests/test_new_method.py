@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from projects import copy_project
+from helpers.projects import copy_project
 
-from benchmark import new_method, registry
+from benchmark import registry
 from benchmark.registry import ROOT
+from benchmark.scaffold import method as new_method
 
 NAME = "fresh_start_2"
 PARTS = ("benchmark", "methods", "tests", "docs", "params.yaml", "pyproject.toml")

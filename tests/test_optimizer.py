@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from helpers.worlds import blueprint, make_batch, schema
 from torch import Tensor, nn
-from worlds import batch, blueprint, schema
 
 from benchmark import registry
-from benchmark.training.funnel import Funnel
+from benchmark.training.batch import Batch
 from benchmark.training.method import Method, Update
 from benchmark.training.optimizer import EPSILON, Adam, large_tables
 from benchmark.training.trainer import train_batch
@@ -126,22 +126,22 @@ def test_parts_without_a_gradient_stay_as_they_are() -> None:
 @pytest.mark.parametrize("name", registry.names("methods"))
 def test_every_method_has_the_same_gradients_by_rows(name: str) -> None:
     kind = registry.load("methods", name, Method)
-    if kind.learn is not None:
+    if kind.fit is not None:
         pytest.skip("descends no gradient")
     torch.manual_seed(0)
-    method, funnel = kind(blueprint(schema())), batch(schema(), 32)
-    dense = {id(p): g for p, g in first_gradients(method, funnel)}
+    method, batch = kind(blueprint(schema())), make_batch(schema(), 32)
+    dense = {id(p): g for p, g in first_gradients(method, batch)}
     assert large_tables(method, 1)
-    rows = first_gradients(method, funnel)
+    rows = first_gradients(method, batch)
     assert any(gradient.is_sparse for _, gradient in rows)
     for parameter, gradient in rows:
         torch.testing.assert_close(gradient.to_dense(), dense[id(parameter)])
 
 
-def first_gradients(method: Method, funnel: Funnel) -> list[tuple[nn.Parameter, Tensor]]:
+def first_gradients(method: Method, batch: Batch) -> list[tuple[nn.Parameter, Tensor]]:
     torch.manual_seed(1)
     method.start_epoch()
-    update = next(method.updates(funnel))
+    update = next(method.updates(batch))
     parameters = list(update.module.parameters())
     found = torch.autograd.grad(update.loss, parameters, allow_unused=True)
     return [(p, g) for p, g in zip(parameters, found, strict=True) if g is not None]
@@ -151,20 +151,20 @@ def first_gradients(method: Method, funnel: Funnel) -> list[tuple[nn.Parameter, 
 def test_every_method_steps_as_plain_adam_does(name: str) -> None:
     """Whatever the memory layout of a gradient: PyTorch's fused Adam disregards it."""
     kind = registry.load("methods", name, Method)
-    if kind.learn is not None:
+    if kind.fit is not None:
         pytest.skip("descends no gradient")
     torch.manual_seed(0)
     ours = kind(blueprint(schema())).double()
-    theirs, funnel = copy.deepcopy(ours), batch(schema(), 64)
+    theirs, batch = copy.deepcopy(ours), make_batch(schema(), 64)
     fused = Adam(ours, learning_rate=RATE, weight_decay=DECAY, large=10**9)
     plain = torch.optim.Adam(
         theirs.parameters(), lr=RATE, weight_decay=DECAY, eps=EPSILON, fused=False, foreach=False
     )
     for _ in range(3):
         torch.manual_seed(1)
-        train_batch(fused, phases(ours), funnel)
+        train_batch(fused, phases(ours), batch)
         torch.manual_seed(1)
-        for update in phases(theirs)(funnel):
+        for update in phases(theirs)(batch):
             plain.zero_grad()
             update.loss.backward(inputs=list(update.module.parameters()))
             plain.step()
@@ -172,13 +172,13 @@ def test_every_method_steps_as_plain_adam_does(name: str) -> None:
         torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
 
 
-def phases(method: Method) -> Callable[[Funnel], Iterator[Update]]:
+def phases(method: Method) -> Callable[[Batch], Iterator[Update]]:
     """Return all steps that a batch causes, of every phase."""
 
-    def updates(funnel: Funnel) -> Iterator[Update]:
-        for each in (*(phase.updates for phase in method.preparation()), method.updates):
+    def updates(batch: Batch) -> Iterator[Update]:
+        for each in (*(phase.updates for phase in method.warm_up()), method.updates):
             method.start_epoch()
-            yield from each(funnel)
+            yield from each(batch)
 
     return updates
 

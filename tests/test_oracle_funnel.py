@@ -14,7 +14,7 @@ import pytest
 from benchmark import registry
 from benchmark.data.dataset import DataError, Dataset
 from benchmark.data.preprocess import preprocess
-from benchmark.data.simulation.pieces import Lift, Past, calibrated, correlated
+from benchmark.data.simulation.generator import LogOddsEffect, Past, calibrated, correlated
 from benchmark.schema import ORACLE, POST_CLICK, Schema
 
 KIND = registry.load("datasets", "oracle_funnel", Dataset)
@@ -51,14 +51,14 @@ def near(share: float, expected: float, rows: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def processed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "oracle_funnel"
     preprocess(KIND(rows=20_000), "oracle_funnel", folder.parent, folder, verified=True)
     return folder
 
 
-def test_ready_data_keep_the_contract(ready: Path) -> None:
-    schema = Schema.read(ready)
+def test_ready_data_keep_the_contract(processed: Path) -> None:
+    schema = Schema.read(processed)
     assert schema.rows == {"train": 16_000, "valid": 2_000, "test": 2_000}
     assert [field.name for field in schema.fields] == FEATURES
     assert all(field.size > 2 for field in schema.categorical)
@@ -68,12 +68,12 @@ def test_ready_data_keep_the_contract(ready: Path) -> None:
     assert schema.has_impressions
 
 
-def test_oracle_lies_apart_from_the_splits(ready: Path) -> None:
+def test_oracle_lies_apart_from_the_splits(processed: Path) -> None:
     for split in ("train", "valid", "test"):
-        columns = pl.read_parquet_schema(ready / f"{split}.parquet")
+        columns = pl.read_parquet_schema(processed / f"{split}.parquet")
         assert set(columns) == {*FEATURES, "click", *POST_CLICK, "policy", "group"}
-    assert not (ready / "train.oracle.parquet").exists()
-    truth = pl.read_parquet(ready / "test.oracle.parquet")
+    assert not (processed / "train.oracle.parquet").exists()
+    truth = pl.read_parquet(processed / "test.oracle.parquet")
     assert truth.columns == list(ORACLE)
     assert truth.height == 2_000
     assert truth.null_count().sum_horizontal().item() == 0
@@ -200,7 +200,7 @@ def test_correlation_is_exact_and_leaves_no_other_trace() -> None:
 def test_calibration_hits_a_weighted_rate() -> None:
     rng = np.random.default_rng(0)
     logit, previous, weights = rng.normal(size=1000), Past(rng.random(1000)), rng.random(1000)
-    step = calibrated(logit, Lift(1.5), previous, weights, 0.001)
+    step = calibrated(logit, LogOddsEffect(1.5), previous, weights, 0.001)
     assert np.average(step.rate(previous), weights=weights) == pytest.approx(0.001)
     chances = [step.chance(previous=done, earlier=False) for done in (True, False)]
     odds = [p / (1 - p) for p in chances]

@@ -6,24 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_runs import METHODS, ORACLE, TITLES, edit, write_project
+from helpers.fake_runs import METHODS, ORACLE, TITLES, edit, write_project
 
 from benchmark import registry
-from benchmark.params import Params
+from benchmark.config import Params
 from benchmark.reporting import records
 from benchmark.reporting.metric import Metric
-from benchmark.reporting.orderings import Ordering, Orderings, check, markdown
-from benchmark.reporting.records import Log
+from benchmark.reporting.records import DatasetResults
+from benchmark.reporting.studies.orderings import Ordering, Orderings, check, markdown
 
 FILES = sorted(registry.ROOT.glob("studies/*/orderings.yaml"))
 
 
 @pytest.fixture(scope="module")
-def logs(tmp_path_factory: pytest.TempPathFactory) -> list[Log]:
+def logs(tmp_path_factory: pytest.TempPathFactory) -> list[DatasetResults]:
     root = write_project(tmp_path_factory.mktemp("project"), seeds=[0, 1, 2], count=4)
     shift_seeds(root)
     params = Params.read(root / "params.yaml")
-    return records.read(params, root / "results/runs", root / "data/ready")
+    return records.read(params, root / "results/runs", root / "data/processed")
 
 
 def shift_seeds(root: Path) -> None:
@@ -38,26 +38,28 @@ def shift_seeds(root: Path) -> None:
             edit(path, test=metrics)
 
 
-def verdict(log: Log, better: int, worse: int, metric: str) -> tuple[float, str]:
+def verdict(log: DatasetResults, better: int, worse: int, metric: str) -> tuple[float, str]:
     tasks = {task.method: task for task in log.tasks}
     found = check(tasks[METHODS[better]], tasks[METHODS[worse]], Metric.parse(metric), 0.95)
     assert found is not None
     return found.gain.mean, found.verdict
 
 
-def test_seeds_are_paired(logs: list[Log]) -> None:
+def test_seeds_are_paired(logs: list[DatasetResults]) -> None:
     gain, told = verdict(logs[0], 0, 1, "cvr_auc_oracle")
     assert (gain, told) == (pytest.approx(0.01), "holds")
     assert verdict(logs[0], 1, 0, "cvr_auc_oracle")[1] == "reversed"
     assert verdict(logs[0], 0, 0, "cvr_auc_oracle") == (0.0, "not told apart")
 
 
-def test_a_bias_gains_by_coming_closer_to_zero(logs: list[Log]) -> None:
+def test_a_bias_gains_by_coming_closer_to_zero(logs: list[DatasetResults]) -> None:
     gain, told = verdict(logs[0], 1, 0, "cvr_bias_oracle")
     assert (gain, told) == (pytest.approx(0.01), "holds")
 
 
-def test_pairs_that_were_not_run_are_left_out_and_the_rest_is_counted(logs: list[Log]) -> None:
+def test_pairs_that_were_not_run_are_left_out_and_the_rest_is_counted(
+    logs: list[DatasetResults],
+) -> None:
     pairs = [(METHODS[0], METHODS[1]), (METHODS[1], METHODS[0]), (METHODS[0], "absent")]
     claims = tuple(Ordering(better=b, worse=w, source="X", published="Y") for b, w in pairs)
     found = Orderings(metrics=("cvr_auc_oracle", "cvr_ks_oracle"), orderings=claims)

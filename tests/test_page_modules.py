@@ -9,13 +9,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from event_logs import attributed
-from layouts import jdata2016
-from raw_logs import load
+from helpers.event_logs import attributed
+from helpers.layouts import jdata2016
+from helpers.raw_logs import load
 
 from benchmark.data.dataset import DataError, kept
 from benchmark.data.preprocess import preprocess
-from benchmark.data.reading.readers import explained
+from benchmark.data.reading.readers import locate_read_errors
 
 JDATA = load("jdata2016")
 
@@ -129,7 +129,7 @@ def test_bad_input_is_one_sentence(
     raw = write(tmp_path / "raw", ["1.0,7,2016-03-01 10:00:00,,1,8,7"])
     path = raw / file
     path.write_bytes(path.read_bytes().replace(old, new, 1))
-    with pytest.raises(DataError, match=says) as error, explained("JDATA"):
+    with pytest.raises(DataError, match=says) as error, locate_read_errors("JDATA"):
         JDATA().table(raw).collect()
     assert str(path) in str(error.value)
 
@@ -141,9 +141,11 @@ def test_an_option_must_be_a_list_of_modules() -> None:
 
 def test_the_modules_are_in_the_schema(tmp_path: Path) -> None:
     jdata2016.write(tmp_path / "raw")
-    ready = preprocess(JDATA(), "jdata", tmp_path / "raw", tmp_path / "ready", verified=False)
-    assert ready.claims.endswith("The modules here: 21, 24.")
-    assert ready.attribution_window == 5 * 86400
+    processed = preprocess(
+        JDATA(), "jdata", tmp_path / "raw", tmp_path / "processed", verified=False
+    )
+    assert processed.claims.endswith("The modules here: 21, 24.")
+    assert processed.attribution_window == 5 * 86400
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch import distributed as group
 
 from benchmark import registry
-from benchmark.params import Pretraining, Protocol
+from benchmark.config import Pretraining, Protocol
 from benchmark.registry import ROOT
 from benchmark.training import trainer
 from benchmark.training.backbones import blueprint
+from benchmark.training.distributed import obstacle
 from benchmark.training.method import Method
-from benchmark.training.parallel import obstacle
 from benchmark.training.trainer import Data, fit, predict
 
 HYPER = {"learning_rate": 0.01, "weight_decay": 1e-3}
@@ -29,11 +29,11 @@ PROCESSES = 2
 CPU = torch.device("cpu")
 
 
-def trained(ready: Path, protocol: Protocol, name: str) -> dict[str, Any]:
+def trained(processed: Path, protocol: Protocol, name: str) -> dict[str, Any]:
     """Return what a training found, in double precision: Adam makes steps of rounding errors."""
     torch.set_num_threads(1)
     torch.manual_seed(3)
-    data = Data.read(ready, CPU)
+    data = Data.read(processed, CPU)
     method = registry.load("methods", name, Method)(
         blueprint(data.schema, protocol.backbone)
     ).double()
@@ -46,7 +46,7 @@ def trained(ready: Path, protocol: Protocol, name: str) -> dict[str, Any]:
     return {"history": outcome.history, "work": work, "cvr": scores.cvr.tolist()}
 
 
-def main(ready: str, protocol: str, name: str, folder: str, rank: str) -> None:
+def main(processed: str, protocol: str, name: str, folder: str, rank: str) -> None:
     """Be one of the processes, with devices as GPUs are: they differ, and sum no sparse tensor."""
     meeting = f"file://{folder}/meeting"
     judged, summed = trainer.evaluate_one, group.all_reduce
@@ -58,16 +58,23 @@ def main(ready: str, protocol: str, name: str, folder: str, rank: str) -> None:
     trainer.evaluate_one = lambda *given: judged(*given) + int(rank)
     group.all_reduce = all_reduce
     group.init_process_group("gloo", meeting, rank=int(rank), world_size=PROCESSES)
-    found = trained(Path(ready), Protocol.model_validate_json(protocol), name)
+    found = trained(Path(processed), Protocol.model_validate_json(protocol), name)
     Path(folder, f"{rank}.json").write_text(json.dumps(found), encoding="utf-8")
     group.destroy_process_group()
 
 
 def trained_in_parallel(
-    ready: Path, protocol: Protocol, name: str, folder: Path
+    processed: Path, protocol: Protocol, name: str, folder: Path
 ) -> list[dict[str, Any]]:
     """Return what each of the processes found."""
-    command = [sys.executable, __file__, str(ready), protocol.model_dump_json(), name, str(folder)]
+    command = [
+        sys.executable,
+        __file__,
+        str(processed),
+        protocol.model_dump_json(),
+        name,
+        str(folder),
+    ]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     started = [
         subprocess.Popen([*command, str(rank)], env=os.environ | {"PYTHONPATH": paths})
@@ -79,11 +86,11 @@ def trained_in_parallel(
 
 @pytest.mark.parametrize("rows", [10, 10**9], ids=["row-sparse", "dense"])
 def test_the_numbers_are_those_of_one_process(
-    rows: int, ready: Path, protocol: Protocol, tmp_path: Path
+    rows: int, processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     own = protocol.model_copy(update={"row_sparse_from": rows, "batch_size": 255})
-    alone = trained(ready, own, "hm3")
-    found = trained_in_parallel(ready, own, "hm3", tmp_path)
+    alone = trained(processed, own, "hm3")
+    found = trained_in_parallel(processed, own, "hm3", tmp_path)
     assert found[0] == found[1], "all processes end with the same model"
     assert found[0]["history"] == pytest.approx(alone["history"], abs=1e-6)
     assert found[0]["cvr"] == pytest.approx(alone["cvr"], abs=1e-6)
@@ -92,17 +99,17 @@ def test_the_numbers_are_those_of_one_process(
 
 
 def test_a_loss_that_is_no_mean_over_rows_is_refused(
-    ready: Path, protocol: Protocol, tmp_path: Path
+    processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
-    for found in trained_in_parallel(ready, protocol, "naive", tmp_path):
+    for found in trained_in_parallel(processed, protocol, "naive", tmp_path):
         assert "cannot be trained by several processes: its loss is no mean" in found["error"]
 
 
 @pytest.mark.parametrize("size", [256, 2048])
 def test_the_methods_that_pass_are_as_many_as_the_page_says(
-    size: int, ready: Path, protocol: Protocol
+    size: int, processed: Path, protocol: Protocol
 ) -> None:
-    data, own = Data.read(ready, CPU), protocol.model_copy(update={"batch_size": size})
+    data, own = Data.read(processed, CPU), protocol.model_copy(update={"batch_size": size})
     kinds = [registry.load("methods", name, Method) for name in registry.names("methods")]
     passed = [
         kind.name for kind in kinds if obstacle(made(kind, data, own), data.train, own) is None
@@ -142,10 +149,10 @@ class Counting(nn.Module):
     ],
 )
 def test_what_shares_cannot_make_up_is_named_and_nothing_is_moved(
-    part: nn.Module, task: Any, reason: str | None, ready: Path, protocol: Protocol
+    part: nn.Module, task: Any, reason: str | None, processed: Path, protocol: Protocol
 ) -> None:
     own = protocol.model_copy(update={"pretraining": Pretraining(task=task)})
-    data = Data.read(ready, CPU)
+    data = Data.read(processed, CPU)
     method = made(registry.load("methods", "esmm", Method), data, own)
     method.backbone.mlp.append(part)
     before = {name: value.clone() for name, value in method.state_dict().items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from benchmark.params import Params, Protocol
+from benchmark.config import Params, Protocol
 from benchmark.registry import ROOT
 
 

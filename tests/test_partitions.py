@@ -9,7 +9,14 @@ import polars as pl
 import pytest
 
 from benchmark.data.dataset import DataError
-from benchmark.data.partitions import by_hash, first_of_each, in_slices, in_turn, made, stored
+from benchmark.data.partitions import (
+    by_hash,
+    first_of_each,
+    in_slices,
+    lazy_from_frames,
+    map_in_order,
+    stored,
+)
 
 ROWS = pl.DataFrame({"who": [None if i % 11 == 0 else f"user {i % 97}" for i in range(5000)]})
 TABLE = ROWS.with_row_index("row")
@@ -57,10 +64,10 @@ def test_of_no_rows_none_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [1, 7, 100])
 def test_slices_are_made_one_by_one_and_once(tmp_path: Path, rows: int) -> None:
-    made = []
+    lazy_from_frames = []
 
     def doubled(part: pl.LazyFrame) -> pl.LazyFrame:
-        made.append(part)
+        lazy_from_frames.append(part)
         return part.with_columns(pl.col("row") * 2)
 
     head = TABLE.lazy().head(20)
@@ -77,7 +84,7 @@ def test_what_is_made_of_parts_is_in_their_order_and_can_be_read_again(tmp_path:
         time.sleep(0.01 if part["row"][0] < 200 else 0)
         return part.reverse()
 
-    table = made(lambda: in_turn(slow_at_first, parts), TABLE.schema)
+    table = lazy_from_frames(lambda: map_in_order(slow_at_first, parts), TABLE.schema)
     expected = pl.concat(part.reverse() for part in parts).collect()
     assert stored(table, tmp_path / "rows.parquet").collect().equals(expected)
     few = table.filter(pl.col("row") % 100 == 7).select("row").head(3)
@@ -88,7 +95,7 @@ def test_an_error_in_the_making_is_told_as_it_is_and_leaves_nothing(tmp_path: Pa
     def broken(_: pl.DataFrame) -> pl.DataFrame:
         raise DataError("an event lacks its user")
 
-    table = made(lambda: in_turn(broken, [TABLE.lazy()] * 9), TABLE.schema)
+    table = lazy_from_frames(lambda: map_in_order(broken, [TABLE.lazy()] * 9), TABLE.schema)
     with pytest.raises(DataError, match="an event lacks its user"):
         stored(table, tmp_path / "rows.parquet")
     assert list(tmp_path.iterdir()) == []

@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from servers import BODY, OTHER, PAGE, SHA, Server, fetch, lock, pins, put
+from helpers.servers import BODY, OTHER, PAGE, SHA, Server, fetch, lock, pins, put
 
 from benchmark.data.dataset import DataError, Source
 from benchmark.data.fetching import tokens
+from benchmark.data.fetching.checksums import Checksums
 from benchmark.data.fetching.download import is_verified
-from benchmark.data.fetching.pins import Pins
 from benchmark.data.fetching.raw import Entry
 
-pytest_plugins = ["serving"]
+pytest_plugins = ["helpers.serving"]
 
 
 def test_the_first_download_is_pinned_and_only_the_next_one_verified(
@@ -87,7 +87,7 @@ def test_a_cut_off_gz_without_a_length_is_refused(
 
 def test_two_downloads_at_once_keep_each_others_pins(tmp_path: Path) -> None:
     path = tmp_path / "pins.json"
-    first, second = Pins(path), Pins(path)
+    first, second = Checksums(path), Checksums(path)
     for pins_, url in ((first, "a"), (second, "b")):
         pins_.add(Entry(file=url, size=1, sha256=url * 64, origin=url, pin=None))
     assert set(json.loads(path.read_text())) == {"a", "b"}
@@ -101,7 +101,7 @@ def test_two_downloads_at_once_keep_each_others_pins(tmp_path: Path) -> None:
 def test_a_damaged_lock_file_is_named(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "pins.json").write_text(text)
     with pytest.raises(DataError, match=rf"pins\.json {says}.*; restore it from git"):
-        Pins(tmp_path / "pins.json")
+        Checksums(tmp_path / "pins.json")
 
 
 def test_what_a_person_got_is_never_pinned_but_compared_with_pins(

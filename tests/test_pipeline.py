@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from projects import copy_project
+from helpers.projects import copy_project
 
 from benchmark.registry import ROOT
 
@@ -73,7 +73,7 @@ RUNS = {f"run@oracle_funnel-{method}" for method in METHODS}
         ("methods/hm3.py", {"run@oracle_funnel-hm3"}),
         ("benchmark/reporting/leaderboard.py", {"leaderboard", "plots"}),
         ("datasets/oracle_funnel.py", {"download@oracle_funnel", "preprocess@oracle_funnel"}),
-        ("benchmark/training/parts/losses.py", RUNS),
+        ("benchmark/training/losses.py", RUNS),
     ],
 )
 def test_an_edit_reruns_what_depends_on_it(project: Path, edited: str, rerun: set[str]) -> None:

@@ -64,17 +64,17 @@ def columns(**changes: Column | pl.Series) -> dict[str, Column | pl.Series]:
     return given | changes
 
 
-def split(ready: Path, name: str) -> pl.DataFrame:
-    return pl.read_parquet(ready / f"{name}.parquet")
+def split(processed: Path, name: str) -> pl.DataFrame:
+    return pl.read_parquet(processed / f"{name}.parquet")
 
 
-def run(dataset: Dataset, ready: Path) -> Schema:
-    return preprocess(dataset, "given", ready.parent, ready, verified=True)
+def run(dataset: Dataset, processed: Path) -> Schema:
+    return preprocess(dataset, "given", processed.parent, processed, verified=True)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return tmp_path / "ready"
+    return tmp_path / "processed"
 
 
 def test_ids_are_those_of_train_and_0_is_unknown_or_missing(folder: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_broken_rule_is_one_sentence_and_leaves_the_old_splits(
         run(Given(columns(**changes)), folder)
     assert "\n" not in str(error.value)
     assert Schema.read(folder) == before
-    assert [path.name for path in folder.parent.iterdir()] == ["ready"]
+    assert [path.name for path in folder.parent.iterdir()] == ["processed"]
 
 
 @pytest.mark.parametrize("missing", ["city", "split"])
@@ -241,7 +241,7 @@ def test_a_crash_leaves_the_old_splits(folder: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(OSError, match="no space left"):
         run(Given(columns(price=[1.0] * 9)), folder)
     assert Schema.read(folder) == before
-    assert [path.name for path in folder.parent.iterdir()] == ["ready"]
+    assert [path.name for path in folder.parent.iterdir()] == ["processed"]
 
 
 @pytest.mark.parametrize(

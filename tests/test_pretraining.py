@@ -10,26 +10,26 @@ from typing import Any
 
 import pytest
 import torch
-from histories import remembering, with_history
+from helpers.histories import remembering, with_history
+from helpers.worlds import make_batch, schema
 from pydantic import ValidationError
 from torch import Tensor, nn
-from worlds import batch, schema
 
 from benchmark import registry
-from benchmark.params import BackboneParams, Pretraining, Protocol
+from benchmark.config import BackboneParams, Pretraining, Protocol
 from benchmark.schema import Field, Schema
 from benchmark.training.backbones import blueprint
+from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Backbone, Embeddings
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.host_table import streamed
+from benchmark.training.losses import click_cvr_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import click_cvr_loss
-from benchmark.training.parts.pretraining import (
-    Lesson,
+from benchmark.training.pretraining import (
     MaskedFeatures,
+    PretrainingTask,
     ReplacedFeatures,
     pretraining,
 )
-from benchmark.training.streamed import streamed
 from benchmark.training.table import Table
 from benchmark.training.trainer import Data, batches, fit, make_optimizer, train_batch
 
@@ -54,8 +54,8 @@ class TwoEncoders(Method):
         (logit,) = self.towers(self.backbone(features) + self.second[0](features))
         return Prediction(cvr=Probability.from_logit(logit))
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        return click_cvr_loss(self(funnel.features), funnel)
+    def loss(self, batch: Batch) -> Tensor:
+        return click_cvr_loss(self(batch.features), batch)
 
 
 def method_on(made: Schema, name: str = "embeddings", **options: Any) -> TwoEncoders:
@@ -64,9 +64,9 @@ def method_on(made: Schema, name: str = "embeddings", **options: Any) -> TwoEnco
     return TwoEncoders(blueprint(made, BackboneParams(name=name, options=options, **sizes)))
 
 
-def table_of(funnel: Funnel) -> Table:
-    features, labels = funnel.features, funnel.conversion.unsqueeze(1)
-    return Table(features.ids, features.numbers, labels, ("conversion",), features.sequences)
+def table_of(batch: Batch) -> Table:
+    features, labels = batch.features, batch.conversion.unsqueeze(1)
+    return Table(features.sparse, features.dense, labels, ("conversion",), features.sequences)
 
 
 def pretrained(
@@ -78,9 +78,9 @@ def pretrained(
     optimizer, losses = make_optimizer(lessons, HYPER, large=10**9), []
     for epoch in range(phase.epochs):
         seen = []
-        for funnel in batches(rows, 256, 0, epoch):
-            seen += [update.loss.item() for update in phase.updates(funnel)]
-            train_batch(optimizer, phase.updates, funnel)
+        for batch in batches(rows, 256, 0, epoch):
+            seen += [update.loss.item() for update in phase.updates(batch)]
+            train_batch(optimizer, phase.updates, batch)
         losses.append(sum(seen) / len(seen))
     return losses
 
@@ -92,21 +92,21 @@ def protocol_with(protocol: Protocol, **params: Any) -> Protocol:
 # --- in the trainer
 
 
-def numbers(ready: Path, protocol: Protocol, name: str) -> tuple[Any, ...]:
-    data = Data.read(ready, CPU)
+def numbers(processed: Path, protocol: Protocol, name: str) -> tuple[Any, ...]:
+    data = Data.read(processed, CPU)
     torch.manual_seed(0)
     method = registry.load("methods", name, Method)(blueprint(data.schema, protocol.backbone))
     fitted = fit(method, data, protocol, HYPER, seed=0)
     return fitted, [value.tolist() for value in method.state_dict().values()]
 
 
-def test_off_is_as_if_it_were_not_there(ready: Path, protocol: Protocol) -> None:
+def test_off_is_as_if_it_were_not_there(processed: Path, protocol: Protocol) -> None:
     name = registry.names("methods")[0]
-    default = numbers(ready, protocol, name)
+    default = numbers(processed, protocol, name)
     assert protocol.pretraining.task == "none"
     off = protocol_with(protocol, task="none", epochs=9, rate=0.9)
-    assert repr(numbers(ready, off, name)) == repr(default)
-    data = Data.read(ready, CPU)
+    assert repr(numbers(processed, off, name)) == repr(default)
+    data = Data.read(processed, CPU)
     method = method_on(data.schema)
     state = torch.get_rng_state()
     assert pretraining(method, data.schema, data.train, off.pretraining) == ()
@@ -114,8 +114,10 @@ def test_off_is_as_if_it_were_not_there(ready: Path, protocol: Protocol) -> None
 
 
 @every_task
-def test_work_is_counted_and_the_run_repeats(ready: Path, protocol: Protocol, task: str) -> None:
-    data = Data.read(ready, CPU)
+def test_work_is_counted_and_the_run_repeats(
+    processed: Path, protocol: Protocol, task: str
+) -> None:
+    data = Data.read(processed, CPU)
     short = protocol_with(protocol, task=task, epochs=3).model_copy(update={"max_epochs": 1})
 
     def trained() -> Any:
@@ -131,16 +133,16 @@ def test_work_is_counted_and_the_run_repeats(ready: Path, protocol: Protocol, ta
 
 @every_task
 def test_it_comes_before_the_preparation_and_changes_the_result(
-    ready: Path, protocol: Protocol, task: str
+    processed: Path, protocol: Protocol, task: str
 ) -> None:
     name = registry.names("methods")[0]
-    changed = numbers(ready, protocol_with(protocol, task=task), name)
-    assert repr(changed) != repr(numbers(ready, protocol, name))
+    changed = numbers(processed, protocol_with(protocol, task=task), name)
+    assert repr(changed) != repr(numbers(processed, protocol, name))
 
 
 @every_task
-def test_labels_are_never_read(ready: Path, task: str) -> None:
-    data = Data.read(ready, CPU)
+def test_labels_are_never_read(processed: Path, task: str) -> None:
+    data = Data.read(processed, CPU)
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
     weights = []
     for labels in (
@@ -157,7 +159,7 @@ def test_labels_are_never_read(ready: Path, task: str) -> None:
 
 @every_task
 def test_every_encoder_moves_and_nothing_else(task: str) -> None:
-    made, rows = schema(), table_of(batch(schema(), 512))
+    made, rows = schema(), table_of(make_batch(schema(), 512))
     method = method_on(made)
     before = copy.deepcopy(method.state_dict())
     pretrained(method, made, rows, 1, task=task)
@@ -180,20 +182,20 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 def test_the_loss_falls_on_every_encoder(kind: str, task: str) -> None:
     name, options = KINDS[kind]
     made = wide(5, size=6)
-    funnel = related(batch(made, 1024))
+    batch = related(make_batch(made, 1024))
     if name != "DeepFM":
         made = with_history(made)
-        funnel = replace(funnel, features=remembering(funnel.features, made))
+        batch = replace(batch, features=remembering(batch.features, made))
     method = method_on(made, name, **options)
-    assert len(list(lessons_of(method, made, table_of(funnel), task))) == 2
-    losses = pretrained(method, made, table_of(funnel), 8, task=task)
+    assert len(list(lessons_of(method, made, table_of(batch), task))) == 2
+    losses = pretrained(method, made, table_of(batch), 8, task=task)
     assert losses[-1] < 0.9 * losses[0]
 
 
-def related(funnel: Funnel) -> Funnel:
+def related(batch: Batch) -> Batch:
     """Let all fields follow from the first, so that there is something to learn."""
-    ids = funnel.features.ids[:, :1].expand_as(funnel.features.ids).clone()
-    return replace(funnel, features=replace(funnel.features, ids=ids))
+    ids = batch.features.sparse[:, :1].expand_as(batch.features.sparse).clone()
+    return replace(batch, features=replace(batch.features, sparse=ids))
 
 
 def lessons_of(method: Method, made: Schema, rows: Table, task: Any) -> Any:
@@ -202,7 +204,7 @@ def lessons_of(method: Method, made: Schema, rows: Table, task: Any) -> Any:
 
 
 def test_a_method_without_an_encoder_has_nothing_to_learn() -> None:
-    made, rows = schema(), table_of(batch(schema(), 8))
+    made, rows = schema(), table_of(make_batch(schema(), 8))
     method = method_on(made)
     del method.backbone, method.second
     assert pretraining(method, made, rows, Pretraining(task="masked")) == ()
@@ -212,7 +214,9 @@ def test_a_log_without_categorical_fields_is_refused() -> None:
     made = schema()
     bare = made.model_copy(update={"fields": tuple(made.numeric)})
     with pytest.raises(ValueError, match="needs categorical fields, which tiny lacks"):
-        pretraining(method_on(made), bare, table_of(batch(made, 8)), Pretraining(task="replaced"))
+        pretraining(
+            method_on(made), bare, table_of(make_batch(made, 8)), Pretraining(task="replaced")
+        )
 
 
 @pytest.mark.parametrize("params", [{"task": "guessed"}, {"rate": 0}, {"rate": 1}, {"epochs": 0}])
@@ -226,7 +230,7 @@ def test_bad_parameters_are_refused(params: dict[str, Any]) -> None:
 
 @every_task
 def test_a_streamed_table_moves_no_encoder(task: str) -> None:
-    made, rows = schema(), streamed(table_of(batch(schema(), 8)), META)
+    made, rows = schema(), streamed(table_of(make_batch(schema(), 8)), META)
     method = method_on(made).to(META)
     ((lessons, _),) = pretraining(method, made, rows, Pretraining(task=task))
     assert all(part.is_meta for part in (*lessons.parameters(), *method.parameters()))
@@ -247,7 +251,7 @@ class Elsewhere:
 
 def test_values_are_drawn_where_the_ids_are() -> None:
     lesson, _ = taught(ReplacedFeatures, 0.5)
-    lesson.rows = replace(lesson.rows, ids=Elsewhere())
+    lesson.rows = replace(lesson.rows, sparse=Elsewhere())
     assert lesson.drawn(torch.tensor([[0, 1]])).tolist() == [[1, 1]]
 
 
@@ -264,8 +268,8 @@ class Spy(Backbone):
         self.seen: Tensor = torch.empty(0)
 
     def forward(self, features: Features) -> Tensor:
-        self.seen = features.ids
-        return self.weight.expand(len(features.ids), -1)
+        self.seen = features.sparse
+        return self.weight.expand(len(features.sparse), -1)
 
 
 def wide(fields: int, size: int = 50) -> Schema:
@@ -273,12 +277,14 @@ def wide(fields: int, size: int = 50) -> Schema:
     return schema().model_copy(update={"fields": (*made, *schema().numeric)})
 
 
-def taught(kind: type[Lesson], rate: float, rows: int = 400, fields: int = 10) -> tuple[Any, Any]:
+def taught(
+    kind: type[PretrainingTask], rate: float, rows: int = 400, fields: int = 10
+) -> tuple[Any, Any]:
     made = wide(fields)
-    funnel = batch(made, rows)
-    features = replace(funnel.features, ids=funnel.features.ids.clamp_min(1))
-    funnel = replace(funnel, features=features)
-    lesson = kind(Spy(), made, table_of(funnel), rate)
+    batch = make_batch(made, rows)
+    features = replace(batch.features, sparse=batch.features.sparse.clamp_min(1))
+    batch = replace(batch, features=features)
+    lesson = kind(Spy(), made, table_of(batch), rate)
     return lesson, features
 
 
@@ -289,7 +295,7 @@ def test_a_share_of_each_rows_fields_is_masked_and_no_field_twice(rate: float, f
     lesson(features)
     masked = lesson.encoder.seen == 0
     assert (masked.sum(1) == fields).all()
-    assert lesson.encoder.seen[~masked].equal(features.ids[~masked])
+    assert lesson.encoder.seen[~masked].equal(features.sparse[~masked])
     share = masked.float().mean(0)
     torch.testing.assert_close(share, torch.full_like(share, fields / 10), rtol=0, atol=0.1)
 
@@ -297,10 +303,10 @@ def test_a_share_of_each_rows_fields_is_masked_and_no_field_twice(rate: float, f
 def test_replacements_come_from_random_rows_of_the_same_field() -> None:
     torch.manual_seed(0)
     lesson, features = taught(ReplacedFeatures, 0.5)
-    features.ids[:, 0] = 7
-    features.ids[:, 1] = torch.arange(400) % 2 + 3
+    features.sparse[:, 0] = 7
+    features.sparse[:, 1] = torch.arange(400) % 2 + 3
     lesson(features)
-    replaced = lesson.encoder.seen != features.ids
+    replaced = lesson.encoder.seen != features.sparse
     assert (replaced.sum(1) <= 5).all()
     assert not replaced[:, 0].any()
     assert set(lesson.encoder.seen[:, 1].tolist()) == {3, 4}
@@ -311,7 +317,7 @@ def test_replacements_come_from_random_rows_of_the_same_field() -> None:
 def test_a_field_that_drew_its_own_value_was_not_replaced() -> None:
     torch.manual_seed(0)
     lesson, features = taught(ReplacedFeatures, 0.5)
-    features.ids[:] = 7  # every draw is the value itself
+    features.sparse[:] = 7  # every draw is the value itself
     last = lesson.head[-1]
     nn.init.zeros_(last.weight)
     nn.init.constant_(last.bias, -20.0)
@@ -333,7 +339,7 @@ class OneHot(Backbone):
     width = 4
 
     def forward(self, features: Features) -> Tensor:
-        return nn.functional.one_hot(features.ids[:, 0].long(), 4).float()
+        return nn.functional.one_hot(features.sparse[:, 0].long(), 4).float()
 
 
 def test_scores_learn_how_much_likelier_a_value_is_given_the_rest() -> None:
@@ -345,13 +351,13 @@ def test_scores_learn_how_much_likelier_a_value_is_given_the_rest() -> None:
         wide(2, size=4),
         Features(torch.stack([first, second], 1).int(), torch.empty(0)),
     )
-    rows = Table(features.ids, features.ids.float(), first, (), None)
+    rows = Table(features.sparse, features.sparse.float(), first, (), None)
     lesson = MaskedFeatures(OneHot(), made, rows, rate=0.5)
     optimizer = torch.optim.Adam(lesson.parameters(), lr=0.02)
     for _ in range(250):
         optimizer.zero_grad()
         take = torch.randint(4000, (512,))
-        lesson(replace(features, ids=features.ids[take])).backward()
+        lesson(replace(features, sparse=features.sparse[take])).backward()
         optimizer.step()
     queries = lesson.project(torch.eye(4))[1:3, 32:]
     scores = queries @ lesson.values.weight[4 + 1 : 4 + 4].T
@@ -363,9 +369,9 @@ def test_encoders_are_found_inside_of_other_modules_but_not_of_one_another() -> 
     method = method_on(schema(), "SFG")
     found = [
         lesson.encoder
-        for lesson in lessons_of(method, schema(), table_of(batch(schema(), 8)), "masked")
+        for lesson in lessons_of(method, schema(), table_of(make_batch(schema(), 8)), "masked")
     ]
     assert found == [method.backbone, method.second[0]]
     assert isinstance(method.backbone.base, Embeddings)
     method.shared = method.backbone
-    assert len(lessons_of(method, schema(), table_of(batch(schema(), 8)), "masked")) == 2
+    assert len(lessons_of(method, schema(), table_of(make_batch(schema(), 8)), "masked")) == 2

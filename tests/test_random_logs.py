@@ -8,21 +8,21 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from layouts import open_bandit
-from layouts.coat import write as write_ratings
-from layouts.kuairand import read as read_feed
-from layouts.kuairand import write as write_feed
-from layouts.yahoo_r3 import SONGS
-from layouts.yahoo_r3 import read as read_songs
-from layouts.yahoo_r3 import write as write_songs
-from raw_logs import load, same
+from helpers.layouts import open_bandit
+from helpers.layouts.coat import write as write_ratings
+from helpers.layouts.kuairand import read as read_feed
+from helpers.layouts.kuairand import write as write_feed
+from helpers.layouts.yahoo_r3 import SONGS
+from helpers.layouts.yahoo_r3 import read as read_songs
+from helpers.layouts.yahoo_r3 import write as write_songs
+from helpers.raw_logs import load, same
 
 from benchmark import registry
 from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
-from benchmark.data.reading.readers import explained
+from benchmark.data.reading.readers import locate_read_errors
+from benchmark.metrics.ranking import Lists, dcg, hits
 from benchmark.training.method import Method
-from benchmark.training.metrics.ranking import Lists, dcg, hits
 
 RANDOM, CELL = pl.col("policy") == "random", ["user_id", "item_id"]
 
@@ -54,7 +54,7 @@ def test_songs_are_read_as_the_slow_reader_reads_them(tmp_path: Path) -> None:
 def test_damaged_songs_are_shown(tmp_path: Path, line: str, says: str) -> None:
     write_songs(tmp_path)
     next(tmp_path.rglob(f"{SONGS}-test.txt")).write_text(f"1\t1\t5\n{line}\n", encoding="utf-8")
-    with pytest.raises(DataError, match=says), explained("the ratings"):
+    with pytest.raises(DataError, match=says), locate_read_errors("the ratings"):
         load("yahoo_r3")().table(tmp_path)
 
 
@@ -102,7 +102,7 @@ def test_a_damaged_line_of_the_feed_is_shown(
     path.write_text("\n".join(lines), encoding="utf-8")
     with (
         pytest.raises(DataError, match=rf"4_22_to_5_08_pure\.csv, line 4: .*{says}"),
-        explained("x"),
+        locate_read_errors("x"),
     ):
         load("kuairand")().table(tmp_path).collect()
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import dcg_score, ndcg_score
 
-from benchmark.training.metrics.ranking import Lists, dcg, hits, ndcg, recall
-from benchmark.training.metrics.undefined import UndefinedError
+from benchmark.metrics.ranking import Lists, dcg, hits, ndcg, recall
+from benchmark.metrics.undefined import UndefinedError
 
 RNG = np.random.default_rng(1)
 ROWS = 4000

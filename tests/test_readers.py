@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from benchmark.data.dataset import DataError
-from benchmark.data.reading.readers import explained, scan_json_lines, scan_table
+from benchmark.data.reading.readers import locate_read_errors, scan_json_lines, scan_table
 
 COLUMNS = {"item": pl.Int64, "name": pl.String, "price": pl.Float64}
 ROWS = [(1, "x", 2.5), (2, None, 0.5), (3, "y", None)]
@@ -25,7 +25,7 @@ def file(folder: Path, content: str | bytes, name: str = "log.csv") -> Path:
 
 def fault(path: Path, **options: object) -> str:
     """Return the sentence that reading a table ends with."""
-    with pytest.raises(DataError) as error, explained("The log"):
+    with pytest.raises(DataError) as error, locate_read_errors("The log"):
         scan_table(path, COLUMNS, **options).collect()  # type: ignore[arg-type]
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -110,14 +110,17 @@ def test_cells_may_be_missing_in_the_last_column(tmp_path: Path) -> None:
 def test_a_short_line_is_told_where_its_columns_are_not_asked_for(tmp_path: Path) -> None:
     lines = ["item,name,price", *(f"{i},x,1" for i in range(10_000)), "7,y", "3,y,1"]
     path = file(tmp_path, "\n".join(lines))
-    with pytest.raises(DataError, match="line 10002: 2 cells, expected 3"), explained("The log"):
+    with (
+        pytest.raises(DataError, match="line 10002: 2 cells, expected 3"),
+        locate_read_errors("The log"),
+    ):
         scan_table(path, COLUMNS).select("item").collect()
 
 
 def test_a_type_that_ends_early_says_where(tmp_path: Path) -> None:
     path = file(tmp_path, "item,name,price\n1,x,300\n")
     says = "price is '300'; it must be a whole number from -128 to 127"
-    with pytest.raises(DataError, match=says), explained("The log"):
+    with pytest.raises(DataError, match=says), locate_read_errors("The log"):
         scan_table(path, {**COLUMNS, "price": pl.Int8}).collect()
 
 
@@ -152,15 +155,18 @@ def test_rules_that_hold_change_nothing(tmp_path: Path) -> None:
 def test_rules_hold_for_rows_that_are_left_out_later(tmp_path: Path) -> None:
     scan = {"rules": {"items are positive": pl.col("item") > 0}}
     path = file(tmp_path, TEXT.replace("2,,0.5", "-2,,0.5"))
-    with pytest.raises(DataError, match="line 3: item is -2"), explained("The log"):
+    with pytest.raises(DataError, match="line 3: item is -2"), locate_read_errors("The log"):
         scan_table(path, COLUMNS, **scan).filter(pl.col("item") > 1).select("price").collect()
 
 
 def test_an_error_that_no_file_explains_names_the_data(tmp_path: Path) -> None:
     path = file(tmp_path, TEXT)
-    with pytest.raises(DataError, match=r"^The log cannot be read: .*colour"), explained("The log"):
+    with (
+        pytest.raises(DataError, match=r"^The log cannot be read: .*colour"),
+        locate_read_errors("The log"),
+    ):
         scan_table(path, COLUMNS).select("colour").collect()
-    with pytest.raises(OSError, match="no space left"), explained("The log"):
+    with pytest.raises(OSError, match="no space left"), locate_read_errors("The log"):
         raise OSError("no space left on device")
 
 
@@ -193,6 +199,6 @@ def test_what_is_wrong_with_json_is_one_sentence(
     line = line if isinstance(line, bytes) else line.encode()
     path = file(tmp_path, b'{"session": 1}\n' * 5000 + line + b"\n", "log.jsonl")
     rules = {"sessions are positive": pl.col("session") > 0}
-    with pytest.raises(DataError) as error, explained("The log"):
+    with pytest.raises(DataError) as error, locate_read_errors("The log"):
         scan_json_lines(path, KEYS, rules=rules).collect()
     assert re.fullmatch(f"{re.escape(str(path))}, line 5001: .*{says}.*", str(error.value))

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from helpers.watch import Watch
 from torch import nn
-from watch import Watch
 
 from benchmark import registry
-from benchmark.params import BackboneParams, Protocol
+from benchmark.config import BackboneParams, Protocol
 from benchmark.registry import ROOT
 from benchmark.schema import Field, Schema
 from benchmark.training.backbones import blueprint, recbole
-from benchmark.training.backbones.recbole import HEADS, RecBoleBackbone, fenced
-from benchmark.training.funnel import Features
+from benchmark.training.backbones.recbole import HEADS, RecBoleBackbone, isolated
+from benchmark.training.batch import Features
 from benchmark.training.method import Method
 from benchmark.training.trainer import Data, fit
 
@@ -91,7 +91,7 @@ def stock_model(name: str) -> Any:
     size = {"embedding_size": 4, "mlp_hidden_size": [16, 8]}
     settings = {"gpu_id": "", "numerical_features": numbers, **size}
     torch.manual_seed(1)
-    with fenced():
+    with isolated():
         config = Config(name, "fields", config_dict=settings)
         return get_model(name)(config, recbole._Fields(SCHEMA)).eval()
 
@@ -99,8 +99,8 @@ def stock_model(name: str) -> Any:
 @every_model
 def test_the_last_column_is_the_logit_of_the_stock_model(name: str) -> None:
     inputs, backbone = features(), encoder(name).eval()
-    pairs = torch.stack([inputs.numbers, torch.ones_like(inputs.numbers)], 2)
-    interaction = {f"id{i}": ids for i, ids in enumerate(inputs.ids.unbind(1))}
+    pairs = torch.stack([inputs.dense, torch.ones_like(inputs.dense)], 2)
+    interaction = {f"id{i}": ids for i, ids in enumerate(inputs.sparse.unbind(1))}
     interaction |= {f"number{i}": pair for i, pair in enumerate(pairs.unbind(1))}
     expected = stock_model(name).predict(interaction)
     torch.testing.assert_close(backbone(inputs)[:, -1].sigmoid(), expected)
@@ -111,20 +111,20 @@ def test_ids_and_numbers_both_matter(name: str) -> None:
     inputs, backbone = features(4), encoder(name).eval()
     before = backbone(inputs)
     for column in range(len(SIZES)):
-        ids = inputs.ids.clone()
+        ids = inputs.sparse.clone()
         ids[:, column] = (ids[:, column] + 1) % SIZES[column]
-        assert (backbone(Features(ids, inputs.numbers)) != before).any(1).all()
+        assert (backbone(Features(ids, inputs.dense)) != before).any(1).all()
     for column in range(2):
-        numbers = inputs.numbers.clone()
+        numbers = inputs.dense.clone()
         numbers[:, column] += 1
-        assert (backbone(Features(inputs.ids, numbers)) != before).any(1).all()
+        assert (backbone(Features(inputs.sparse, numbers)) != before).any(1).all()
 
 
 @every_model
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_a_step_takes_nothing_from_the_host(name: str, device: str) -> None:
     backbone = encoder(name).to(device)
-    inputs = Features(features().ids.to(device), features().numbers.to(device))
+    inputs = Features(features().sparse.to(device), features().dense.to(device))
     with Watch(device) as watch:
         backbone(inputs).sum().backward()
     assert not watch.from_host
@@ -167,8 +167,8 @@ def test_fields_of_one_kind_are_enough(kind: str) -> None:
     )
     backbone = blueprint(schema, backbone_params("DeepFM")).backbone()
     inputs = features()
-    ids = inputs.ids[:, : len(schema.categorical)]
-    numbers = inputs.numbers[:, : len(schema.numeric)]
+    ids = inputs.sparse[:, : len(schema.categorical)]
+    numbers = inputs.dense[:, : len(schema.numeric)]
     assert backbone(Features(ids, numbers)).shape == (32, backbone.width)
 
 
@@ -200,7 +200,7 @@ def test_only_the_weights_draw_from_the_seed() -> None:
     from recbole.config import Config  # noqa: PLC0415
 
     state = torch.get_rng_state()
-    with fenced():
+    with isolated():
         Config("DeepFM", "ready", config_dict={"gpu_id": ""})
     assert torch.equal(torch.get_rng_state(), state)
     first, second = encoder("DeepFM").state_dict(), encoder("DeepFM").state_dict()
@@ -210,7 +210,7 @@ def test_only_the_weights_draw_from_the_seed() -> None:
 def test_recbole_is_imported_when_a_backbone_of_it_is_made() -> None:
     code = (
         "import sys\n"
-        "from benchmark.params import BackboneParams\n"
+        "from benchmark.config import BackboneParams\n"
         "from benchmark.training.backbones import blueprint\n"
         "params = BackboneParams(name='DeepFM', embedding_size=2, hidden=(), tower=(), dropout=0)\n"
         "blueprint(None, params)\n"
@@ -241,11 +241,11 @@ def test_an_unknown_backbone_is_answered_with_the_known_ones() -> None:
 METHODS = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name].learn is None])
+@pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name].fit is None])
 def test_every_gradient_method_trains_on_a_backbone_of_recbole(
-    name: str, ready: Path, protocol: Protocol
+    name: str, processed: Path, protocol: Protocol
 ) -> None:
-    data = Data.read(ready, CPU)
+    data = Data.read(processed, CPU)
     torch.manual_seed(0)
     method = METHODS[name](blueprint(data.schema, backbone_params("DeepFM")))
     before = copy.deepcopy(method.backbone.state_dict())

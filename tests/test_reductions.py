@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.worlds import FixedLogits, blueprint, make_batch, rows_of, schema
 from torch import Tensor
-from worlds import FixedLogits, batch, blueprint, rows_of, schema
 
 from benchmark import registry
-from benchmark.training.funnel import Prediction, Probability
+from benchmark.training import losses
+from benchmark.training.batch import Prediction, Probability
 from benchmark.training.method import Method
-from benchmark.training.parts import losses
 
 ROWS = 400
-FUNNEL = batch(schema(), ROWS)
+FUNNEL = make_batch(schema(), ROWS)
 
 
 def build(name: str, **hyperparameters: Any) -> Method:
@@ -116,14 +116,14 @@ def test_irrelevant_macro_leaves_click_and_conversion() -> None:
 def test_extreme_logits_compose_to_finite_losses_and_gradients(dtype: torch.dtype) -> None:
     corners = torch.cartesian_prod(*[torch.tensor([-50.0, 50.0], dtype=dtype)] * 6)
     corners.requires_grad_()
-    funnel = rows_of(FUNNEL, torch.arange(len(corners)))
+    batch = rows_of(FUNNEL, torch.arange(len(corners)))
     method = with_logits("hm3", *corners.unbind(1))
-    prediction = method(funnel.features)
+    prediction = method(batch.features)
     for step in (prediction.ctr, prediction.micro, prediction.macro, prediction.cvr):
         assert step.log.isfinite().all()
         assert step.log_not.isfinite().all()
         assert (torch.minimum(step.log, step.log_not) < -49).any()
-    (gradient,) = torch.autograd.grad(method.loss(funnel), corners)
+    (gradient,) = torch.autograd.grad(method.loss(batch), corners)
     assert gradient.isfinite().all()
 
 

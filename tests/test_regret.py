@@ -10,34 +10,34 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import TinyFunnel
-from projects import train_here
+from helpers.projects import train_here
 
 from benchmark import registry
-from benchmark.__main__ import main
+from benchmark.cli import main
+from benchmark.config import Params, Protocol
 from benchmark.data.dataset import Dataset
 from benchmark.data.preprocess import preprocess
+from benchmark.execution.candidates import BOUNDS, TARGETS, train_all
 from benchmark.files import read_json, write_json
-from benchmark.params import Params, Protocol
+from benchmark.metrics.criteria import CRITERIA, ESTIMATED
+from benchmark.metrics.undefined import UndefinedError
 from benchmark.registry import ROOT
 from benchmark.reporting.metric import Interval
-from benchmark.reporting.regret.measure import (
+from benchmark.reporting.studies.regret.measure import (
     ALL,
     BOUND,
     CRITERION,
     DEFAULTS,
     RANDOM,
     REFERENCE,
+    CandidateSet,
     Mean,
-    Pool,
     is_apart,
     outcomes,
     summary,
 )
-from benchmark.reporting.regret.report import conclusions, markdown
+from benchmark.reporting.studies.regret.report import conclusions, markdown
 from benchmark.training.method import Method
-from benchmark.training.metrics.undefined import UndefinedError
-from benchmark.training.selection.candidates import BOUNDS, TARGETS, train_all
-from benchmark.training.selection.criteria import CRITERIA, ESTIMATED
 
 AUC, RISK, TRUE = "cvr_auc_clicked", "cvr_drlogloss_impressions", "cvr_logloss_oracle"
 KINDS = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
@@ -56,7 +56,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def sequential(monkeypatch: pytest.MonkeyPatch) -> None:
-    train_here(monkeypatch, "benchmark.training.selection.candidates")
+    train_here(monkeypatch, "benchmark.execution.candidates")
 
 
 # --- what is recorded
@@ -83,36 +83,38 @@ def test_every_epoch_of_every_candidate_is_judged_by_all_criteria(
 
 
 def test_without_a_truth_there_is_nothing_to_compare_with(
-    ready: Path, protocol: Protocol, tmp_path: Path
+    processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     assert "oracle_cvr" not in TinyFunnel().categorical
     with pytest.raises(UndefinedError, match="has no oracle; to compare criteria, the truth"):
-        train_all({tmp_path / "run": (ready, 0)}, PLAIN, protocol, 2)
+        train_all({tmp_path / "run": (processed, 0)}, PLAIN, protocol, 2)
     assert not (tmp_path / "run").exists()
 
 
 # --- what it comes to
 
 
-def pool(name: str, auc: list[float], risk: list[float], truth: list[float]) -> Pool:
+def candidate_set(
+    name: str, auc: list[float], risk: list[float], truth: list[float]
+) -> CandidateSet:
     """Return two candidates of two epochs each."""
     index = pd.MultiIndex.from_product([[0, 1], [0, 1]])
     criteria = pd.DataFrame({AUC: auc, RISK: risk}, index)
     bounds, targets = (pd.DataFrame({TRUE: truth}, index) for _ in range(2))
-    return Pool(name, criteria, bounds, targets)
+    return CandidateSet(name, criteria, bounds, targets)
 
 
-def pools() -> list[Pool]:
+def candidate_sets() -> list[CandidateSet]:
     truth = [0.4, 0.3, 0.25, 0.28]
     return [
-        pool("w", [0.6, 0.7, 0.65, 0.64], [0.4, 0.3, 0.2, 0.2], truth),
-        pool("w", [0.6, 0.5, 0.65, 0.64], [0.2, 0.3, 0.2, 0.2], truth),
-        pool("x", [0.6, 0.7, 0.8, 0.64], [0.5, 0.4, 0.3, 0.2], truth),
+        candidate_set("w", [0.6, 0.7, 0.65, 0.64], [0.4, 0.3, 0.2, 0.2], truth),
+        candidate_set("w", [0.6, 0.5, 0.65, 0.64], [0.2, 0.3, 0.2, 0.2], truth),
+        candidate_set("x", [0.6, 0.7, 0.8, 0.64], [0.5, 0.4, 0.3, 0.2], truth),
     ]
 
 
 def test_regret_is_the_truth_of_the_choice_less_that_of_the_best() -> None:
-    found = outcomes(pools()).pivot(index="criterion", columns="pool", values="regret")
+    found = outcomes(candidate_sets()).pivot(index="criterion", columns="pool", values="regret")
     assert found.loc[AUC].tolist() == pytest.approx([0.05, 0, 0])
     assert found.loc[RISK].tolist() == pytest.approx([0, 0.15, 0.03])  # the first of equals
     assert found.loc[TRUE].tolist() == [0, 0, 0]
@@ -122,7 +124,7 @@ def test_regret_is_the_truth_of_the_choice_less_that_of_the_best() -> None:
 
 def test_correlation_is_1_where_the_criterion_ranks_as_the_truth_does() -> None:
     truth = [0.4, 0.3, 0.25, 0.28]
-    backwards = [pool("w", truth, [0.9, 0.8, 0.6, 0.7], truth)]
+    backwards = [candidate_set("w", truth, [0.9, 0.8, 0.6, 0.7], truth)]
     found = outcomes(backwards).set_index("criterion").correlation
     assert found[RISK] == pytest.approx(1)  # lower is better, as in the truth
     assert found[AUC] == pytest.approx(-1)
@@ -130,9 +132,13 @@ def test_correlation_is_1_where_the_criterion_ranks_as_the_truth_does() -> None:
 
 
 def test_means_are_paired_with_the_default_and_over_all_worlds_too() -> None:
-    means = {(m.world, m.criterion): m for m in summary(outcomes(pools()), AUC, 0.95)}
+    means = {(m.world, m.criterion): m for m in summary(outcomes(candidate_sets()), AUC, 0.95)}
     assert {world for world, _ in means} == {"w", "x", ALL}
-    assert (means["w", RISK].pools, means["x", RISK].pools, means[ALL, RISK].pools) == (2, 1, 3)
+    assert (
+        means["w", RISK].candidate_sets,
+        means["x", RISK].candidate_sets,
+        means[ALL, RISK].candidate_sets,
+    ) == (2, 1, 3)
     assert means[ALL, AUC].regret.mean == pytest.approx(0.05 / 3)
     change = means["w", RISK].change
     assert change is not None
@@ -148,8 +154,8 @@ def test_means_are_paired_with_the_default_and_over_all_worlds_too() -> None:
 def test_an_undefined_criterion_is_left_out_and_a_diverged_candidate_counts_as_far_as_it_got() -> (
     None
 ):
-    (first, *_) = pools()
-    half = Pool(
+    (first, *_) = candidate_sets()
+    half = CandidateSet(
         "w", first.criteria.assign(**{RISK: float("nan")})[1:], first.bounds[1:], first.targets[1:]
     )
     found = outcomes([half]).set_index("criterion")
@@ -183,7 +189,7 @@ def test_conclusions_follow_the_numbers() -> None:
 
 
 def test_the_report_has_every_criterion_and_marks_what_cannot_be_had() -> None:
-    text = markdown(summary(outcomes(pools()), AUC, 0.95), AUC, 0.95, "About it.")
+    text = markdown(summary(outcomes(candidate_sets()), AUC, 0.95), AUC, 0.95, "About it.")
     assert "## Regret in CVR log loss, all impressions (oracle)" in text
     assert "| *CVR log loss, all impressions (oracle)*" in text
     assert text.count("| CVR AUC, clicked impressions ") == 2  # regret and rank correlation

@@ -43,7 +43,7 @@ def test_the_pipeline_stays_below_the_size_at_which_its_lock_file_is_slow() -> N
 def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
     code = (
         "import sys, contextlib\n"
-        "from benchmark.__main__ import main\n"
+        "from benchmark.cli import main\n"
         "with contextlib.suppress(SystemExit): main(['--help'])\n"
         "sys.exit(bool({'torch', 'polars', 'pandas', 'optuna'} & set(sys.modules)))"
     )

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_runs import CLICKS, METHODS, NEEDS, ORACLE, bibtex, edit, tables, write_project
+from helpers.fake_runs import CLICKS, METHODS, NEEDS, ORACLE, bibtex, edit, tables, write_project
 from scipy import stats
 
-from benchmark.__main__ import main
+from benchmark.cli import main
 from benchmark.files import read_json, write_json
 from benchmark.registry import ROOT
 from benchmark.reporting import citations, latex
@@ -52,7 +52,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_reporting_needs_neither_training_nor_torch() -> None:
     files = (ROOT / "benchmark" / "reporting").rglob("*.py")
     modules = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files)
-    assert "benchmark.reporting.sweep.report" in modules
+    assert "benchmark.reporting.studies.sensitivity.report" in modules
     lines = [f"import {name.removesuffix('.__init__')}" for name in modules]
     check = "print([m for m in sys.modules if m.split('.')[0] == 'torch' or 'training' in m])"
     code = "\n".join(["import sys", *lines, check])
@@ -279,7 +279,7 @@ def test_a_diverged_trial_is_counted(project: Path) -> None:
 
 def test_a_dataset_that_was_not_prepared_is_listed(project: Path) -> None:
     shutil.rmtree(project / "results/runs" / CLICKS)
-    shutil.rmtree(project / "data/ready" / CLICKS)
+    shutil.rmtree(project / "data/processed" / CLICKS)
     assert main(["leaderboard"]) == 0
     text = (project / "results/leaderboard.md").read_text(encoding="utf-8")
     assert text.split(f"## {CLICKS}")[1].count("not run yet") == 7
@@ -300,7 +300,7 @@ def test_nothing_on_record_is_one_sentence(
 def test_runs_without_a_schema_are_refused(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (project / "data/ready" / CLICKS / "schema.json").unlink()
+    (project / "data/processed" / CLICKS / "schema.json").unlink()
     assert main(["leaderboard"]) == 1
     assert "schema.json is missing" in capsys.readouterr().err
 

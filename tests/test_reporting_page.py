@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_runs import CLICKS, METHODS, NEEDS, ORACLE, tables, write_project
+from helpers.fake_runs import CLICKS, METHODS, NEEDS, ORACLE, tables, write_project
 
-from benchmark.__main__ import main
+from benchmark.cli import main
 from benchmark.files import write_json
 from benchmark.reporting.scatter import spread
 

@@ -13,15 +13,15 @@ import yaml
 from pydantic import ValidationError
 
 from benchmark import registry
-from benchmark.params import Protocol
-from benchmark.reporting.records import Fit, Log, Provenance, Task
-from benchmark.reporting.reproduction.comparison import Published, orders, rows
-from benchmark.reporting.reproduction.text import write
+from benchmark.config import Protocol
+from benchmark.reporting.records import DatasetResults, Fit, Provenance, Task
+from benchmark.reporting.studies.reproduction.comparison import Published, orders, rows
+from benchmark.reporting.studies.reproduction.text import write
 from benchmark.studies import Workspace
 from benchmark.training.backbones import blueprint
 from benchmark.training.method import Method
+from benchmark.training.search import defaults
 from benchmark.training.trainer import Data, fit
-from benchmark.training.tuner import defaults
 
 METRICS = ["cvr_dcg2_random", "cvr_hits2_random"]
 FILES = sorted(registry.ROOT.glob("studies/*/published.yaml"))
@@ -54,13 +54,16 @@ def content() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def arms() -> dict[str, Log]:
+def arms() -> dict[str, DatasetResults]:
     first = (
         task("up", {0: (0.70, 0.8), 1: (0.72, 1.1)}),
         task("down", {0: (0.60, 0.7), 1: (0.62, 1.0), 2: (9.0, 9.0)}),
         task("ours", {0: (0.1, 0.1)}),
     )
-    return {"a": Log("log", None, first), "b": Log("log", None, (task("up", {1: (0.4, 0.4)}),))}
+    return {
+        "a": DatasetResults("log", None, first),
+        "b": DatasetResults("log", None, (task("up", {1: (0.4, 0.4)}),)),
+    }
 
 
 def test_differences_are_ours_minus_theirs_and_judged_by_their_spread() -> None:
@@ -144,8 +147,8 @@ def test_the_protocol_may_replace_published_defaults(protocol: Protocol) -> None
     assert defaults(kind, changed) == defaults(kind, protocol) | {"propensity_floor": 0.07}
 
 
-def test_the_last_epoch_may_be_kept(ready: Path, protocol: Protocol) -> None:
-    data = Data.read(ready, torch.device("cpu"))
+def test_the_last_epoch_may_be_kept(processed: Path, protocol: Protocol) -> None:
+    data = Data.read(processed, torch.device("cpu"))
     kind = registry.load("methods", "naive", Method)
     method = kind(blueprint(data.schema, protocol.backbone))
     last = protocol.model_copy(update={"kept_epoch": "last", "max_epochs": 6, "patience": 1})

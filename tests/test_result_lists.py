@@ -8,12 +8,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from layouts import diginetica, expedia, jdsearch, trivago
-from raw_logs import layout, load, same
+from helpers.layouts import diginetica, expedia, jdsearch, trivago
+from helpers.raw_logs import layout, load, same
 
 from benchmark.data.dataset import DataError, kept
 from benchmark.data.preprocess import preprocess
-from benchmark.data.reading.readers import explained
+from benchmark.data.reading.readers import locate_read_errors
 from benchmark.files import read_json
 
 LOGS = ("expedia", "diginetica", "trivago", "jdsearch")
@@ -84,7 +84,7 @@ def test_bad_input_is_one_sentence(
 ) -> None:
     layout(name).write(tmp_path / "raw")
     path = changed(tmp_path / "raw" / file, change)
-    with pytest.raises(DataError, match=says) as error, explained(name):
+    with pytest.raises(DataError, match=says) as error, locate_read_errors(name):
         table(name, tmp_path / "raw")
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
@@ -97,12 +97,12 @@ def test_text_in_another_encoding_is_one_sentence(tmp_path: Path, name: str) -> 
     first, second, *rest = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([first, second, rest[0][:2] + b"\xff" + rest[0][2:], *rest[1:]]))
     with pytest.raises(DataError, match=f"{path.name}, line 3: byte .* is not UTF-8"):
-        preprocess(load(name)(), name, tmp_path / "raw", tmp_path / "ready", verified=False)
+        preprocess(load(name)(), name, tmp_path / "raw", tmp_path / "processed", verified=False)
 
 
-def dropped(name: str, raw: Path, ready: Path) -> dict[str, int]:
-    preprocess(load(name)(), name, raw, ready, verified=False)
-    counts: dict[str, int] = read_json(ready / "report.json")["dropped"]
+def dropped(name: str, raw: Path, processed: Path) -> dict[str, int]:
+    preprocess(load(name)(), name, raw, processed, verified=False)
+    counts: dict[str, int] = read_json(processed / "report.json")["dropped"]
     return counts
 
 
@@ -134,7 +134,7 @@ def test_a_booking_without_a_click_is_dropped_and_counted(tmp_path: Path) -> Non
     before = len(table("expedia", tmp_path / "raw"))
     changed(path, set_cell(at + 1, "click_bool", "0", ","))
     assert len(table("expedia", tmp_path / "raw")) == before - 1
-    assert dropped("expedia", tmp_path / "raw", tmp_path / "ready") == {
+    assert dropped("expedia", tmp_path / "raw", tmp_path / "processed") == {
         "booking without a click": 1
     }
 
@@ -264,7 +264,9 @@ def test_a_repeated_candidate_is_dropped_and_counted(tmp_path: Path) -> None:
     double = "\t".join([query, f"{shown}_{shown.split('_')[0]}", f"{labels}_0.0", *rest])
     changed(path, lambda lines: [lines[0], double, *lines[2:]])
     assert len(table("jdsearch", tmp_path / "raw")) == rows
-    assert dropped("jdsearch", tmp_path / "raw", tmp_path / "ready") == {"repeated candidate": 1}
+    assert dropped("jdsearch", tmp_path / "raw", tmp_path / "processed") == {
+        "repeated candidate": 1
+    }
 
 
 # --- real samples

@@ -14,7 +14,7 @@ import pytest
 
 from benchmark.data.dataset import DataError, Dataset, kept
 from benchmark.data.full_disk import DiskFullError, is_full
-from benchmark.data.partitions import passing
+from benchmark.data.partitions import temporary_folder
 from benchmark.data.preprocess import preprocess
 
 
@@ -117,7 +117,7 @@ def test_an_adapter_all_of_whose_parts_were_read_is_not_asked_again(
 def test_what_a_kill_left_unfinished_is_deleted_and_what_is_whole_is_not(raw: Path) -> None:
     interrupted(raw)
     scratch = raw.parent / "out" / ".log.scratch"
-    (passing(scratch / "base") / "by-who").mkdir()
+    (temporary_folder(scratch / "base") / "by-who").mkdir()
     (scratch / ".by-item.tmp").mkdir()
     (scratch / ".two.parquet.0.tmp").write_bytes(b"half")
     (scratch / "by-item").mkdir()
@@ -211,9 +211,9 @@ def test_dropped_rows_are_left_out_and_counted(raw: Path) -> None:
     (raw / "two.csv").write_text(HEADER + ROWS["two"] + "Rome,0,1,late\n", encoding="utf-8")
     dataset = Given(dropped=rule)
     run(raw, dataset)
-    ready = raw.parent / "out" / "log"
-    assert json.loads((ready / "report.json").read_text())["dropped"] == {"late": 1}
-    assert [len(pl.read_parquet(ready / f"{x}.parquet")) for x in ("train", "test")] == [2, 1]
+    processed = raw.parent / "out" / "log"
+    assert json.loads((processed / "report.json").read_text())["dropped"] == {"late": 1}
+    assert [len(pl.read_parquet(processed / f"{x}.parquet")) for x in ("train", "test")] == [2, 1]
     assert kept(dataset.table(raw)).collect().height == 4
 
 

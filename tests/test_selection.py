@@ -12,34 +12,34 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from fake_runs import write_project
-from worlds import schema
+from helpers.fake_runs import write_project
+from helpers.worlds import schema
 
 from benchmark import registry
-from benchmark.__main__ import main
-from benchmark.directions import HIGHER, LOWER
+from benchmark.cli import main
+from benchmark.config import Protocol
+from benchmark.execution.run import run
 from benchmark.files import read_json
-from benchmark.params import Protocol
-from benchmark.reporting.facts import selected
-from benchmark.training.backbones import blueprint
-from benchmark.training.method import Method
-from benchmark.training.metrics.calibration import cross_entropy
-from benchmark.training.metrics.evaluation import evaluate_one
-from benchmark.training.metrics.populations import Scores
-from benchmark.training.metrics.risks import dr_log_loss, snips_log_loss
-from benchmark.training.metrics.undefined import UndefinedError
-from benchmark.training.run import run
-from benchmark.training.selection import nuisances
-from benchmark.training.selection.criteria import (
+from benchmark.metrics.calibration import cross_entropy
+from benchmark.metrics.criteria import (
     CRITERIA,
     ESTIMATED,
     best,
     check,
     direction,
 )
-from benchmark.training.selection.nuisances import with_estimates
+from benchmark.metrics.directions import HIGHER, LOWER
+from benchmark.metrics.evaluation import evaluate_one
+from benchmark.metrics.populations import Scores
+from benchmark.metrics.risks import dr_log_loss, snips_log_loss
+from benchmark.metrics.undefined import UndefinedError
+from benchmark.reporting.facts import selected
+from benchmark.training import nuisances
+from benchmark.training.backbones import blueprint
+from benchmark.training.method import Method
+from benchmark.training.nuisances import with_estimates
+from benchmark.training.search import defaults, sample, search_space, tune
 from benchmark.training.trainer import Data, fit
-from benchmark.training.tuner import defaults, sample, search_space, tune
 
 CPU = torch.device("cpu")
 HYPER = {"learning_rate": 0.01, "weight_decay": 0.0}
@@ -55,8 +55,8 @@ def by(metric: str, protocol: Protocol) -> Protocol:
 # --- which criteria there are
 
 
-def test_every_criterion_is_defined_where_its_rows_are(ready: Path) -> None:
-    data = with_estimates(Data.read(ready, CPU))
+def test_every_criterion_is_defined_where_its_rows_are(processed: Path) -> None:
+    data = with_estimates(Data.read(processed, CPU))
     half = np.arange(len(data.valid.labels.random)) % 2 == 0
     truth = replace(data.valid.labels, random=half)
     score = np.random.default_rng(0).uniform(0.1, 0.9, len(half))
@@ -68,10 +68,10 @@ def test_every_criterion_is_defined_where_its_rows_are(ready: Path) -> None:
 
 @pytest.mark.parametrize("metric", ["cvr_auc_oracle", "cvr_logloss_oracle", "cvr_snipsauc_clicked"])
 def test_the_oracle_selects_in_no_ordinary_run(
-    metric: str, ready: Path, protocol: Protocol, tmp_path: Path
+    metric: str, processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     with pytest.raises(LookupError, match="reads the oracle, which is for tests alone; choose"):
-        run(ready, PLAIN, by(metric, protocol), tmp_path / "run")
+        run(processed, PLAIN, by(metric, protocol), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -96,11 +96,11 @@ def test_a_log_of_clicks_refuses_what_needs_impressions(metric: str) -> None:
 @pytest.mark.usefixtures("sequential")
 @pytest.mark.parametrize("trials", [5, 0])
 def test_a_method_that_a_criterion_cannot_judge_is_left_out_with_the_reason(
-    trials: int, ready: Path, protocol: Protocol, tmp_path: Path
+    trials: int, processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     tuning = protocol.tuning.model_copy(update={"trials": trials})
     own = by("ctcvr_auc_impressions", protocol).model_copy(update={"tuning": tuning})
-    run(ready, PLAIN, own, tmp_path)
+    run(processed, PLAIN, own, tmp_path)
     reason = "cannot be selected by ctcvr_auc_impressions: the method predicts no CTR"
     assert read_json(tmp_path / "skipped.json") == {"reason": reason}
 
@@ -116,9 +116,9 @@ def test_best_is_the_highest_or_the_lowest_and_the_first_of_equals() -> None:
 
 @pytest.mark.parametrize(("metric", "place"), [("cvr_auc_clicked", 3), ("cvr_logloss_clicked", 1)])
 def test_early_stopping_goes_in_the_direction_of_the_criterion(
-    metric: str, place: int, ready: Path, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+    metric: str, place: int, processed: Path, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, values = Data.read(ready, CPU), iter([0.5, 0.3, 0.4, 0.6])
+    data, values = Data.read(processed, CPU), iter([0.5, 0.3, 0.4, 0.6])
     monkeypatch.setattr("benchmark.training.trainer.evaluate_one", lambda *_: next(values))
     method = KINDS[PLAIN](blueprint(data.schema, protocol.backbone))
     patient = by(metric, protocol).model_copy(update={"max_epochs": 4, "patience": 3})
@@ -198,8 +198,8 @@ def test_the_doubly_robust_risk_is_right_if_either_estimate_is() -> None:
 # --- estimates
 
 
-def test_estimates_are_of_train_alone_and_the_same_at_every_call(ready: Path) -> None:
-    data = Data.read(ready, CPU)
+def test_estimates_are_of_train_alone_and_the_same_at_every_call(processed: Path) -> None:
+    data = Data.read(processed, CPU)
     found = with_estimates(data).valid.labels
     other = replace(data.valid.labels, conversion=1 - data.valid.labels.conversion, click=None)
     poisoned = replace(data, valid=replace(data.valid, labels=other), test=data.valid)
@@ -213,9 +213,9 @@ def test_estimates_are_of_train_alone_and_the_same_at_every_call(ready: Path) ->
 
 
 def test_estimates_tell_clicks_apart_and_are_kept_from_zero(
-    ready: Path, monkeypatch: pytest.MonkeyPatch
+    processed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = Data.read(ready, CPU)
+    data = Data.read(processed, CPU)
     found = with_estimates(data).valid.labels
     assert found.click is not None
     assert found.estimated_ctr is not None
@@ -230,7 +230,7 @@ def test_estimates_tell_clicks_apart_and_are_kept_from_zero(
 
 
 def test_estimates_cost_no_more_than_their_rows(
-    ready: Path, monkeypatch: pytest.MonkeyPatch
+    processed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
     grow = nuisances.BoostedTrees.grow
@@ -241,21 +241,21 @@ def test_estimates_cost_no_more_than_their_rows(
 
     monkeypatch.setattr(nuisances.BoostedTrees, "grow", counted)
     monkeypatch.setattr(nuisances, "ROWS", 500)
-    with_estimates(Data.read(ready, CPU))
+    with_estimates(Data.read(processed, CPU))
     assert seen == [500, 500]
 
 
 @pytest.mark.usefixtures("sequential")
 def test_a_run_selected_by_an_estimated_risk_ignores_test_rows(
-    ready: Path, protocol: Protocol, tmp_path: Path
+    processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     small = by("cvr_drlogloss_impressions", protocol).model_copy(update={"seeds": (0,)})
     poisoned = tmp_path / "poisoned"
-    shutil.copytree(ready, poisoned)
-    frame = pl.read_parquet(ready / "test.parquet")
+    shutil.copytree(processed, poisoned)
+    frame = pl.read_parquet(processed / "test.parquet")
     none = pl.lit(0, dtype=pl.Int8)
     frame.with_columns(click=none, conversion=none).write_parquet(poisoned / "test.parquet")
-    run(ready, PLAIN, small, tmp_path / "clean")
+    run(processed, PLAIN, small, tmp_path / "clean")
     run(poisoned, PLAIN, small, tmp_path / "dirty")
     clean, dirty = (read_json(tmp_path / name / "seeds/0.json") for name in ("clean", "dirty"))
     assert clean["history"] == dirty["history"]

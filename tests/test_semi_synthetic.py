@@ -11,15 +11,15 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
-from layouts import aliexpress, coat
+from helpers.layouts import aliexpress, coat
+from helpers.raw_logs import load
 from numpy.typing import NDArray
-from raw_logs import load
 
-from benchmark import commands
+from benchmark import cli as commands
 from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
 from benchmark.data.simulation.derived import sampled
-from benchmark.data.simulation.pieces import standardised
+from benchmark.data.simulation.generator import standardised
 from benchmark.data.simulation.teacher import TEACHERS, Inputs, cross_fitted
 from benchmark.registry import ROOT
 from benchmark.schema import ORACLE
@@ -168,11 +168,11 @@ def test_a_hidden_cause_moves_click_and_conversion_alike(raw: Path) -> None:
 def test_a_base_with_numbers_becomes_ready(tmp_path: Path, teacher: str) -> None:
     aliexpress.write(tmp_path / "raw", country="es", searches=150)
     dataset = KIND(base="aliexpress", base_options={"country": "ES"}, teacher=teacher)
-    schema = preprocess(dataset, "x", tmp_path / "raw", tmp_path / "ready", verified=False)
+    schema = preprocess(dataset, "x", tmp_path / "raw", tmp_path / "processed", verified=False)
     assert schema.has_oracle
     assert schema.has_groups
     assert [field.name for field in schema.numeric] == list(load("aliexpress").numeric)
-    truth = pl.read_parquet(tmp_path / "ready" / "test.oracle.parquet")
+    truth = pl.read_parquet(tmp_path / "processed" / "test.oracle.parquet")
     assert truth.height == schema.rows["test"] > 0
 
 
@@ -244,7 +244,7 @@ def test_the_files_of_the_base_are_taken_from_where_it_has_them(project: Path) -
     shutil.copytree(project / "searches", project / "data" / "manual" / "aliexpress")
     commands.download("semi_synthetic")
     commands.preprocess("semi_synthetic")
-    assert (project / "data" / "ready" / "semi_synthetic" / "schema.json").is_file()
+    assert (project / "data" / "processed" / "semi_synthetic" / "schema.json").is_file()
 
 
 def test_a_real_log_gives_a_world_with_its_rates() -> None:

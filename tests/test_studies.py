@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from projects import copy_project, train_here
+from helpers.projects import copy_project, train_here
 
 from benchmark import registry
-from benchmark.__main__ import main
+from benchmark.cli import main
 from benchmark.files import read_json
 from benchmark.registry import ROOT
 from benchmark.studies import Workspace
@@ -72,12 +72,12 @@ def test_a_study_has_the_params_of_the_benchmark_but_for_what_it_changes(place: 
 def test_a_study_writes_beside_the_benchmark_not_into_it(place: Workspace) -> None:
     assert Workspace().runs == Path("results/runs")
     assert place.runs == Path("results/studies", STUDY, "runs")
-    assert not Path("data/ready").exists()
+    assert not Path("data/processed").exists()
     assert not Path("results/runs").exists()
 
 
 def test_worlds_differ_in_the_option_of_their_name_alone(place: Workspace) -> None:
-    options = {w.name: read_json(w / "schema.json")["options"] for w in place.ready.iterdir()}
+    options = {w.name: read_json(w / "schema.json")["options"] for w in place.processed.iterdir()}
     assert sorted(options) == ["base", "delay-0.5", "overlap-0.5"]
     assert options["overlap-0.5"] == options["base"] | {"overlap": 0.5}
     assert options["delay-0.5"] == options["base"] | {"delay": 0.5}
@@ -130,7 +130,7 @@ def test_a_wrong_knob_is_one_sentence(
     assert main(["worlds", "--study", STUDY]) == 1
     write_params(Path())
     assert message in capsys.readouterr().err
-    assert len(list(place.ready.iterdir())) == 3
+    assert len(list(place.processed.iterdir())) == 3
 
 
 def test_a_study_that_does_not_exist_is_one_sentence(

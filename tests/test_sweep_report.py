@@ -9,13 +9,29 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fake_sweep import BIASED, DIVERGED, FRAIL, LATE, METHODS, PLAIN, STUDY, TWIN, write_study
+from helpers.fake_sweep import (
+    BIASED,
+    DIVERGED,
+    FRAIL,
+    LATE,
+    METHODS,
+    PLAIN,
+    STUDY,
+    TWIN,
+    write_study,
+)
 
-from benchmark.__main__ import main
+from benchmark.cli import main
 from benchmark.files import read_json, write_json
-from benchmark.reporting.sweep.comparison import Comparison, alike, read
-from benchmark.reporting.sweep.lines import named, panels
-from benchmark.reporting.sweep.report import by_method, by_world, conditions, findings, left_out
+from benchmark.reporting.studies.sensitivity.comparison import Comparison, alike, read
+from benchmark.reporting.studies.sensitivity.lines import named, panels
+from benchmark.reporting.studies.sensitivity.report import (
+    by_method,
+    by_world,
+    conditions,
+    findings,
+    left_out,
+)
 from benchmark.studies import Workspace
 
 WORLDS = ["base", "wind-0", "wind-2", "rain-0.5", "rain-3"]
@@ -39,7 +55,7 @@ def found(project: Path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
 
 def compared() -> Comparison:
     place = Workspace(STUDY)
-    return read(place.params, place.sweep, place.runs, place.ready)
+    return read(place.params, place.sweep, place.runs, place.processed)
 
 
 def test_methods_are_ranked_where_all_worlds_have_them(found: Comparison) -> None:
@@ -165,7 +181,7 @@ def test_a_world_without_data_and_a_study_without_runs_are_one_sentence(
     shutil.rmtree(tmp_path / "results")
     assert main(["sweep-report", "--study", STUDY]) == 1
     assert "holds no finished run" in capsys.readouterr().err
-    shutil.rmtree(Workspace(STUDY).ready / "rain-3")
+    shutil.rmtree(Workspace(STUDY).processed / "rain-3")
     assert main(["sweep-report", "--study", STUDY]) == 1
     assert "rain-3 holds no ready world" in capsys.readouterr().err
 
@@ -174,7 +190,7 @@ def test_a_knob_must_have_a_number_in_the_base_world(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(write_study(tmp_path))
-    path = Workspace(STUDY).ready / "base" / "schema.json"
+    path = Workspace(STUDY).processed / "base" / "schema.json"
     schema = read_json(path)
     write_json(path, schema | {"options": schema["options"] | {"rain": None}})
     assert main(["sweep-report", "--study", STUDY]) == 1

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from benchmark import registry
+from benchmark.config import Protocol
 from benchmark.data.dataset import DataError, Dataset
 from benchmark.data.preprocess import preprocess
-from benchmark.data.simulation.pieces import exponential_below
-from benchmark.params import Protocol
+from benchmark.data.simulation.generator import exponential_below
 from benchmark.schema import TIMES, Schema
-from benchmark.training.arrivals import Schedule, at_the_end, settling
 from benchmark.training.backbones import blueprint
-from benchmark.training.funnel import Funnel
+from benchmark.training.batch import Batch
+from benchmark.training.delays.feedback import DelayedFeedback
+from benchmark.training.delays.schedule import Schedule, at_the_end, settling
 from benchmark.training.method import Method, Phase, Update
-from benchmark.training.parts.delays import DelayedFeedback
 from benchmark.training.trainer import Data, fit
 
 KIND = registry.load("datasets", "oracle_funnel", Dataset)
@@ -67,12 +67,12 @@ class Windowless(Timed):
 
 
 def run(dataset: Dataset, folder: Path) -> Schema:
-    return preprocess(dataset, "timed", folder, folder / "ready", verified=True)
+    return preprocess(dataset, "timed", folder, folder / "processed", verified=True)
 
 
 def test_times_reach_the_model_in_attribution_windows(tmp_path: Path) -> None:
     assert run(Timed(), tmp_path).attribution_window == 2
-    clicks = Data.read(tmp_path / "ready", CPU).train.clicks
+    clicks = Data.read(tmp_path / "processed", CPU).train.clicks
     assert clicks is not None
     expected = torch.tensor([0, torch.nan, 0.5, 1, 2], dtype=torch.float64)
     torch.testing.assert_close(clicks.time, expected, equal_nan=True)
@@ -99,7 +99,7 @@ CLICKED, LATER = [0, None, 1, 2, 4, 5, None], [0, None, None, 2, None, 1, None]
 def test_broken_times_are_refused(column: str, values: Column, says: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=says):
         run(Timed(**{column: values}), tmp_path)
-    assert not (tmp_path / "ready").exists()
+    assert not (tmp_path / "processed").exists()
 
 
 def test_times_need_a_window_and_each_other(tmp_path: Path) -> None:
@@ -175,15 +175,15 @@ class Probe(DelayedFeedback):
     def schedule(self) -> Schedule:
         return lambda clicks: settling(clicks, wait=0.1)
 
-    def preparation(self) -> tuple[Phase, ...]:
-        self.prepared: list[Funnel] = []
+    def warm_up(self) -> tuple[Phase, ...]:
+        self.prepared: list[Batch] = []
         return (Phase(1, self._watch, at_the_end),)
 
-    def _watch(self, funnel: Funnel) -> Any:
+    def _watch(self, funnel: Batch) -> Any:
         self.prepared.append(funnel)
         yield Update(self.loss(funnel), self)
 
-    def loss(self, funnel: Funnel) -> Tensor:
+    def loss(self, funnel: Batch) -> Tensor:
         self.seen = [*getattr(self, "seen", []), funnel]
         return super().loss(funnel)
 
@@ -215,10 +215,10 @@ def test_a_schedule_decides_what_is_trained_on(timed: Path, protocol: Protocol) 
 def test_methods_without_a_schedule_see_final_labels_of_all_rows(
     timed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
-    preprocess(KIND(rows=6000), "untimed", tmp_path, tmp_path / "ready", verified=True)
+    preprocess(KIND(rows=6000), "untimed", tmp_path, tmp_path / "processed", verified=True)
     name = "naive"
     found = []
-    for folder in (timed, tmp_path / "ready"):
+    for folder in (timed, tmp_path / "processed"):
         data = Data.read(folder, CPU)
         torch.manual_seed(0)
         method = registry.load("methods", name, Method)(blueprint(data.schema, protocol.backbone))

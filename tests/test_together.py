@@ -11,19 +11,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmark import registry
+from benchmark.config import Protocol
+from benchmark.execution import run as run_module
+from benchmark.execution.jobs import Queue
+from benchmark.execution.provenance import environment
+from benchmark.execution.tasks import Task
 from benchmark.files import read_json
-from benchmark.params import Protocol
-from benchmark.training import run as run_module
 from benchmark.training.backbones import blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.batch import Batch, Features, Prediction, Probability
+from benchmark.training.losses import ctcvr_loss, ctr_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import ctcvr_loss, ctr_loss
-from benchmark.training.provenance import environment
-from benchmark.training.tasks import Task
-from benchmark.training.together import Step, allowed, fit_together
-from benchmark.training.trainer import Course, Data, DivergedError, Fit, fit, order
-from benchmark.training.tuner import defaults, sample
-from benchmark.training.workers import Queue
+from benchmark.training.search import defaults, sample
+from benchmark.training.trainer import Data, DivergedError, EarlyStopping, Fit, fit, order
+from benchmark.training.vectorized import Step, allowed, fit_together
 
 COUNT = 3
 NAMES = registry.names("methods")
@@ -35,8 +35,8 @@ def asked(protocol: Protocol) -> Protocol:
 
 
 @pytest.fixture(scope="module")
-def data(ready: Path) -> Data:
-    return Data.read(ready, torch.device("cpu"))
+def data(processed: Path) -> Data:
+    return Data.read(processed, torch.device("cpu"))
 
 
 def points(kind: type[Method], protocol: Protocol, varied: str) -> tuple[list[Any], list[int]]:
@@ -103,9 +103,9 @@ class Plain(Method):
         ctr, cvr = map(Probability.from_logit, self.towers(self.backbone(features)))
         return Prediction(ctr=ctr, cvr=cvr)
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        prediction = self(funnel.features)
-        return ctr_loss(prediction, funnel) + self.weight * ctcvr_loss(prediction, funnel)
+    def loss(self, batch: Batch) -> Tensor:
+        prediction = self(batch.features)
+        return ctr_loss(prediction, batch) + self.weight * ctcvr_loss(prediction, batch)
 
 
 RATES = [{"learning_rate": rate, "weight_decay": 1e-3} for rate in (0.001, 0.003, 0.03)]
@@ -146,7 +146,7 @@ def test_one_that_diverges_leaves_the_others_alone(data: Data, asked: Protocol) 
 def test_of_views_only_their_own_values_are_kept(data: Data, asked: Protocol) -> None:
     methods = [Plain(data, asked, seed) for seed in range(COUNT)]
     Step(methods, data.train, frozenset())
-    course = Course(methods[1], data, asked)
+    course = EarlyStopping(methods[1], data, asked)
     course.goes_on(0)
     for kept, value in zip(course.weights.values(), methods[1].state_dict().values(), strict=True):
         assert torch.equal(kept, value)
@@ -154,13 +154,13 @@ def test_of_views_only_their_own_values_are_kept(data: Data, asked: Protocol) ->
 
 
 class Asking(Plain):
-    def loss(self, funnel: Funnel) -> Tensor:
-        return super().loss(funnel) * (2 if funnel.clicked.sum() > 1 else 1)
+    def loss(self, batch: Batch) -> Tensor:
+        return super().loss(batch) * (2 if batch.clicked.sum() > 1 else 1)
 
 
 class Drawing(Plain):
-    def loss(self, funnel: Funnel) -> Tensor:
-        return super().loss(funnel) * torch.rand(())
+    def loss(self, batch: Batch) -> Tensor:
+        return super().loss(batch) * torch.rand(())
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_what_is_known_to_be_trained_alone_is_left_to_several_workers(
 
 
 def test_what_a_killed_worker_left_changes_no_number(
-    ready: Path, asked: Protocol, tmp_path: Path
+    processed: Path, asked: Protocol, tmp_path: Path
 ) -> None:
     grouped = list[int]()
 
@@ -230,7 +230,7 @@ def test_what_a_killed_worker_left_changes_no_number(
         found = {path.name: read_json(path) for path in sorted(task.folder.glob("*/*.json"))}
         return {name: record | {"seconds": 0} for name, record in found.items()}
 
-    task = Task(tmp_path / "task", ready, "esmm", asked)
+    task = Task(tmp_path / "task", processed, "esmm", asked)
     task.claim(environment("cpu"))
     task.run(Queue(None, tqdm(disable=True), train))
     whole = records()

@@ -10,18 +10,18 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
-from projects import train_here
+from helpers.projects import train_here
 from torch import Tensor, nn
 
 from benchmark import registry
+from benchmark.config import Protocol
+from benchmark.execution.run import run
 from benchmark.files import read_json
-from benchmark.params import Protocol
 from benchmark.schema import Schema
 from benchmark.training.backbones import blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.batch import Batch, Features, Prediction, Probability
+from benchmark.training.losses import click_cvr_loss
 from benchmark.training.method import Method, Phase, Update
-from benchmark.training.parts.losses import click_cvr_loss
-from benchmark.training.run import run
 from benchmark.training.trainer import Data, DivergedError, batches, fit, train_batch
 
 CPU = torch.device("cpu")
@@ -43,12 +43,12 @@ class Probe(Method):
         (logit,) = self.towers(self.backbone(features))
         return Prediction(cvr=Probability.from_logit(logit))
 
-    def loss(self, funnel: Funnel) -> Tensor:
-        return click_cvr_loss(self(funnel.features), funnel)
+    def loss(self, batch: Batch) -> Tensor:
+        return click_cvr_loss(self(batch.features), batch)
 
 
-def probe(ready: Path, protocol: Protocol) -> tuple[Probe, Data]:
-    data = Data.read(ready, CPU)
+def probe(processed: Path, protocol: Protocol) -> tuple[Probe, Data]:
+    data = Data.read(processed, CPU)
     torch.manual_seed(0)
     return Probe(blueprint(data.schema, protocol.backbone)), data
 
@@ -63,9 +63,9 @@ def records(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("sequential")
 def test_a_run_repeats_to_the_last_digit_and_resumes_where_it_was_killed(
-    ready: Path, protocol: Protocol, tmp_path: Path
+    processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
-    run(ready, METHOD, protocol, tmp_path / "whole")
+    run(processed, METHOD, protocol, tmp_path / "whole")
     whole = records(tmp_path / "whole")
     assert len(whole) == protocol.tuning.trials + len(protocol.seeds)
 
@@ -74,36 +74,36 @@ def test_a_run_repeats_to_the_last_digit_and_resumes_where_it_was_killed(
         (tmp_path / "killed" / name).unlink()
     kept = tmp_path / "killed" / "trials" / "0003.json"
     before = kept.stat().st_mtime_ns
-    run(ready, METHOD, protocol, tmp_path / "killed")
+    run(processed, METHOD, protocol, tmp_path / "killed")
 
     assert records(tmp_path / "killed") == whole
     assert kept.stat().st_mtime_ns == before
 
 
 def test_workers_do_not_change_the_numbers(
-    ready: Path, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    processed: Path, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tuning = protocol.tuning.model_copy(update={"trials": 2})
     small = protocol.model_copy(update={"tuning": tuning, "max_epochs": 1, "seeds": (0,)})
-    run(ready, METHOD, small, tmp_path / "pool")
+    run(processed, METHOD, small, tmp_path / "pool")
 
     train_here(monkeypatch)
-    run(ready, METHOD, small, tmp_path / "alone")
+    run(processed, METHOD, small, tmp_path / "alone")
     assert records(tmp_path / "pool") == records(tmp_path / "alone")
 
 
 @pytest.mark.usefixtures("sequential")
 def test_test_rows_touch_neither_tuning_nor_training(
-    ready: Path, protocol: Protocol, tmp_path: Path
+    processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     poisoned = tmp_path / "poisoned"
-    shutil.copytree(ready, poisoned)
-    frame = pl.read_parquet(ready / "test.parquet")
+    shutil.copytree(processed, poisoned)
+    frame = pl.read_parquet(processed / "test.parquet")
     flipped = (1 - pl.col("conversion")).alias("conversion"), pl.lit(0.0).alias("price")
     frame.with_columns(*flipped).cast({"price": pl.Float32}).write_parquet(
         poisoned / "test.parquet"
     )
-    run(ready, METHOD, protocol, tmp_path / "clean_run")
+    run(processed, METHOD, protocol, tmp_path / "clean_run")
     run(poisoned, METHOD, protocol, tmp_path / "poisoned_run")
     clean, dirty = records(tmp_path / "clean_run"), records(tmp_path / "poisoned_run")
     for name, record in clean.items():
@@ -114,44 +114,44 @@ def test_test_rows_touch_neither_tuning_nor_training(
 
 @pytest.mark.usefixtures("sequential")
 def test_results_of_another_protocol_are_discarded(
-    ready: Path, protocol: Protocol, tmp_path: Path
+    processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
-    run(ready, METHOD, protocol, tmp_path / "run")
+    run(processed, METHOD, protocol, tmp_path / "run")
     first = read_json(tmp_path / "run" / "task.json")["key"]
     fewer = protocol.model_copy(update={"seeds": (5,)})
-    run(ready, METHOD, fewer, tmp_path / "run")
+    run(processed, METHOD, fewer, tmp_path / "run")
     assert read_json(tmp_path / "run" / "task.json")["key"] != first
     assert [p.name for p in (tmp_path / "run" / "seeds").iterdir()] == ["5.json"]
 
 
 def test_a_method_that_lacks_a_stage_is_skipped_with_the_reason(
-    ready: Path, protocol: Protocol, tmp_path: Path
+    processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     clicks = tmp_path / "clicks"
-    shutil.copytree(ready, clicks)
-    schema = Schema.read(ready).model_copy(update={"stages": ("conversion",)})
+    shutil.copytree(processed, clicks)
+    schema = Schema.read(processed).model_copy(update={"stages": ("conversion",)})
     (clicks / "schema.json").write_text(schema.model_dump_json())
     run(clicks, "hm3", protocol, tmp_path / "run")
     reason = read_json(tmp_path / "run" / "skipped.json")["reason"]
     assert reason == "needs click and macro and micro, which this log lacks"
 
 
-def test_batches_cover_all_rows_in_an_order_of_seed_and_epoch(ready: Path) -> None:
-    table = Data.read(ready, CPU).train
+def test_batches_cover_all_rows_in_an_order_of_seed_and_epoch(processed: Path) -> None:
+    table = Data.read(processed, CPU).train
 
     def order(seed: int, epoch: int) -> Tensor:
-        return torch.cat([f.features.numbers[:, 0] for f in batches(table, 256, seed, epoch)])
+        return torch.cat([f.features.dense[:, 0] for f in batches(table, 256, seed, epoch)])
 
     assert torch.equal(order(1, 0), order(1, 0))
     assert not torch.equal(order(1, 0), order(1, 1))
     assert not torch.equal(order(1, 0), order(2, 0))
-    assert torch.equal(order(1, 0).sort().values, table.numbers[:, 0].sort().values)
+    assert torch.equal(order(1, 0).sort().values, table.dense[:, 0].sort().values)
 
 
 def test_the_best_epoch_is_restored_and_patience_ends_training(
-    ready: Path, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+    processed: Path, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    method, data = probe(ready, protocol)
+    method, data = probe(processed, protocol)
     values = iter([0.5, 0.7, 0.6, 0.6, 0.9])
     weights: list[Tensor] = []
 
@@ -168,36 +168,38 @@ def test_the_best_epoch_is_restored_and_patience_ends_training(
     assert result.sample_gradients == 4 * len(data.train)
 
 
-def test_an_update_moves_its_own_module_only(ready: Path, protocol: Protocol) -> None:
-    method, data = probe(ready, protocol)
+def test_an_update_moves_its_own_module_only(processed: Path, protocol: Protocol) -> None:
+    method, data = probe(processed, protocol)
 
-    def towers_only(funnel: Funnel) -> Iterator[Update]:
-        yield Update(method.loss(funnel), method.towers)
-        yield Update(method.loss(funnel), method.towers)
+    def towers_only(batch: Batch) -> Iterator[Update]:
+        yield Update(method.loss(batch), method.towers)
+        yield Update(method.loss(batch), method.towers)
 
     before = {name: value.clone() for name, value in method.state_dict().items()}
-    funnel = next(batches(data.train, 256, 0, 0))
+    batch = next(batches(data.train, 256, 0, 0))
     optimizer = torch.optim.Adam(method.parameters(), lr=0.01)
-    assert train_batch(optimizer, towers_only, funnel) == 2 * 256
+    assert train_batch(optimizer, towers_only, batch) == 2 * 256
     for name, value in method.state_dict().items():
         assert torch.equal(value, before[name]) == name.startswith("backbone"), name
 
 
-def test_preparation_comes_first_and_its_work_is_counted(ready: Path, protocol: Protocol) -> None:
-    method, data = probe(ready, protocol)
+def test_preparation_comes_first_and_its_work_is_counted(
+    processed: Path, protocol: Protocol
+) -> None:
+    method, data = probe(processed, protocol)
     seen: list[str] = []
 
-    def prepare(funnel: Funnel) -> Iterator[Update]:
+    def prepare(batch: Batch) -> Iterator[Update]:
         seen.append("prepare")
-        yield Update(method.loss(funnel), method.backbone)
-        yield Update(method.loss(funnel), method.towers)
+        yield Update(method.loss(batch), method.backbone)
+        yield Update(method.loss(batch), method.towers)
 
-    def train(funnel: Funnel) -> Iterator[Update]:
+    def train(batch: Batch) -> Iterator[Update]:
         seen.append("train")
-        yield Update(method.loss(funnel), method)
+        yield Update(method.loss(batch), method)
 
     method.updates = train  # type: ignore[method-assign]
-    method.preparation = lambda: (Phase(3, prepare),)  # type: ignore[method-assign]
+    method.warm_up = lambda: (Phase(3, prepare),)  # type: ignore[method-assign]
     method.start_epoch = lambda: seen.append("start")  # type: ignore[method-assign]
     one = protocol.model_copy(update={"max_epochs": 1})
     rows = len(data.train)
@@ -206,8 +208,8 @@ def test_preparation_comes_first_and_its_work_is_counted(ready: Path, protocol: 
     assert seen == (["start"] + ["prepare"] * steps) * 3 + ["start"] + ["train"] * steps
 
 
-def test_divergence_is_an_error_of_one_sentence(ready: Path, protocol: Protocol) -> None:
-    method, data = probe(ready, protocol)
+def test_divergence_is_an_error_of_one_sentence(processed: Path, protocol: Protocol) -> None:
+    method, data = probe(processed, protocol)
     nn.init.constant_(method.towers.layers[0].weight, float("nan"))
     with pytest.raises(DivergedError, match="Probe predicts values that are not numbers"):
         fit(method, data, protocol, HYPER, seed=0)

@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.worlds import blueprint, make_batch, schema
 from torch import Tensor
-from worlds import batch, blueprint, schema
 
 from benchmark import registry
-from benchmark.params import Protocol
+from benchmark.config import Protocol
 from benchmark.schema import Field
-from benchmark.training.funnel import Features, Funnel
+from benchmark.training.batch import Batch, Features
 from benchmark.training.method import Method
-from benchmark.training.parts.trees import BINS, BoostedTrees
+from benchmark.training.modules.trees import BINS, BoostedTrees
+from benchmark.training.search import defaults, search_space
 from benchmark.training.trainer import Data, Fit, fit, predict
-from benchmark.training.tuner import defaults, search_space
 
 METHODS = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
-NAMES = [name for name, method in METHODS.items() if method.learn is not None]
+NAMES = [name for name, method in METHODS.items() if method.fit is not None]
 EVERYTHING = {"min_child_samples": 1, "min_sum_hessian_in_leaf": 0, "feature_pre_filter": False}
 
 every_table_method = pytest.mark.parametrize("name", NAMES)
@@ -35,13 +35,13 @@ def cvr(method: Method, features: Features) -> Tensor:
     return method(features).cvr.value()
 
 
-def learned(name: str, train: Funnel, seed: int = 0) -> Tensor:
+def learned(name: str, train: Batch, seed: int = 0) -> Tensor:
     """Return the CVR on other rows, after two epochs in which something is drawn at random."""
     method = METHODS[name](blueprint(schema()), bagging_fraction=0.4)
-    assert method.learn is not None
+    assert method.fit is not None
     for _ in range(2):
-        method.learn(train, seed)
-    return cvr(method, batch(schema(), 64, seed=9).features)
+        method.fit(train, seed)
+    return cvr(method, make_batch(schema(), 64, seed=9).features)
 
 
 # --- what it learns from
@@ -49,18 +49,18 @@ def learned(name: str, train: Funnel, seed: int = 0) -> Tensor:
 
 @every_table_method
 def test_the_seed_decides_all_that_is_random(name: str) -> None:
-    train = batch(schema(), 512)
+    train = make_batch(schema(), 512)
     assert learned(name, train).equal(learned(name, train))
     assert not learned(name, train).equal(learned(name, train, seed=1))
 
 
 @every_table_method
 def test_unclicked_rows_teach_nothing(name: str) -> None:
-    train = batch(schema(), 512)
+    train = make_batch(schema(), 512)
     unclicked = 1 - train.clicked
     flipped = replace(train, conversion=(train.conversion - unclicked).abs())
-    moved = train.features.numbers + unclicked.unsqueeze(1)
-    elsewhere = replace(flipped, features=replace(train.features, numbers=moved))
+    moved = train.features.dense + unclicked.unsqueeze(1)
+    elsewhere = replace(flipped, features=replace(train.features, dense=moved))
     assert learned(name, elsewhere).equal(learned(name, train))
     relabelled = replace(train, conversion=train.clicked - train.conversion)
     assert not learned(name, relabelled).equal(learned(name, train))
@@ -70,7 +70,7 @@ def test_unclicked_rows_teach_nothing(name: str) -> None:
 @pytest.mark.parametrize("rows", [1, 2, 5])
 @pytest.mark.parametrize("click", [0.0, 1.0])
 def test_tiny_tables_give_finite_predictions(name: str, rows: int, click: float) -> None:
-    predicted = learned(name, batch(schema(), rows, click=click))
+    predicted = learned(name, make_batch(schema(), rows, click=click))
     assert predicted.isfinite().all()
     assert click or predicted.eq(0.5).all()
 
@@ -81,21 +81,21 @@ def test_an_interaction_without_main_effects_is_learned(name: str) -> None:
     ids = torch.randint(4, (4000, 2), generator=generator, dtype=torch.int32)
     truth = 0.1 + 0.8 * ((ids[:, 0] < 2) ^ (ids[:, 1] < 2)).float()
     features = Features(ids, torch.zeros(4000, 1))
-    train = Funnel(features, click=None, conversion=truth.bernoulli(generator=generator))
+    train = Batch(features, click=None, conversion=truth.bernoulli(generator=generator))
     method = METHODS[name](blueprint(schema()))
-    assert method.learn is not None
+    assert method.fit is not None
     for _ in range(3):
-        method.learn(train, 0)
+        method.fit(train, 0)
     assert (cvr(method, features) - truth).abs().max() < 0.1
 
 
 @every_table_method
 def test_prediction_of_a_row_ignores_its_batch(name: str) -> None:
     method = METHODS[name](blueprint(schema()))
-    assert method.learn is not None
-    method.learn(batch(schema(), 512), 0)
-    features = batch(schema(), 32).features
-    alone = [cvr(method, Features(features.ids[[i]], features.numbers[[i]])) for i in range(32)]
+    assert method.fit is not None
+    method.fit(make_batch(schema(), 512), 0)
+    features = make_batch(schema(), 32).features
+    alone = [cvr(method, Features(features.sparse[[i]], features.dense[[i]])) for i in range(32)]
     assert torch.cat(alone).equal(cvr(method, features))
     assert not torch.cat(alone).eq(alone[0]).all()
 
@@ -110,9 +110,9 @@ def trained(name: str, data: Data, protocol: Protocol, seed: int = 0) -> tuple[M
 
 @every_table_method
 def test_the_best_epoch_is_restored_and_patience_ends_training(
-    name: str, ready: Path, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+    name: str, processed: Path, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, values = Data.read(ready, torch.device("cpu")), iter([0.5, 0.7, 0.6, 0.6, 0.9])
+    data, values = Data.read(processed, torch.device("cpu")), iter([0.5, 0.7, 0.6, 0.6, 0.9])
     patient = protocol.model_copy(update={"max_epochs": 9, "patience": 2})
     monkeypatch.setattr("benchmark.training.trainer.evaluate_one", lambda *_: next(values))
     best, result = trained(name, data, patient)
@@ -126,9 +126,9 @@ def test_the_best_epoch_is_restored_and_patience_ends_training(
 
 @every_table_method
 def test_validation_labels_choose_the_epoch_and_test_rows_nothing(
-    name: str, ready: Path, protocol: Protocol
+    name: str, processed: Path, protocol: Protocol
 ) -> None:
-    data = Data.read(ready, torch.device("cpu"))
+    data = Data.read(processed, torch.device("cpu"))
     longer = protocol.model_copy(update={"max_epochs": 3, "patience": 3})
     _, usual = trained(name, data, longer)
     other_test = replace(data.valid, labels=replace(data.test.labels, conversion=np.array([])))
@@ -145,9 +145,9 @@ def test_validation_labels_choose_the_epoch_and_test_rows_nothing(
 @every_table_method
 def test_the_state_dict_holds_all_that_was_learned(name: str) -> None:
     method, fresh = (METHODS[name](blueprint(schema())) for _ in range(2))
-    assert method.learn is not None
-    method.learn(batch(schema(), 512), 0)
-    features = batch(schema(), 64).features
+    assert method.fit is not None
+    method.fit(make_batch(schema(), 512), 0)
+    features = make_batch(schema(), 64).features
     assert not cvr(fresh, features).equal(cvr(method, features))
     fresh.load_state_dict(method.state_dict())
     assert cvr(fresh, features).equal(cvr(method, features))
@@ -176,8 +176,8 @@ def test_every_tree_is_a_newton_step_in_each_leaf(name: str, penalty: float) -> 
     features = Features(torch.zeros(40, 2, dtype=torch.int32), side.unsqueeze(1))
     options = {"learning_rate": 0.1, "weight_decay": penalty, "min_child_samples": 5}
     method = METHODS[name](blueprint(schema()), **options)
-    assert method.learn is not None
-    trees = method.learn(Funnel(features, click=None, conversion=conversion), 0) // 40
+    assert method.fit is not None
+    trees = method.fit(Batch(features, click=None, conversion=conversion), 0) // 40
     assert trees > 1
     logit = torch.full((2,), 0.4).logit()
     for _ in range(trees):
@@ -205,6 +205,6 @@ def test_ids_are_categories_unless_there_are_many(size: int, categorical: bool) 
 
 def test_without_rows_nothing_grows() -> None:
     trees = BoostedTrees(schema())
-    nothing = batch(schema(), 0).features
+    nothing = make_batch(schema(), 0).features
     assert trees.grow(25, nothing, torch.zeros(0), seed=0) == 0
-    assert trees(batch(schema(), 3).features).equal(torch.zeros(3))
+    assert trees(make_batch(schema(), 3).features).equal(torch.zeros(3))

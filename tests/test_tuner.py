@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from benchmark import registry
-from benchmark.params import Protocol
+from benchmark.config import Protocol
 from benchmark.training.method import Method
+from benchmark.training.search import defaults, search_space, tune
 from benchmark.training.trainer import DivergedError
-from benchmark.training.tuner import defaults, search_space, tune
 
 METHOD = registry.load("methods", "hm3", Method)
 

@@ -14,27 +14,27 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.worlds import FixedLogits, blueprint, schema, simulate
 from torch import Tensor, nn
-from worlds import FixedLogits, blueprint, schema, simulate
 
 from benchmark import registry
-from benchmark.training.funnel import Features, Funnel, Prediction, Probability
+from benchmark.training.batch import Batch, Features, Prediction, Probability
+from benchmark.training.losses import ctcvr_loss
 from benchmark.training.method import Method
-from benchmark.training.parts.losses import ctcvr_loss
 
 MEAN = (math.log1p(math.exp(1.4)) - math.log1p(math.exp(-3.4))) / 4.8  # of σ(1.2x - 1)
 
 
 def true_cvr(features: Features) -> Tensor:
     """Return the logits of the world's CVR."""
-    return 1.2 * features.numbers.squeeze(1) - 1
+    return 1.2 * features.dense.squeeze(1) - 1
 
 
 class Numbers(nn.Module):
     """Stands in for an encoder."""
 
     def forward(self, features: Features) -> Tensor:
-        return features.numbers
+        return features.dense
 
 
 class Readable(FixedLogits):
@@ -69,7 +69,7 @@ class Exactly(nn.Module):
 class World:
     """One draw: what was logged, and the logits that methods are given."""
 
-    logged: Funnel
+    logged: Batch
     ctr: Tensor
     cvr: Tensor  # one number, which learns
     true: Tensor

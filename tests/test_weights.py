@@ -8,17 +8,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.worlds import make_batch, schema, simulate
 from torch import Tensor
-from worlds import batch, schema, simulate
 
-from benchmark.training.funnel import Funnel, Prediction, Probability
-from benchmark.training.parts import losses
-from benchmark.training.parts.losses import click_weights, cvr_errors, no_click_weights
-from benchmark.training.parts.weights import self_normalised, snips_loss, unclicked_loss
+from benchmark.training import losses
+from benchmark.training.batch import Batch, Prediction, Probability
+from benchmark.training.losses import click_weights, cvr_errors, no_click_weights
+from benchmark.training.modules.weights import self_normalised, snips_loss, unclicked_loss
 
 ROWS = 400
 FLOOR = 1e-3
-FUNNEL = batch(schema(), ROWS)
+FUNNEL = make_batch(schema(), ROWS)
 LOGITS = 2 * torch.randn(2, ROWS, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
@@ -59,7 +59,7 @@ def test_weights_sum_to_one_or_to_nothing() -> None:
     assert snips_loss(prediction, nothing, FLOOR).item() == 0
 
 
-def estimates(estimator: Callable[[Prediction, Funnel, float], Tensor], rows: int) -> Tensor:
+def estimates(estimator: Callable[[Prediction, Batch, float], Tensor], rows: int) -> Tensor:
     """Return the gaps to the full-information loss in 30 worlds of known propensities."""
     gaps = []
     for seed in range(30):
@@ -79,8 +79,8 @@ def test_self_normalised_losses_are_consistent_and_vary_less() -> None:
 
 
 def test_self_normalised_losses_stay_right_where_all_propensities_are_halved() -> None:
-    def halved(loss: Callable[..., Tensor]) -> Callable[[Prediction, Funnel, float], Tensor]:
-        return lambda prediction, funnel, floor: loss(scaled(prediction, 0.5), funnel, floor)
+    def halved(loss: Callable[..., Tensor]) -> Callable[[Prediction, Batch, float], Tensor]:
+        return lambda prediction, batch, floor: loss(scaled(prediction, 0.5), batch, floor)
 
     assert standard_errors(estimates(halved(snips_loss), 10_000)) < 3
     assert standard_errors(estimates(halved(losses.ips_loss), 10_000)) > 5
@@ -89,11 +89,11 @@ def test_self_normalised_losses_stay_right_where_all_propensities_are_halved() -
 def test_true_labels_of_unclicked_rows_complete_the_weighted_clicks() -> None:
     """Each part alone estimates the full-information loss, hence both do twice it."""
 
-    def both(prediction: Prediction, funnel: Funnel, floor: float) -> Tensor:
-        x = funnel.features.numbers.squeeze(1)
+    def both(prediction: Prediction, batch: Batch, floor: float) -> Tensor:
+        x = batch.features.dense.squeeze(1)
         label = torch.sigmoid(1.2 * x - 1)
-        clicks = losses.ips_loss(prediction, funnel, floor)
-        return (clicks + unclicked_loss(prediction, funnel, label, floor)) / 2
+        clicks = losses.ips_loss(prediction, batch, floor)
+        return (clicks + unclicked_loss(prediction, batch, label, floor)) / 2
 
     assert standard_errors(estimates(both, 10_000)) < 3
 

@@ -18,7 +18,7 @@ from scipy.sparse.linalg import lsqr
 
 from benchmark import registry
 from benchmark.data.dataset import DataError, Dataset
-from benchmark.data.simulation.pieces import Lift, funnel
+from benchmark.data.simulation.generator import LogOddsEffect, funnel
 from benchmark.schema import ORACLE
 
 KIND = registry.load("datasets", "oracle_funnel", Dataset)
@@ -182,7 +182,11 @@ def test_a_behaviour_tells_more_about_conversion(knob: str, before: str) -> None
 
 
 def chain(direct: float, logits: dict[str, Array]) -> pl.DataFrame:
-    lifts = {"micro": Lift(), "macro": Lift(1.5), "conversion": Lift(2.5, direct)}
+    lifts = {
+        "micro": LogOddsEffect(),
+        "macro": LogOddsEffect(1.5),
+        "conversion": LogOddsEffect(2.5, direct),
+    }
     return pl.DataFrame(funnel(np.random.default_rng(1), logits, lifts, (0.3, 0.4, 0.3, 0.2)))
 
 

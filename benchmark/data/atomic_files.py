@@ -32,18 +32,18 @@ ROWS_AFTER_CLICK = """\
 """
 
 
-def export_recbole(ready: Path, folder: Path) -> None:
+def export_recbole(processed: Path, folder: Path) -> None:
     """Write a ready folder as atomic files; RecBole's name for the dataset is that of ``folder``.
 
     Raises:
         DataError: a field's name cannot head a column of an atomic file.
         FileNotFoundError: the dataset was not preprocessed.
     """
-    schema = Schema.read(ready)
+    schema = Schema.read(processed)
     features = [_column(field, schema) for field in schema.fields]
     with replacing_folder(folder) as temporary:
         for split in SPLITS:
-            table = pl.scan_parquet(ready / f"{split}.parquet")
+            table = pl.scan_parquet(processed / f"{split}.parquet")
             for suffix, (rows, labels) in _parts(schema).items():
                 path = temporary / f"{folder.name}.{split}{suffix}.inter"
                 _write(table.filter(rows), [*features, *labels], path)

@@ -27,7 +27,7 @@ def is_full(error: BaseException) -> bool:
 
 
 @contextmanager
-def full_disk_told(folder: Path) -> Iterator[None]:
+def raise_on_full_disk(folder: Path) -> Iterator[None]:
     """Turn an error in the block into a sentence where the disk of a folder is full.
 
     Raises:

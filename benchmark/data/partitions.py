@@ -38,7 +38,7 @@ def scanned(folder: Path) -> pl.LazyFrame:
     return pl.scan_parquet(sorted(folder.glob("*.parquet")), glob=False, hive_partitioning=False)
 
 
-def passing(scratch: Path) -> Path:
+def temporary_folder(scratch: Path) -> Path:
     """Return a new folder in ``scratch`` for what no later run can use.
 
     Its name begins with a dot, like all that is unfinished: the next run deletes it after a kill.
@@ -72,7 +72,9 @@ def by_hash(frame: pl.LazyFrame, key: pl.Expr, parts: int, scratch: Path) -> lis
     return [scanned(folder) if folder.is_dir() else nothing for folder in folders]
 
 
-def made(frames: Callable[[], Iterator[pl.DataFrame]], schema: pl.Schema) -> pl.LazyFrame:
+def lazy_from_frames(
+    frames: Callable[[], Iterator[pl.DataFrame]], schema: pl.Schema
+) -> pl.LazyFrame:
     """Return a table that is made while it is read: of one frame after the other, in order."""
 
     def source(*_: object) -> Iterator[pl.DataFrame]:
@@ -87,7 +89,7 @@ def made(frames: Callable[[], Iterator[pl.DataFrame]], schema: pl.Schema) -> pl.
     )
 
 
-def in_turn(
+def map_in_order(
     function: Callable[..., pl.DataFrame], *parts: Iterable[pl.LazyFrame]
 ) -> Iterator[pl.DataFrame]:
     """Yield what a function makes of each part, in order; the next ones are made meanwhile.

@@ -13,9 +13,9 @@ import polars as pl
 
 from benchmark.data import checks, encoding
 from benchmark.data.dataset import Dataset, kept
-from benchmark.data.full_disk import full_disk_told
+from benchmark.data.full_disk import raise_on_full_disk
 from benchmark.data.partitions import stored
-from benchmark.data.reading.readers import explained
+from benchmark.data.reading.readers import locate_read_errors
 from benchmark.data.resumption import resumable
 from benchmark.files import fingerprint, read_json, replacing_folder, sha256, write_json
 from benchmark.schema import ORACLE, PROPENSITY, SPLITS, TIMES, Schema
@@ -23,7 +23,9 @@ from benchmark.schema import ORACLE, PROPENSITY, SPLITS, TIMES, Schema
 ROW_GROUP = 1 << 18  # fixed: by default it follows the number of cores, and so would fingerprints
 
 
-def preprocess(dataset: Dataset, name: str, raw: Path, ready: Path, *, verified: bool) -> Schema:
+def preprocess(
+    dataset: Dataset, name: str, raw: Path, processed: Path, *, verified: bool
+) -> Schema:
     """Write ``ready/`` (schema, three Parquet splits, oracle files, report) and return its schema.
 
     Vocabularies and scalers are fitted on the train split only; id 0 is "unknown". Numbers are
@@ -36,9 +38,9 @@ def preprocess(dataset: Dataset, name: str, raw: Path, ready: Path, *, verified:
             disk is full.
     """
     with (
-        resumable(dataset, raw, ready) as scratch,
-        full_disk_told(scratch),
-        replacing_folder(ready) as folder,
+        resumable(dataset, raw, processed) as scratch,
+        raise_on_full_disk(scratch),
+        replacing_folder(processed) as folder,
     ):
         table, dropped = _evaluated(dataset, raw, scratch)
         report: dict[str, Any] = checks.check(table, dataset)
@@ -68,7 +70,7 @@ def preprocess(dataset: Dataset, name: str, raw: Path, ready: Path, *, verified:
 
 def _evaluated(dataset: Dataset, raw: Path, scratch: Path) -> tuple[pl.LazyFrame, dict[str, int]]:
     """Go through the raw files once; return the table that came of it, and what it left out."""
-    with explained(f"{dataset.title}: the files in {raw}"):
+    with locate_read_errors(f"{dataset.title}: the files in {raw}"):
         table = dataset.finished(pl.concat(_parts(dataset, raw, scratch)))
     if "dropped" not in table.collect_schema():
         return table, {}

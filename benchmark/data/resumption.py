@@ -16,14 +16,14 @@ HERE = Path(__file__).parent
 
 
 @contextmanager
-def resumable(dataset: Dataset, raw: Path, ready: Path) -> Iterator[Path]:
+def resumable(dataset: Dataset, raw: Path, processed: Path) -> Iterator[Path]:
     """Yield the dataset's scratch folder, with what a killed process left for the same inputs.
 
     The same inputs are: options, the code that reads, and raw files of equal names, sizes and
     times. After success or an error, nothing is left; an interrupt, like a kill or a full disk,
     leaves what is whole.
     """
-    scratch = ready.with_name(f".{ready.name}.scratch")
+    scratch = processed.with_name(f".{processed.name}.scratch")
     inputs, record = _inputs(dataset, raw), scratch / "inputs.json"
     if not record.is_file() or read_json(record) != inputs:
         shutil.rmtree(scratch, ignore_errors=True)

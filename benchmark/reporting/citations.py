@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-from benchmark.reporting.records import Log
+from benchmark.reporting.records import DatasetResults
 
 _START = re.compile(r"@\w+\s*\{\s*([^\s,{}]+)\s*,")
 
@@ -16,7 +16,7 @@ def keys(citation: str) -> list[str]:
     return _START.findall(citation)
 
 
-def references(logs: Iterable[Log]) -> dict[str, str]:
+def references(logs: Iterable[DatasetResults]) -> dict[str, str]:
     """Return every cited entry by key, sorted.
 
     Raises:
@@ -47,7 +47,7 @@ def entries(citation: str, source: str) -> dict[str, str]:
     return found
 
 
-def _declared(logs: Iterable[Log]) -> Iterable[tuple[str, str]]:
+def _declared(logs: Iterable[DatasetResults]) -> Iterable[tuple[str, str]]:
     for log in logs:
         if log.schema:
             yield f"datasets/{log.dataset}.py", log.schema.citation

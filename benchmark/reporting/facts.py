@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from benchmark.directions import HIGHER
-from benchmark.params import Params, Pretraining, Protocol
+from benchmark.config import Params, Pretraining, Protocol
+from benchmark.metrics.directions import HIGHER
 from benchmark.reporting.metric import Metric
-from benchmark.reporting.records import Log
+from benchmark.reporting.records import DatasetResults
 from benchmark.schema import SPLITS, Schema, funnel
 
 LATE = (
@@ -16,7 +16,7 @@ LATE = (
 )
 
 
-def facts(log: Log, params: Params) -> dict[str, str]:
+def facts(log: DatasetResults, params: Params) -> dict[str, str]:
     """Return what the numbers rest on; values apart by "/" differ between methods."""
     if log.schema is None:
         return {}
@@ -97,7 +97,7 @@ def _commit(commit: str | None) -> str:
     return commit[:10] + (" with uncommitted changes" if commit.endswith("+") else "")
 
 
-def notes(log: Log, params: Params) -> tuple[str, ...]:
+def notes(log: DatasetResults, params: Params) -> tuple[str, ...]:
     """Return how to read the table, and what it cannot say."""
     confidence = params.leaderboard.confidence
     if log.schema is None or not log.reported:
@@ -117,7 +117,7 @@ def notes(log: Log, params: Params) -> tuple[str, ...]:
     return (*found, missing) if (missing := _left_out(log, params)) else found
 
 
-def _left_out(log: Log, params: Params) -> str:
+def _left_out(log: DatasetResults, params: Params) -> str:
     """Return why columns that were asked for are not there; "" if none is or no one knows."""
     why = {name: text for task in log.reported for name, text in task.seeds[0].undefined.items()}
     reasons = []

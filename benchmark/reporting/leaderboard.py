@@ -9,18 +9,18 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.config import Params
 from benchmark.files import write_text
-from benchmark.params import Params
 from benchmark.reporting import citations, latex
 from benchmark.reporting.metric import Metric, interval
-from benchmark.reporting.records import Log, Task
+from benchmark.reporting.records import DatasetResults, Task
 from benchmark.reporting.table import Cell, Row, Table, build
 
 UNVERIFIED = "the raw files are not known to be the published ones."
 COSTS = ("Seeds", "Trials", "Parameters", "Time")
 
 
-def write(logs: Sequence[Log], params: Params, results: Path) -> None:
+def write(logs: Sequence[DatasetResults], params: Params, results: Path) -> None:
     """Write the five files.
 
     Raises:
@@ -138,7 +138,7 @@ RUNS = (
 )  # fmt: skip
 
 
-def _means(logs: Sequence[Log], confidence: float) -> list[dict[str, Any]]:
+def _means(logs: Sequence[DatasetResults], confidence: float) -> list[dict[str, Any]]:
     rows = []
     for log in logs:
         for task in log.reported:
@@ -159,7 +159,7 @@ def _short(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def _runs(logs: Sequence[Log]) -> list[dict[str, Any]]:
+def _runs(logs: Sequence[DatasetResults]) -> list[dict[str, Any]]:
     rows = []
     for log in logs:
         for task in log.reported:

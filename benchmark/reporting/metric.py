@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from benchmark.directions import DIRECTIONS, Direction
+from benchmark.metrics.directions import DIRECTIONS, Direction
 
 Array = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmark.params import Params, Protocol
+from benchmark.config import Params, Protocol
 from benchmark.reporting.metric import Array
 from benchmark.schema import Schema
 
@@ -83,7 +83,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Log:
+class DatasetResults:
     """A dataset with its tasks; ``schema`` is None where nothing was prepared or run."""
 
     dataset: str
@@ -101,14 +101,16 @@ class Log:
         return tuple(task for task in self.tasks if task.excluded is None)
 
 
-def read(params: Params, runs: Path, ready: Path) -> list[Log]:
+def read(params: Params, runs: Path, processed: Path) -> list[DatasetResults]:
     """Return what is on record of the datasets and methods of ``params.yaml``.
 
     Raises:
         FileNotFoundError: nothing is on record, or a dataset with runs has no schema.
         ValueError: a record cannot be read.
     """
-    logs = [_log(dataset, params, runs / dataset, ready / dataset) for dataset in params.datasets]
+    logs = [
+        _log(dataset, params, runs / dataset, processed / dataset) for dataset in params.datasets
+    ]
     if not any(task.provenance for log in logs for task in log.tasks):
         raise FileNotFoundError(
             f"{runs} holds no run of the datasets and methods in params.yaml; "
@@ -117,12 +119,12 @@ def read(params: Params, runs: Path, ready: Path) -> list[Log]:
     return logs
 
 
-def _log(dataset: str, params: Params, runs: Path, ready: Path) -> Log:
+def _log(dataset: str, params: Params, runs: Path, processed: Path) -> DatasetResults:
     started = any((runs / method / "task.json").is_file() for method in params.methods)
-    prepared = (ready / "schema.json").is_file()
-    schema = Schema.read(ready) if started or prepared else None
+    prepared = (processed / "schema.json").is_file()
+    schema = Schema.read(processed) if started or prepared else None
     tasks = (read_task(runs / method, method, schema, params.protocol) for method in params.methods)
-    return Log(dataset, schema, tuple(tasks))
+    return DatasetResults(dataset, schema, tuple(tasks))
 
 
 def read_task(folder: Path, method: str, schema: Schema | None, protocol: Protocol) -> Task:

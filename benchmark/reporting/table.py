@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.params import Leaderboard, Params
+from benchmark.config import Leaderboard, Params
 from benchmark.reporting.facts import facts, notes
 from benchmark.reporting.metric import Array, Interval, Metric, indistinguishable, interval
-from benchmark.reporting.records import Log, Task
+from benchmark.reporting.records import DatasetResults, Task
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Row:
 class Table:
     """Methods from best to worst by ``headline[0]``."""
 
-    log: Log
+    log: DatasetResults
     headline: tuple[Metric, ...]
     metrics: tuple[Metric, ...]
     rows: tuple[Row, ...]
@@ -71,7 +71,7 @@ class Table:
         return self.log.schema is not None and not self.log.schema.verified
 
 
-def build(log: Log, params: Params) -> Table:
+def build(log: DatasetResults, params: Params) -> Table:
     """Compare the finished methods of a dataset.
 
     Raises:
@@ -96,7 +96,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _defined(names: Iterable[str], log: Log) -> tuple[Metric, ...]:
+def _defined(names: Iterable[str], log: DatasetResults) -> tuple[Metric, ...]:
     metrics = [Metric.parse(name) for name in names]
     return tuple(
         metric

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.schema import Schema
-from benchmark.training.funnel import Features
+from benchmark.training.batch import Features
 
 
 class Backbone(nn.Module):
@@ -49,7 +49,7 @@ class Embeddings(Backbone):
 
     def vectors(self, features: Features) -> Tensor:
         """Return (B, fields + sequences, size): embeddings, then a summary of each sequence."""
-        fields: Tensor = self.table(features.ids + self.starts)
+        fields: Tensor = self.table(features.sparse + self.starts)
         if not self.histories:
             return fields
         assert features.sequences is not None
@@ -70,7 +70,7 @@ class Embeddings(Backbone):
 
     def encode(self, vectors: Tensor, features: Features) -> Tensor:
         """Return the encodings (B, width) from the vectors."""
-        return self.mlp(torch.cat([vectors.flatten(1), features.numbers], 1))
+        return self.mlp(torch.cat([vectors.flatten(1), features.dense], 1))
 
 
 def mean_of(behaviours: Tensor, known: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
 
 from benchmark.schema import Need, Schema
-from benchmark.training.arrivals import Schedule
+from benchmark.training.batch import Batch, Features, Prediction
 from benchmark.training.blueprint import Blueprint
-from benchmark.training.funnel import Features, Funnel, Prediction
+from benchmark.training.delays.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Phase:
     """Passes over the data before the selected training: a teacher, a propensity model."""
 
     epochs: int
-    updates: Callable[[Funnel], Iterator[Update]]
+    updates: Callable[[Batch], Iterator[Update]]
     schedule: Schedule | None = None
 
 
@@ -41,7 +41,7 @@ class Method(nn.Module, ABC):
     constructor, whose defaults are the published values), and implements :meth:`forward` and
     :meth:`loss`. A distribution named as one that all methods share takes its place.
 
-    ``learn`` is for methods that descend no gradient, such as boosted trees. It is called once
+    ``fit`` is for methods that descend no gradient, such as boosted trees. It is called once
     per epoch in place of ``start_epoch`` and ``updates``, with all training rows as one batch
     and the run's seed, and returns its work in the unit of theirs: rows × gradients taken of
     each, of which a tree takes one. Validation, early stopping and the return to the best
@@ -52,7 +52,7 @@ class Method(nn.Module, ABC):
     citation: ClassVar[str]
     requires: ClassVar[frozenset[Need]] = frozenset()
     search_space: ClassVar[Mapping[str, BaseDistribution]] = {}
-    learn: Callable[[Funnel, int], int] | None = None
+    fit: Callable[[Batch, int], int] | None = None
 
     def __init__(self, blueprint: Blueprint) -> None:
         super().__init__()
@@ -63,14 +63,14 @@ class Method(nn.Module, ABC):
         """Predict from features alone, never from labels."""
 
     @abstractmethod
-    def loss(self, funnel: Funnel) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """Return the scalar to minimise on one batch."""
 
-    def updates(self, funnel: Funnel) -> Iterator[Update]:
+    def updates(self, batch: Batch) -> Iterator[Update]:
         """Yield the steps of one batch; each is taken before the next one is computed."""
-        yield Update(self.loss(funnel), self)
+        yield Update(self.loss(batch), self)
 
-    def preparation(self) -> Sequence[Phase]:
+    def warm_up(self) -> Sequence[Phase]:
         """Return what precedes the selected training; its work is counted like any other."""
         return ()
 
@@ -88,7 +88,7 @@ class Method(nn.Module, ABC):
     @classmethod
     def takes_plain_steps(cls) -> bool:
         """Tell whether training is nothing but the descent of :meth:`loss`, batch by batch."""
-        others = ("updates", "preparation", "schedule", "start_epoch", "learn")
+        others = ("updates", "warm_up", "schedule", "start_epoch", "fit")
         return all(getattr(cls, name) is getattr(Method, name) for name in others)
 
     @classmethod

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from benchmark.schema import LABELS, TIMES, Schema
-from benchmark.training.arrivals import Clicks
-from benchmark.training.funnel import Features, Funnel
+from benchmark.training.batch import Batch, Features
+from benchmark.training.delays.schedule import Clicks
 
 PIECE = 1 << 18  # rows read at a time, those of a row group
 
@@ -23,13 +23,13 @@ class Table:
     """Rows as ``ids`` (N, F) int32, ``numbers`` (N, D) float32 and ``labels`` (N, L) float32.
 
     ``names`` are the labels' names; unknown labels are 0 here and marked by nothing, so only a
-    :class:`Funnel`, which says what may be read of it, is ever taken out. ``sequences`` is
+    :class:`Batch`, which says what may be read of it, is ever taken out. ``sequences`` is
     (N, S, length) int32, or None where the log has none; so are ``clicks`` without times, whose
     time is NaN in rows without a click.
     """
 
-    ids: Tensor
-    numbers: Tensor
+    sparse: Tensor
+    dense: Tensor
     labels: Tensor
     names: tuple[str, ...]
     sequences: Tensor | None = None
@@ -58,8 +58,8 @@ class Table:
     def _fill(self, start: int, frame: pl.DataFrame, schema: Schema) -> None:
         rows = slice(start, start + len(frame))
         labels = frame.select(pl.col(self.names).fill_null(0))
-        _copy(self.ids[rows], frame.select(field.name for field in schema.categorical))
-        _copy(self.numbers[rows], frame.select(field.name for field in schema.numeric))
+        _copy(self.sparse[rows], frame.select(field.name for field in schema.categorical))
+        _copy(self.dense[rows], frame.select(field.name for field in schema.numeric))
         _copy(self.labels[rows], labels)
         if self.sequences is not None:
             for i, field in enumerate(schema.sequences):
@@ -72,22 +72,22 @@ class Table:
         return self._made((part.to(device) for part in self.tensors), clicks)
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.sparse)
 
     def order(self, generator: torch.Generator) -> Tensor:
         """Return the row numbers, shuffled."""
-        return torch.randperm(len(self), generator=generator).to(self.ids.device)
+        return torch.randperm(len(self), generator=generator).to(self.sparse.device)
 
     def features(self, rows: slice) -> Features:
         """Return the inputs of consecutive rows."""
         sequences = None if self.sequences is None else self.sequences[rows]
-        return Features(self.ids[rows], self.numbers[rows], sequences)
+        return Features(self.sparse[rows], self.dense[rows], sequences)
 
-    def take(self, rows: Tensor) -> Funnel:
+    def take(self, rows: Tensor) -> Batch:
         """Return the batch with the given row numbers (B,), a tensor on the table's device."""
         return self.of(part.index_select(0, rows) for part in self.tensors)
 
-    def batches(self, order: Sequence[Tensor]) -> Iterator[Funnel]:
+    def batches(self, order: Sequence[Tensor]) -> Iterator[Batch]:
         """Yield the batches with the given row numbers."""
         return map(self.take, order)
 
@@ -95,21 +95,21 @@ class Table:
     def tensors(self) -> tuple[Tensor, ...]:
         """What a batch is made of, each with rows first."""
         sequences = () if self.sequences is None else (self.sequences,)
-        return (self.ids, self.numbers, self.labels, *sequences)
+        return (self.sparse, self.dense, self.labels, *sequences)
 
-    def of(self, tensors: Iterable[Tensor]) -> Funnel:
+    def of(self, tensors: Iterable[Tensor]) -> Batch:
         """Return the batch that is made of rows of these ``tensors``."""
         return self._made(tensors).whole()
 
     def _made(self, tensors: Iterable[Tensor], clicks: Clicks | None = None) -> Table:
-        ids, numbers, labels, *others = tensors
-        return Table(ids, numbers, labels, self.names, others[0] if others else None, clicks)
+        sparse, dense, labels, *others = tensors
+        return Table(sparse, dense, labels, self.names, others[0] if others else None, clicks)
 
-    def whole(self) -> Funnel:
+    def whole(self) -> Batch:
         """Return all rows as one batch, without a copy."""
         labels = dict(zip(self.names, self.labels.unbind(1), strict=True))
-        return Funnel(
-            Features(self.ids, self.numbers, self.sequences),
+        return Batch(
+            Features(self.sparse, self.dense, self.sequences),
             click=labels.get("click"),
             conversion=labels["conversion"],
             micro=labels.get("micro"),

@@ -14,24 +14,24 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from benchmark.params import Protocol
+from benchmark.config import Protocol
+from benchmark.metrics.criteria import best
+from benchmark.metrics.evaluation import evaluate_one
+from benchmark.metrics.populations import Array, Labels, Scores
 from benchmark.schema import Schema
-from benchmark.training.arrivals import Schedule
-from benchmark.training.funnel import Funnel
+from benchmark.training.batch import Batch
+from benchmark.training.delays.replay import Replay, arrange
+from benchmark.training.delays.schedule import Schedule
+from benchmark.training.distributed import agreed, average, check, processes, share, total
+from benchmark.training.host_table import placed
 from benchmark.training.method import Method, Update
-from benchmark.training.metrics.evaluation import evaluate_one
-from benchmark.training.metrics.populations import Array, Labels, Scores
 from benchmark.training.optimizer import Adam
-from benchmark.training.parallel import agreed, average, check, processes, share, total
-from benchmark.training.parts.pretraining import pretraining
-from benchmark.training.selection.criteria import best
-from benchmark.training.stream import Stream, arrange
-from benchmark.training.streamed import placed
+from benchmark.training.pretraining import pretraining
 from benchmark.training.table import Table
 
 PREDICTION_ROWS = 65536
 
-Updates = Callable[[Funnel], Iterator[Update]]
+Updates = Callable[[Batch], Iterator[Update]]
 
 
 class DivergedError(ArithmeticError):
@@ -94,14 +94,14 @@ def fit(
         ValueError: several processes train the model, whose training does not allow that.
     """
     check(method, data.train, protocol)
-    course = Course(method, data, protocol)
+    course = EarlyStopping(method, data, protocol)
     for work in epochs(method, data, protocol, hyperparameters, seed):
         if not course.goes_on(work):
             break
     return course.end()
 
 
-class Course:
+class EarlyStopping:
     """One training, epoch by epoch: it keeps the weights to end with and knows when to stop."""
 
     def __init__(self, method: Method, data: Data, protocol: Protocol) -> None:
@@ -167,28 +167,28 @@ def epochs(
             method.train()
             method.start_epoch()
             rows = batches(table, size, seed, number)
-            work = sum(train_batch(optimizer, updates, funnel) for funnel in rows)
+            work = sum(train_batch(optimizer, updates, batch) for batch in rows)
             yield total(work, method)
 
     work, extra = 0, itertools.count(protocol.max_epochs)
     before = pretraining(method, data.schema, data.train, protocol.pretraining)
-    for module, phase in (*before, *((method, phase) for phase in method.preparation())):
+    for module, phase in (*before, *((method, phase) for phase in method.warm_up())):
         passes = itertools.islice(extra, phase.epochs)
         work += sum(train_epochs(phase.updates, passes, phase.schedule, module))
     selected = train_epochs(method.updates, range(protocol.max_epochs), method.schedule())
-    if method.learn is not None:
-        selected = (method.learn(data.train.whole(), seed) for _ in range(protocol.max_epochs))
+    if method.fit is not None:
+        selected = (method.fit(data.train.whole(), seed) for _ in range(protocol.max_epochs))
     for done in selected:
         yield work + done
         work = 0
 
 
-def batches(table: Table | Stream, size: int, seed: int, epoch: int) -> Iterator[Funnel]:
+def batches(table: Table | Replay, size: int, seed: int, epoch: int) -> Iterator[Batch]:
     """Yield the rows of a table, or what arrives, in an order fixed by seed and epoch."""
     return table.batches(order(table, size, seed, epoch))
 
 
-def order(table: Table | Stream, size: int, seed: int, epoch: int) -> list[Tensor]:
+def order(table: Table | Replay, size: int, seed: int, epoch: int) -> list[Tensor]:
     """Return the row numbers of each batch.
 
     A single last row is left out: batch normalisation cannot train on it. So are fewer rows than
@@ -209,19 +209,19 @@ def make_optimizer(module: nn.Module, hyperparameters: dict[str, float], large: 
     )
 
 
-def train_batch(optimizer: torch.optim.Optimizer | Adam, updates: Updates, funnel: Funnel) -> int:
+def train_batch(optimizer: torch.optim.Optimizer | Adam, updates: Updates, batch: Batch) -> int:
     """Take the steps of one batch, each in its own parameters; return rows × steps."""
     steps = 0
-    for update in updates(funnel):
+    for update in updates(batch):
         optimizer.zero_grad()
         parameters = list(update.module.parameters())
         gradients = torch.autograd.grad(update.loss, parameters, allow_unused=True)
-        whole = average(gradients, len(funnel.conversion))
+        whole = average(gradients, len(batch.conversion))
         for parameter, gradient in zip(parameters, whole, strict=True):
             parameter.grad = gradient
         optimizer.step()
         steps += 1
-    return steps * len(funnel.conversion)
+    return steps * len(batch.conversion)
 
 
 @torch.no_grad()

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from benchmark.data.dataset import DataError, Source
 from benchmark.data.fetching.archive import folder_of, unpack
+from benchmark.data.fetching.checksums import Checksums
 from benchmark.data.fetching.http import download, partial
-from benchmark.data.fetching.pins import Pins
 from benchmark.data.fetching.raw import MANIFEST, UNFINISHED, Entry, manifest
 from benchmark.files import read_json, sha256, write_json
 
@@ -38,7 +38,7 @@ def fetch(name: str, sources: Sequence[Source], raw: Path, manual: Path, lock: P
     given = _files(manual) if sources else {}
     if not given and (walled := [source for source in sources if source.url is None]):
         raise DataError(_by_hand(name, walled, manual))
-    pins = Pins(lock)
+    pins = Checksums(lock)
     locked = [pins.locked(source) for source in sources]
     wanted = given or {source.file: raw / source.file for source in sources}
     entries = _in_place(raw, wanted)

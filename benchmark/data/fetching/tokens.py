@@ -41,9 +41,9 @@ def advice(source: Source) -> str:
     login = _login(source.url or "")
     if login is None:
         return f"see {source.page}"
-    doubt = f"the token in {login.variable} was sent; if it is right, " if _known(login) else ""
+    caveat = f"the token in {login.variable} was sent; if it is right, " if _known(login) else ""
     return (
-        f"{doubt}accept the terms at {source.page} while logged in, put a token from {login.page} "
+        f"{caveat}accept the terms at {source.page} while logged in, put a token from {login.page} "
         f"into the environment variable {login.variable} and run this again, or put {source.file} "
         "by hand into this dataset's folder in data/manual/"
     )

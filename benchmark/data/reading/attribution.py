@@ -52,7 +52,7 @@ class Attributed:
     """Clicks with what they led to, and per label how many events no click can have led to."""
 
     rows: pl.DataFrame
-    strays: dict[str, int]
+    unattributed: dict[str, int]
 
 
 def attribute(events: pl.DataFrame, labels: Sequence[str], window: int) -> Attributed:

@@ -10,7 +10,13 @@ from shutil import rmtree
 import numpy as np
 import polars as pl
 
-from benchmark.data.partitions import by_hash, in_turn, made, passing, stored
+from benchmark.data.partitions import (
+    by_hash,
+    lazy_from_frames,
+    map_in_order,
+    stored,
+    temporary_folder,
+)
 from benchmark.data.reading.past import Past
 
 PART_BYTES = 1 << 26  # of the raw file, per partition
@@ -27,11 +33,13 @@ def with_clicked_before(
     file that the rows are from: its size says how many partitions bound the memory. Intermediate
     files go to ``scratch``.
     """
-    folder = passing(scratch)
+    folder = temporary_folder(scratch)
     parts = by_hash(rows, pl.col("who"), 1 + raw.stat().st_size // PART_BYTES, folder / "by-user")
     remembered = partial(_remembered, sequences=sequences)
     schema = remembered(parts[0].clear().collect()).schema
-    known = stored(made(lambda: in_turn(remembered, parts), schema), folder / "rows.parquet")
+    known = stored(
+        lazy_from_frames(lambda: map_in_order(remembered, parts), schema), folder / "rows.parquet"
+    )
     rmtree(folder / "by-user")
     return known
 

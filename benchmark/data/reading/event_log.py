@@ -15,7 +15,13 @@ import polars as pl
 from benchmark.data.dataset import DataError, Dataset
 from benchmark.data.fetching.archive import folder_of
 from benchmark.data.options import check, integer, number
-from benchmark.data.partitions import by_hash, in_turn, made, passing, stored
+from benchmark.data.partitions import (
+    by_hash,
+    lazy_from_frames,
+    map_in_order,
+    stored,
+    temporary_folder,
+)
 from benchmark.data.reading.attribution import attribute, split_by_time
 from benchmark.data.reading.past import Past
 from benchmark.schema import POST_CLICK
@@ -79,11 +85,11 @@ class EventLog(Dataset):
         events = self.events(raw)
         nothing = self._with_item_past(events.clear().collect(), [])
         schema = self._rows(nothing, 0, []).schema
-        return {"rows": made(lambda: self._frames(events, raw, schema), schema)}
+        return {"rows": lazy_from_frames(lambda: self._frames(events, raw, schema), schema)}
 
     def table(self, raw: Path) -> pl.LazyFrame:
         """Return what :meth:`parts` makes, from a file in the scratch folder."""
-        folder = passing(self.scratch)
+        folder = temporary_folder(self.scratch)
         rows = pl.concat(self.parts(raw).values())
         return self.finished(stored(rows, folder / "rows.parquet"))
 
@@ -98,13 +104,16 @@ class EventLog(Dataset):
         again for it after a kill.
         """
         lost: Lost = []
-        scratch = passing(self.scratch)
+        scratch = temporary_folder(self.scratch)
         parts = partitions(raw)
         by_item = by_hash(events, pl.col("item"), parts, self.scratch / "by-item")
         known = partial(self._with_item_past, lost=lost)
         types = known(by_item[0].clear().collect()).schema
         by_who = by_hash(
-            made(lambda: in_turn(known, by_item), types), pl.col("who"), parts, scratch / "by-who"
+            lazy_from_frames(lambda: map_in_order(known, by_item), types),
+            pl.col("who"),
+            parts,
+            scratch / "by-who",
         )
         end = pl.concat(by_who).select(pl.col("time").max()).collect().item()
         if end is None:
@@ -112,7 +121,7 @@ class EventLog(Dataset):
                 f"{self.title}: the files in {raw} hold no event at a time that the log spans; if "
                 "they were cut off, get them again"
             )
-        yield from in_turn(partial(self._rows, end=end, lost=lost), by_who)
+        yield from map_in_order(partial(self._rows, end=end, lost=lost), by_who)
         yield from _dropped(lost, schema)
         rmtree(scratch)
         rmtree(self.scratch / "by-item")
@@ -155,8 +164,8 @@ class EventLog(Dataset):
         rows = found.rows.filter(pl.col("time") <= end - self.window)
         cut = len(found.rows) - len(rows)
         lost.append(("click whose window the end of the log cuts off", cut))
-        for label, strays in found.strays.items():
-            lost.append((f"{label} outside the windows of all rows", strays))
+        for label, unattributed in found.unattributed.items():
+            lost.append((f"{label} outside the windows of all rows", unattributed))
         at = rows["position"].to_numpy()
         return rows.with_columns(
             past.last(events[RAW.get(field, field)], click, length, at).alias(name)

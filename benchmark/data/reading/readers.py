@@ -67,7 +67,7 @@ def scan_json_lines(path: Path, schema: Types, *, rules: Rules | None = None) ->
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
+def locate_read_errors(what: str) -> Iterator[None]:
     """Turn what a scan that is made and collected in the block trips over into one sentence.
 
     ``what`` names the data, for errors that no file explains. A full disk is none of them.

@@ -22,7 +22,7 @@ class Derived(Dataset):
 
     origin: Dataset
 
-    def stand_on(self, base: str, **options: Any) -> None:
+    def set_base(self, base: str, **options: Any) -> None:
         """Take all that is not about outcomes from a dataset with impressions.
 
         Raises:

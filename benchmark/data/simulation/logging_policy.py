@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from benchmark.data.options import integer, number
-from benchmark.data.simulation.pieces import Array, Lift, Past, calibrated, standardised
+from benchmark.data.simulation.generator import Array, LogOddsEffect, Past, calibrated, standardised
 
 OPTIONS = {"click_rate": 0.2, "selection_strength": 1.0, "hidden": 0.5, "seed": 2021}
 RULES = {
@@ -62,5 +62,5 @@ class LoggingPolicy:
         """Return the probability of a click, (cells,)."""
         logit = self.selection_strength * standardised(told) + self.hidden * standardised(thought)
         everyone = Past(np.ones(len(logit)))
-        step = calibrated(logit, Lift(), everyone, everyone.previous, self.click_rate)
+        step = calibrated(logit, LogOddsEffect(), everyone, everyone.previous, self.click_rate)
         return step.rate(everyone)

@@ -15,7 +15,7 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from benchmark.data.dataset import DataError
-from benchmark.data.simulation.pieces import Array
+from benchmark.data.simulation.generator import Array
 
 FOLDS = 5
 FEWEST = 20  # rows of either label, below which there is nothing to learn from

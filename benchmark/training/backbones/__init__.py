@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 
-from benchmark.params import BackboneParams
+from benchmark.config import BackboneParams
 from benchmark.schema import Schema
 from benchmark.training.backbones.dhen import DHEN, DHENOptions
 from benchmark.training.backbones.eta import ETA, ETAOptions

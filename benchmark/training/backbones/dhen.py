@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from benchmark.schema import Schema
 from benchmark.training.backbones.options import Options, check_heads
+from benchmark.training.batch import Features
 from benchmark.training.blueprint import Embeddings, mlp
-from benchmark.training.funnel import Features
-from benchmark.training.parts.interactions import Cross, InnerProducts
+from benchmark.training.modules.interactions import Cross, InnerProducts
 
 Part = Literal["mlp", "cross", "attention", "dot"]
 
@@ -55,7 +55,7 @@ class DHEN(Embeddings):
     ) -> None:
         super().__init__(schema, embedding_size=embedding_size, hidden=())
         check_heads("DHEN", embedding_size, options.heads)
-        self.numbers = nn.Parameter(0.01 * torch.randn(len(schema.numeric), embedding_size))
+        self.dense = nn.Parameter(0.01 * torch.randn(len(schema.numeric), embedding_size))
         self.vector_count += len(schema.numeric)
         count, size = self.vector_count, self.vector_size
         self.layers = nn.Sequential(*(Layer(count, size, options) for _ in range(options.layers)))
@@ -64,7 +64,7 @@ class DHEN(Embeddings):
 
     def vectors(self, features: Features) -> Tensor:
         """Return the vectors of fields, sequences and numbers, (B, vectors, size)."""
-        numbers = features.numbers.unsqueeze(2) * self.numbers
+        numbers = features.dense.unsqueeze(2) * self.dense
         return torch.cat([super().vectors(features), numbers], 1)
 
     def encode(self, vectors: Tensor, features: Features) -> Tensor:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from benchmark.schema import Schema
 from benchmark.training.backbones.options import Options
+from benchmark.training.batch import Features
 from benchmark.training.blueprint import Embeddings
-from benchmark.training.funnel import Features
 
 
 class NeuMFOptions(Options):
@@ -55,7 +55,7 @@ class NeuMF(Embeddings):
 
     def forward(self, features: Features) -> Tensor:
         """Return the encodings (B, width)."""
-        ids = (features.ids + self.starts).index_select(1, self.pair)
+        ids = (features.sparse + self.starts).index_select(1, self.pair)
         return torch.cat([self.factors(ids).prod(1), super().forward(features)], 1)
 
 

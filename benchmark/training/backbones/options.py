@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmark.params import BackboneParams
+from benchmark.config import BackboneParams
 
 
 class Options(BaseModel):

@@ -19,11 +19,11 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from benchmark.params import BackboneParams
+from benchmark.config import BackboneParams
 from benchmark.schema import Schema
+from benchmark.training.batch import Features
 from benchmark.training.blueprint import Backbone
-from benchmark.training.funnel import Features
-from benchmark.training.parts.interactions import FactorisationMachine, InnerProducts
+from benchmark.training.modules.interactions import FactorisationMachine, InnerProducts
 
 # Per model, the layers that turn its last hidden representations into its logit. Left out are
 # models without any (FM, FFM, FwFM, LR), with two phases (KD_DAGFM) or two towers (DSSM), and
@@ -81,9 +81,9 @@ class RecBoleBackbone(Backbone):
 
     def forward(self, features: Features) -> Tensor:
         """Return the encodings (B, width)."""
-        inputs = dict(zip(self.categorical, features.ids.unbind(1), strict=True))
-        inputs.update(zip(self.numeric, features.numbers.unsqueeze(2).unbind(1), strict=True))
-        with self._making_tensors_on(features.ids.device):
+        inputs = dict(zip(self.categorical, features.sparse.unbind(1), strict=True))
+        inputs.update(zip(self.numeric, features.dense.unsqueeze(2).unbind(1), strict=True))
+        with self._making_tensors_on(features.sparse.device):
             logit = self.net(inputs)
         vars(self.net).pop("graph", None)  # FiGNN keeps it, and could then not be copied
         hidden, self.seen = self.seen, []
@@ -172,7 +172,7 @@ def _model(schema: Schema, params: BackboneParams) -> Any:
     if params.hidden:
         settings["mlp_hidden_size"] = list(params.hidden)
     make_config, make = _recbole("config").Config, _recbole("utils").get_model(params.name)
-    with fenced():
+    with isolated():
         net = make(make_config(params.name, "ready", config_dict=settings), _Fields(schema))
     net.sigmoid = nn.Identity()  # DCNV2's forward pass applies it
     return net
@@ -209,7 +209,7 @@ def _drop_unused(net: nn.Module, encoding: Tensor) -> None:
 
 
 @contextmanager
-def fenced() -> Iterator[None]:
+def isolated() -> Iterator[None]:
     """Undo what RecBole's ``Config`` does to the process.
 
     It reads the command line, overwrites ``CUDA_VISIBLE_DEVICES``, extends YAML's loader, and

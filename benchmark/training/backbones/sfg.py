@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from benchmark.training.backbones.options import Options
 from benchmark.training.backbones.recbole import RecBoleBackbone
+from benchmark.training.batch import Features
 from benchmark.training.blueprint import Backbone, Embeddings
-from benchmark.training.funnel import Features
-from benchmark.training.parts.interactions import InnerProducts, Interaction
+from benchmark.training.modules.interactions import InnerProducts, Interaction
 
 Base = Literal["embeddings", "DHEN", "ETA", "MIRRN", "DeepFM", "NFM", "PNN"]
 

@@ -1,0 +1,1 @@
+"""Runs tasks: jobs, workers, records and where they came from."""

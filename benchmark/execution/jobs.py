@@ -1,0 +1,169 @@
+"""Training jobs and their records: any number of workers, the same records.
+
+The contract of one job: whoever does it writes its record, whole or not at all, if it is not there
+yet and if the worker is what the task's key says. Doing it twice, or killing it, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from benchmark import registry
+from benchmark.config import Protocol
+from benchmark.execution.executors.executor import Executor
+from benchmark.execution.executors.local import LocalExecutor, cores, visible
+from benchmark.execution.provenance import describe, environment, resolve_device
+from benchmark.files import read_json, write_json
+from benchmark.schema import Schema
+from benchmark.training.method import Method
+
+
+class ForeignError(RuntimeError):
+    """A worker's record would not be what the key of its task says."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run: what, on which data, with which hyper-parameters and seed."""
+
+    processed: Path
+    method: str
+    protocol: Protocol
+    hyperparameters: tuple[tuple[str, Any], ...]
+    seed: int
+    final: bool  # evaluate on test, which trials never see
+
+
+Work = Callable[[Sequence[Job]], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class JobGroup:
+    """Jobs of one task to be done by one worker, by the paths of their records.
+
+    The paths are two levels below ``task.json``.
+    """
+
+    jobs: Mapping[Path, Job]
+    work: Work
+
+    def __str__(self) -> str:
+        first, *others = self.jobs
+        job = self.jobs[first]
+        more = f" and {len(others)} more" if others else ""
+        return f"{job.method} on {job.processed.name}, {first.parent.name}/{first.stem}{more}"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the task."""
+        return next(iter(self.jobs)).parent.parent
+
+    def records(self) -> dict[Path, dict[str, Any]]:
+        """Return what is on record."""
+        found = {path: read_json(path) for path in self.jobs if path.is_file()}
+        return {
+            path: record
+            for path, record in found.items()
+            if record["hyperparameters"] == dict(self.jobs[path].hyperparameters)
+        }
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Has the jobs done that are not on record yet, by a pool or else by this process."""
+
+    executor: Executor | None
+    bar: tqdm[Any]
+    work: Work
+    lock: RLock = field(default_factory=RLock)
+
+    def collect(self, jobs: Mapping[Path, Job], *, together: bool = False) -> list[dict[str, Any]]:
+        """Return the records of all jobs, in their order.
+
+        Jobs done ``together`` are one worker's, all of them even if some are on record: so no
+        number depends on how many workers there are, or on what a killed one left.
+        """
+        known = {path.resolve(): job for path, job in jobs.items()}
+        parts = [known] if together and known else [{path: job} for path, job in known.items()]
+        groups = [JobGroup(part, self.work) for part in parts]
+        records = {path: record for group in groups for path, record in group.records().items()}
+        self._count(len(records))
+        pending = [group for group in groups if not records.keys() >= group.jobs.keys()]
+        records |= (
+            self._here(pending) if self.executor is None else self._there(self.executor, pending)
+        )
+        return [records[path] for path in known]
+
+    def _here(self, groups: Iterable[JobGroup]) -> dict[Path, dict[str, Any]]:
+        records = dict[Path, dict[str, Any]]()
+        with self.lock:
+            for group in groups:
+                left = len(group.jobs) - len(group.records())
+                records |= perform(group)
+                self._count(left)
+        return records
+
+    def _there(self, executor: Executor, groups: Sequence[JobGroup]) -> dict[Path, dict[str, Any]]:
+        left = [len(group.jobs) - len(group.records()) for group in groups]
+        futures = {
+            executor.submit(perform, group): n for group, n in zip(groups, left, strict=True)
+        }
+        for future in as_completed(futures):
+            self._count(futures[future] * (future.exception() is None))
+        return {path: record for future in futures for path, record in future.result().items()}
+
+    def _count(self, done: int) -> None:
+        with self.lock:
+            self.bar.update(done)
+
+
+def perform(group: JobGroup) -> dict[Path, dict[str, Any]]:
+    """Do jobs unless they are done, put them on record, and return the records.
+
+    Raises:
+        ForeignError: this worker, its code or its data are not those of the task.
+    """
+    records = group.records()
+    if records.keys() >= group.jobs.keys():
+        return records
+    key = _checked(group)
+    found = dict(zip(group.jobs, group.work(list(group.jobs.values())), strict=True))
+    if _claimed(group).get("key") != key:
+        raise ForeignError(f"{group}: its folder was given to other params or code meanwhile")
+    for path in group.jobs.keys() - records.keys():
+        write_json(path, found[path])
+    return found | records
+
+
+def workers(protocol: Protocol, count: int | None = None) -> LocalExecutor:
+    """Return one-thread processes, one per core, or one per GPU if such a device does the work."""
+    gpus = torch.cuda.device_count() if resolve_device(protocol.device).type == "cuda" else 0
+    return LocalExecutor(count or gpus or cores(), visible(gpus) if gpus else ())
+
+
+def _claimed(group: JobGroup) -> dict[str, Any]:
+    path = group.folder / "task.json"
+    return read_json(path) if path.is_file() else {}
+
+
+def _checked(group: JobGroup) -> str:
+    """Return the key of what this worker would train, which must be that of the task."""
+    job, claimed = next(iter(group.jobs.values())), _claimed(group)
+    kind, here = registry.load("methods", job.method, Method), environment(job.protocol.device)
+    mine = describe(Schema.read(job.processed), job.method, kind, job.protocol, here)
+    if claimed.get("key") == (key := str(mine["key"])):
+        return key
+    changed = [name for name in mine if name != "key" and mine[name] != claimed.get(name)]
+    devices = f" ({mine['device']}, not {claimed.get('device')})" if "device" in changed else ""
+    raise ForeignError(
+        f"{group}: its task was begun with other {', '.join(changed)}{devices} than this worker "
+        "has; let all workers be alike and leave the code as it is, then run it again"
+    )

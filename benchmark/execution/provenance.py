@@ -1,0 +1,107 @@
+"""What a result depends on and where it came from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from benchmark import registry
+from benchmark.config import Protocol
+from benchmark.files import fingerprint, sha256
+from benchmark.schema import Schema
+from benchmark.training.method import Method
+
+SHARED = ("config.py", "files.py", "registry.py", "schema.py")
+LIBRARIES = ("torch", "lightgbm", "recbole", "numpy", "optuna", "polars", "scikit-learn")
+
+
+def describe(
+    schema: Schema,
+    method_name: str,
+    method: type[Method],
+    protocol: Protocol,
+    where: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return what a result depends on and where it came from; ``key`` changes with the former.
+
+    ``where`` is the :func:`environment` of the process that does the work.
+    """
+    task: dict[str, Any] = {
+        "dataset": schema.dataset,
+        "method": method_name,
+        "title": method.name,
+        "citation": method.citation,
+        "protocol": protocol.model_dump(mode="json"),
+        "data": schema.fingerprint,
+        "code": _code(method_name),
+        **where,
+    }
+    return task | {"key": fingerprint(f"{name}={task[name]}" for name in sorted(task))}
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return what a result depends on of the process that works; a device it lacks is None."""
+    return {
+        "versions": {name: _version(name) for name in LIBRARIES},
+        "python": platform.python_version(),
+        "device": _device_name(resolve_device(device)),
+    }
+
+
+def is_elsewhere(task: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two descriptions differ in their device alone."""
+    differing = {name for name in task if task[name] != other.get(name)}
+    return differing <= {"key", "device"}
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device of a run; "auto" is CUDA if there is any."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _code(method: str) -> str:
+    """Hash the source that can change a number."""
+    package = registry.ROOT / "benchmark"
+    shared = [package / name for name in SHARED]
+    training = sorted(
+        path
+        for folder in ("training", "metrics", "execution")
+        for path in (package / folder).rglob("*.py")
+    )
+    files = [*shared, *training, registry.ROOT / "methods" / f"{method}.py"]
+    return fingerprint(sha256(path) for path in files)
+
+
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _device_name(device: torch.device) -> str | None:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device) if torch.cuda.is_available() else None
+    return f"{device.type} ({platform.machine()})"
+
+
+@lru_cache(maxsize=1)
+def commit() -> str | None:
+    """Return the commit of the checkout, with "+" if its code differs; None without Git."""
+    git = ["git", "-C", str(registry.ROOT)]
+    code = ["benchmark", "datasets", "methods", "params.yaml", "studies/*/params.yaml"]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, check=True)
+        changes = [*git, "status", "--porcelain", "--", *code]
+        state = subprocess.run(changes, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.decode().strip() + ("+" if state.stdout else "")

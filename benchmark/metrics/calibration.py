@@ -1,0 +1,74 @@
+"""How far predicted probabilities are from labels, or from true probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmark.metrics.ordering import Array, tie_means
+from benchmark.metrics.undefined import UndefinedError
+
+BINS = 10
+
+
+def log_loss(label: Array, score: Array) -> float:
+    """Return the mean of :func:`cross_entropy`."""
+    return float(cross_entropy(label, score).mean())
+
+
+def cross_entropy(label: Array, score: Array) -> Array:
+    """Return that of every row; it is linear in the label, which may be any number."""
+    low, high = np.log(np.maximum(score, 1e-38)), np.log1p(-np.minimum(score, 1 - 1e-16))
+    return -(label * low + (1 - label) * high)
+
+
+def mse(truth: Array | None, score: Array) -> float:
+    """Return the mean squared error against the true probabilities.
+
+    Raises:
+        UndefinedError: they are unknown.
+    """
+    if truth is None:
+        raise UndefinedError("the true probabilities are unknown")
+    return float(np.square(score - truth).mean())
+
+
+def bias(label: Array, score: Array) -> float:
+    """Return mean prediction minus mean truth, signed."""
+    return float(score.mean() - label.mean())
+
+
+def pcoc(label: Array, score: Array) -> float:
+    """Return predicted conversions over observed conversions; 1 is calibrated.
+
+    Raises:
+        UndefinedError: none is observed.
+    """
+    if not label.sum():
+        raise UndefinedError("no label is positive")
+    return float(score.sum() / label.sum())
+
+
+def ece(label: Array, score: Array) -> float:
+    """Return the expected calibration error over ten bins that hold equally many rows."""
+    return sum(
+        rows / len(label) * abs(mean_score - mean_label)
+        for rows, mean_score, mean_label in reliability(label, score)
+    )
+
+
+def reliability(label: Array, score: Array) -> list[tuple[float, ...]]:
+    """Return (rows, mean score, mean label) of tenths of the rows, by score."""
+    return tenths(score, label)
+
+
+def tenths(variable: Array, *values: Array) -> list[tuple[float, ...]]:
+    """Return (rows, mean variable, mean of each value) of ten bins of equally many rows.
+
+    The bins follow the variable; rows tied in it count alike, wherever an edge falls.
+    There are fewer bins if there are fewer rows.
+    """
+    order = np.argsort(variable)
+    ordered = variable[order]
+    columns = [ordered, *(tie_means(ordered, value[order]) for value in values)]
+    parts = zip(*(np.array_split(column, BINS) for column in columns), strict=True)
+    return [(len(part[0]), *(float(p.mean()) for p in part)) for part in parts if len(part[0])]

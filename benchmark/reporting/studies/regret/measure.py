@@ -1,0 +1,188 @@
+"""What selection costs: how much worse than the best candidate is the one that a criterion chooses.
+
+A candidate is a hyper-parameter setting after some epoch. Criteria see the validation split; the
+regret is taken on the truth about the test split.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark.config import Params, Protocol
+from benchmark.files import read_json
+from benchmark.reporting.metric import Interval, Metric, interval
+from benchmark.studies import Selection
+
+CRITERION, BOUND, REFERENCE = "criterion", "bound", "reference"
+KINDS = (CRITERION, BOUND, REFERENCE)
+DEFAULTS = "no selection: defaults, last epoch"
+RANDOM = "no selection: mean candidate"
+ALL = "all worlds"
+
+
+@dataclass(frozen=True)
+class CandidateSet:
+    """The candidates of one method in one draw of a world: a row per candidate and epoch.
+
+    ``criteria`` are what a log tells, ``bounds`` what the truth about the same validation rows
+    would, ``targets`` what is true of the test split. Undefined values are NaN.
+    """
+
+    world: str
+    criteria: pd.DataFrame
+    bounds: pd.DataFrame
+    targets: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Mean:
+    """How a criterion did in a world, over pools.
+
+    ``change`` is its regret less that of the default criterion, paired over pools. ``best`` marks
+    the least regret of a criterion that a log can answer, and those not told from it in a paired
+    test.
+    """
+
+    target: str
+    world: str
+    kind: str
+    criterion: str
+    candidate_sets: int
+    regret: Interval
+    change: Interval | None
+    correlation: Interval | None
+    best: bool
+
+
+def read(
+    runs: Path, params: Params, chosen: Selection, worlds: Iterable[str]
+) -> list[CandidateSet]:
+    """Return the pools of a study.
+
+    Raises:
+        FileNotFoundError: one of them is not on record, or is not complete.
+        ValueError: one of them is of another protocol.
+    """
+    places = itertools.product(params.methods, chosen.draws, worlds)
+    return [
+        _pool(runs / method / str(draw) / world, world, params.protocol, chosen.candidates)
+        for method, draw, world in places
+    ]
+
+
+def _pool(folder: Path, world: str, protocol: Protocol, count: int) -> CandidateSet:
+    records = [read_json(path)["epochs"] for path in sorted(folder.glob("candidates/*.json"))]
+    again = "run `python -m benchmark candidates METHOD` with the name of the study"
+    if len(records) != count:
+        raise FileNotFoundError(f"{folder} holds {len(records)} of {count} candidates; {again}")
+    if read_json(folder / "task.json")["protocol"] != protocol.model_dump(mode="json"):
+        raise ValueError(f"{folder} is out of date: its protocol is not the study's; {again}")
+    rows = {
+        (candidate, epoch): found
+        for candidate, epochs in enumerate(records)
+        for epoch, found in enumerate(epochs)
+    }
+    index = pd.MultiIndex.from_tuples(rows, names=["candidate", "epoch"])
+    criteria, bounds, targets = (
+        pd.DataFrame([found[kind] for found in rows.values()], index)
+        for kind in ("criteria", "bounds", "targets")
+    )
+    return CandidateSet(world, criteria, bounds, targets)
+
+
+def outcomes(candidate_sets: Iterable[CandidateSet]) -> pd.DataFrame:
+    """Return the regret of each criterion's choice, and its rank correlation with the truth.
+
+    A row per pool, target and criterion. The correlation, Spearman's, is over all candidates of
+    the pool, 1 where a criterion ranks them as the target does.
+    """
+    rows = [
+        {"pool": number, "world": candidate_set.world, "target": target, **found}
+        for number, candidate_set in enumerate(candidate_sets)
+        for target in map(str, candidate_set.targets)
+        for found in _outcomes(candidate_set, target)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _outcomes(candidate_set: CandidateSet, target: str) -> Iterator[dict[str, object]]:
+    regret = _costs(candidate_set.targets[target])
+    regret -= regret.min()
+    for kind, frame in ((CRITERION, candidate_set.criteria), (BOUND, candidate_set.bounds)):
+        for name in frame.dropna(axis="columns", how="all"):
+            asked = _costs(frame[name].dropna())
+            chosen = regret[asked.idxmin()]
+            rho = asked.corr(regret[asked.index], method="spearman")
+            yield {"kind": kind, "criterion": name, "regret": chosen, "correlation": rho}
+    yield {"kind": REFERENCE, "criterion": RANDOM, "regret": regret.mean()}
+    if 0 in regret.index:
+        yield {"kind": REFERENCE, "criterion": DEFAULTS, "regret": regret.loc[[0]].iloc[-1]}
+
+
+def _costs(values: pd.Series[float]) -> pd.Series[float]:
+    """Return what is lower for better values of the metric that the series is named after."""
+    measure = Metric.parse(str(values.name)).measure
+    return pd.Series(measure.cost(np.asarray(values, np.float64)), values.index)
+
+
+def summary(found: pd.DataFrame, default: str, confidence: float) -> list[Mean]:
+    """Return the means over pools of every criterion, by target and world, the last being all."""
+    both = pd.concat([found, found.assign(world=ALL)])
+    parts = both.groupby(["target", "world"], sort=False)
+    return [mean for _, part in parts for mean in _means(part, default, confidence)]
+
+
+def _means(part: pd.DataFrame, default: str, confidence: float) -> Iterator[Mean]:
+    regrets = part.pivot_table("regret", "pool", "criterion", sort=False)
+    asked = part[part.kind == CRITERION].criterion.unique()
+    least = regrets[regrets[asked].mean().idxmin()]
+
+    def over_pools(values: pd.Series[float]) -> Interval | None:
+        known = np.asarray(values.dropna(), np.float64)
+        return interval(known, confidence) if len(known) else None
+
+    for name, own in part.groupby("criterion", sort=False):
+        regret, beyond = over_pools(own.regret), over_pools(regrets[name] - least)
+        assert regret is not None
+        yield Mean(
+            target=own.target.iloc[0],
+            world=own.world.iloc[0],
+            kind=own.kind.iloc[0],
+            criterion=str(name),
+            candidate_sets=len(own),
+            regret=regret,
+            change=over_pools(regrets[name] - regrets[default]),
+            correlation=over_pools(own.correlation),
+            best=name in asked and beyond is not None and not is_apart(beyond),
+        )
+
+
+def is_apart(difference: Interval) -> bool:
+    """Return whether a paired difference is told from 0."""
+    return abs(difference.mean) > (difference.half_width or 0.0)
+
+
+def table(means: Iterable[Mean]) -> pd.DataFrame:
+    """Return one row per mean, intervals as two columns."""
+    rows = []
+    for mean in means:
+        row = vars(mean).copy()
+        for name in ("regret", "change", "correlation"):
+            found = row.pop(name)
+            row |= {name: found and found.mean, f"{name}_half_width": found and found.half_width}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def label(criterion: str) -> str:
+    """Return the name that readers know a criterion by."""
+    if criterion in (DEFAULTS, RANDOM):
+        return criterion
+    metric = Metric.parse(criterion)
+    return f"{metric.label}, {metric.population}"

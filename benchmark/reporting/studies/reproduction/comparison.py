@@ -1,0 +1,197 @@
+"""Published values beside ours: how far they are apart, and which of their orderings hold here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import permutations
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from benchmark.reporting.metric import Array, Metric, interval
+from benchmark.reporting.records import DatasetResults, Task
+from benchmark.reporting.studies.orderings import Check
+
+Arms = Mapping[str, DatasetResults]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Arm(_Section):
+    """A study, whose first dataset's runs stand beside published values, and its name in tables."""
+
+    study: str
+    title: str
+
+
+class Entry(_Section):
+    """A method, a file name in methods/, as an arm ran it and as a paper's table has it.
+
+    ``mean`` and ``spread`` follow the metrics of the file; without them the row is ours alone.
+    """
+
+    method: str
+    arm: str
+    published_as: str
+    table: str = ""
+    mean: tuple[float, ...] | None = None
+    spread: tuple[float, ...] | None = None
+
+
+class Published(_Section):
+    """The file: one paper's values on one dataset, and what its protocol and ours differ in.
+
+    ``contrast`` is an arm that changes one thing in the first; ``checked`` says what was seen to
+    agree, ``spread`` what the paper's ± is.
+    """
+
+    source: str
+    evidence: str
+    spread: str
+    metrics: tuple[str, ...]
+    arms: dict[str, Arm]
+    contrast: str
+    checked: tuple[str, ...]
+    differences: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        for entry in self.entries:
+            for values in (entry.mean, entry.spread):
+                if values is not None and len(values) != len(self.metrics):
+                    wanted = len(self.metrics)
+                    raise ValueError(
+                        f"{entry.published_as}: {len(values)} values for {wanted} metrics"
+                    )
+        named = {self.contrast, *(entry.arm for entry in self.entries)}
+        if unknown := sorted(named - set(self.arms)):
+            raise ValueError(f"no arm {', '.join(unknown)}; known: {', '.join(self.arms)}")
+        return self
+
+    @classmethod
+    def read(cls, path: Path) -> Published:
+        """Read and check a file.
+
+        Raises:
+            FileNotFoundError: the study has none.
+            pydantic.ValidationError: a key is missing, unknown or of the wrong kind.
+        """
+        return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of one entry: the paper's, ours per seed, and ours in the contrast arm."""
+
+    entry: Entry
+    metric: Metric
+    paper: float | None
+    spread: float | None
+    ours: Array | None
+    contrast: Array | None
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus the paper's, None where one is missing."""
+        if self.paper is None or self.ours is None:
+            return None
+        return float(self.ours.mean()) - self.paper
+
+    @property
+    def within(self) -> bool | None:
+        """Whether our mean lies within the paper's spread, None where that is unknown."""
+        if self.difference is None or self.spread is None:
+            return None
+        return abs(self.difference) <= self.spread
+
+
+@dataclass(frozen=True)
+class Order:
+    """Of two entries the paper has the first ahead by ``published``, a mean over the metrics.
+
+    ``ours`` and ``contrast`` check it on our runs, None where one of the two has not been run.
+    """
+
+    better: Entry
+    worse: Entry
+    published: float
+    ours: Check | None
+    contrast: Check | None
+
+
+def rows(found: Published, arms: Arms) -> Iterator[Row]:
+    """Yield every metric of every entry, in the order of the file.
+
+    Raises:
+        LookupError: a metric's name is unknown.
+    """
+    metrics = [Metric.parse(name) for name in found.metrics]
+    for entry in found.entries:
+        ours, other = _run(arms, entry), _contrast(found, arms, entry)
+        for place, metric in enumerate(metrics):
+            yield Row(
+                entry,
+                metric,
+                None if entry.mean is None else entry.mean[place],
+                None if entry.spread is None else entry.spread[place],
+                None if ours is None else ours.values(metric.name),
+                None if other is None else other.values(metric.name),
+            )
+
+
+def orders(found: Published, arms: Arms, confidence: float) -> Iterator[Order]:
+    """Yield every pair that the paper orders, the widest first."""
+    pairs = [
+        (float(np.mean(a.mean)) - float(np.mean(b.mean)), a, b)
+        for a, b in permutations(found.entries, 2)
+        if a.mean is not None and b.mean is not None
+    ]
+    for published, a, b in sorted(pairs, key=lambda pair: -pair[0]):
+        if published > 0:
+            ours = _check(found, _run(arms, a), _run(arms, b), confidence)
+            other, another = (_contrast(found, arms, entry) for entry in (a, b))
+            yield Order(a, b, published, ours, _check(found, other, another, confidence))
+
+
+def _run(arms: Arms, entry: Entry) -> Task | None:
+    return _task(arms[entry.arm], entry.method)
+
+
+def _contrast(found: Published, arms: Arms, entry: Entry) -> Task | None:
+    """Return the run of the contrast arm that differs from the entry's in one thing alone."""
+    first = next(iter(found.arms))
+    return _task(arms[found.contrast], entry.method) if entry.arm == first else None
+
+
+def _task(log: DatasetResults, method: str) -> Task | None:
+    return next((task for task in log.reported if task.method == method), None)
+
+
+def _check(
+    found: Published, better: Task | None, worse: Task | None, confidence: float
+) -> Check | None:
+    """Compare the means over all metrics, paired over the seeds that both have."""
+    if better is None or worse is None:
+        return None
+    first, second = _averages(better, found.metrics), _averages(worse, found.metrics)
+    seeds = sorted(set(first) & set(second))
+    if not seeds:
+        return None
+    gains = np.array([first[seed] - second[seed] for seed in seeds])
+    return Check(interval(gains, confidence), ".4f")
+
+
+def _averages(task: Task, metrics: tuple[str, ...]) -> dict[int, float]:
+    """Return the mean over the metrics of each seed that has them all."""
+    return {
+        fit.seed: float(np.mean([fit.test[metric] for metric in metrics]))
+        for fit in task.seeds
+        if all(metric in fit.test for metric in metrics)
+    }

@@ -1,0 +1,92 @@
+"""What is drawn of a knob: a line per method in each panel, and which methods are named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmark.reporting.metric import Array, Interval, Metric, interval
+from benchmark.reporting.studies.sensitivity.comparison import Comparison, quantity
+from benchmark.reporting.table import Cell
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One quantity of all methods: a mean by the place of each level that a method has."""
+
+    title: str
+    lines: dict[str, dict[int, Interval]]
+    style: str = ".3f"
+    ideal: float | None = None
+    best_on_top: bool = False
+
+
+def panels(found: Comparison, worlds: Sequence[str]) -> Iterator[Panel]:
+    """Yield every metric, also without sign where it should be 0, and the ranks."""
+    for metric in found.columns:
+        measure, title = metric.measure, f"{metric.label}, {metric.population}"
+        ideal = {"→0": 0.0, "→1": 1.0}.get(measure.arrow)
+        lines = _lines(found, worlds, metric)
+        yield Panel(f"{title} {measure.arrow}", lines, measure.style, ideal)
+        if ideal == 0:
+            sizes = _lines(found, worlds, metric, np.abs)
+            yield Panel(f"absolute {title} ↓", sizes, measure.style.lstrip("+"))
+    for metric in found.headline if found.everywhere else ():
+        ranks = found.ranks[metric]
+        lines = {
+            str(method): {place: Interval(row[w], None) for place, w in enumerate(worlds)}
+            for method, row in ranks.iterrows()
+        }
+        title = f"rank by {quantity(metric)}, of {len(ranks)}"
+        yield Panel(title, lines, ".1f", best_on_top=True)
+
+
+def _lines(
+    found: Comparison,
+    worlds: Sequence[str],
+    metric: Metric,
+    of: Callable[[Array], Array] = np.positive,
+) -> dict[str, dict[int, Interval]]:
+    def point(cell: Cell) -> Interval:
+        return interval(of(cell.seeds), found.confidence)
+
+    return {
+        method: {
+            place: point(cell)
+            for place, world in enumerate(worlds)
+            if (cell := found.cell(world, method, metric))
+        }
+        for method in found.titles
+    }
+
+
+def named(found: Comparison, worlds: Sequence[str]) -> dict[str, str]:
+    """Return the methods that stand out in some worlds, and in what."""
+    roles: dict[str, list[str]] = {
+        method: ["baseline"] for method in found.sweep.baselines if method in found.titles
+    }
+
+    def give(method: str | None, role: str) -> None:
+        if method:
+            roles.setdefault(method, []).append(role)
+
+    for place, metric in enumerate(found.headline):
+        costs = _costs(found, worlds, metric)
+        what = quantity(metric)
+        give(min(costs, key=lambda m: costs[m].mean(), default=None), f"best mean {what}")
+        give(max(costs, key=lambda m: costs[m].mean(), default=None), f"worst mean {what}")
+        if place == 0:
+            give(max(costs, key=lambda m: np.ptp(costs[m]), default=None), f"{what} moves most")
+    return {method: "; ".join(found) for method, found in roles.items()}
+
+
+def _costs(found: Comparison, worlds: Sequence[str], metric: Metric) -> dict[str, Array]:
+    """Return the mean cost in each world, of the methods that all of them have."""
+    cells = {m: [found.cell(world, m, metric) for world in worlds] for m in found.titles}
+    return {
+        method: np.array([metric.measure.cost(cell.seeds).mean() for cell in of if cell])
+        for method, of in cells.items()
+        if all(of)
+    }

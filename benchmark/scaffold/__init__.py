@@ -1,0 +1,1 @@
+"""First versions of plugins: what new-method and new-dataset write."""

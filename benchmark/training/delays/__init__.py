@@ -1,0 +1,1 @@
+"""Delayed feedback: when a click is trained on, and what is known of its conversion by then."""

@@ -1,0 +1,186 @@
+r"""Doubly robust learning with pseudo-labels: networks for prediction, imputation and propensity.
+
+With click o, conversion r, prediction r̂, propensity p and pseudo-label r̃ of the imputation:
+errors e = e(r, r̂), imputed errors ê = e(r̃, r̂), inverse propensities u = o / max(p, floor).
+Each network is a constant to the others' losses: what they pass on carries no gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from torch import Tensor, nn
+
+from benchmark.training.batch import Batch, Features, Prediction, Probability
+from benchmark.training.blueprint import Backbone, Blueprint
+from benchmark.training.losses import click_weights, cvr_errors
+from benchmark.training.method import Method, Phase, Update
+
+
+class Network(nn.Module):
+    """A backbone with one tower of its own."""
+
+    def __init__(self, backbone: Backbone, blueprint: Blueprint) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.towers = blueprint.towers(1, backbone.width)
+
+    def forward(self, features: Features) -> Tensor:
+        """Return the logits (B,)."""
+        (logit,) = self.towers(self.backbone(features))
+        return logit
+
+
+class PropensityModel(nn.Module):
+    """P(click | impression) = sigmoid(a · logit + b), where a = 1 and b = 0 until calibrated."""
+
+    platt: Tensor
+    information: Tensor
+
+    def __init__(self, blueprint: Blueprint) -> None:
+        super().__init__()
+        self.network = Network(blueprint.backbone(), blueprint)
+        self.register_buffer("platt", torch.tensor([1.0, 0.0]))
+        self.register_buffer("information", torch.eye(2))
+
+    def forward(self, features: Features) -> Probability:
+        """Return the propensities (B,)."""
+        scale, shift = self.platt
+        return Probability.from_logit(scale * self.network(features) + shift)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the mean cross entropy of clicks over impressions."""
+        return self(batch.features).cross_entropy(batch.clicked).mean()
+
+    @torch.no_grad()
+    def calibrate(self, batch: Batch) -> None:
+        """Move a and b by one online Newton step towards the clicks of a batch (Platt scaling).
+
+        Steps shrink as the information of the batches seen adds up, so that one pass over the
+        data comes close to the maximum of the likelihood. Information starts at that of a unit
+        prior around a = 1, b = 0.
+        """
+        logit = self.network(batch.features)
+        inputs = torch.stack([logit, torch.ones_like(logit)], 1)
+        propensity = (inputs @ self.platt).sigmoid()
+        variance = (propensity * (1 - propensity)).unsqueeze(1)
+        self.information += inputs.T @ (variance * inputs)
+        score = inputs.T @ (batch.clicked - propensity)
+        step, _ = torch.linalg.solve_ex(self.information, score)  # asks a GPU for no error
+        self.platt += step
+
+
+def learned_click_weights(prediction: Prediction, batch: Batch, floor: float) -> Tensor:
+    """Return o / max(p, floor), (B,), with gradient: for losses that learn the propensity."""
+    return batch.clicked / _ctr(prediction).log.exp().clamp_min(floor)
+
+
+def balancing_weights(prediction: Prediction, batch: Batch, floor: float) -> Tensor:
+    """Return o / max(p, floor) - (1 - o) / max(1 - p, floor), (B,), with gradient.
+
+    Their product with any function of the features is 0 in expectation where p is right.
+    """
+    unclicked = (1 - batch.clicked) / _ctr(prediction).log_not.exp().clamp_min(floor)
+    return learned_click_weights(prediction, batch, floor) - unclicked
+
+
+def _ctr(prediction: Prediction) -> Probability:
+    if prediction.ctr is None:
+        raise ValueError("these weights need a method that predicts the CTR")
+    return prediction.ctr
+
+
+def doubly_robust_risk(errors: Tensor, imputed: Tensor, inverse: Tensor) -> Tensor:
+    """Return the mean of ê + u (e - ê) over impressions; here ê keeps its gradient.
+
+    Unbiased for the mean error if the propensities or the imputed errors are right.
+    """
+    return (imputed + inverse * (errors - imputed)).mean()
+
+
+class DoublyRobust(Method):
+    """Learn a prediction by its doubly robust risk and, in turn, the imputation of its errors.
+
+    The propensity model is fitted before and then frozen. A batch takes a step of the imputation
+    and one of the prediction. A subclass may weight the imputation otherwise than by u, or
+    replace the risk.
+    """
+
+    requires = frozenset({"impression", "click"})
+    search_space = {
+        "propensity_epochs": IntDistribution(1, 3),
+        "propensity_floor": FloatDistribution(0.01, 0.2, log=True),
+        "calibrate": CategoricalDistribution([False, True]),
+    }
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        *,
+        propensity_epochs: int = 2,
+        propensity_floor: float = 0.05,
+        calibrate: bool = False,
+    ) -> None:
+        super().__init__(blueprint)
+        self.predictor = Network(self.backbone, blueprint)
+        self.imputer = Network(blueprint.backbone(), blueprint)
+        self.propensity = PropensityModel(blueprint)
+        self.propensity_epochs = propensity_epochs
+        self.propensity_floor = propensity_floor
+        self.calibrate = calibrate
+
+    def imputation_weights(self, inverse: Tensor) -> Tensor:
+        """Return the weights w of (e - ê)² from u, (B,): here u itself."""
+        return inverse
+
+    def forward(self, features: Features) -> Prediction:
+        """Predict the CVR, and as CTR the propensity."""
+        cvr = Probability.from_logit(self.predictor(features))
+        return Prediction(cvr=cvr, ctr=self.propensity(features))
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the risk of the prediction."""
+        return self.risk(self(batch.features), batch)
+
+    def risk(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """Return the loss of the prediction network."""
+        imputed = self.imputed_errors(prediction, batch)
+        inverse = self.inverse(prediction, batch)
+        return doubly_robust_risk(cvr_errors(prediction, batch), imputed, inverse)
+
+    def imputation_loss(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """Return the mean over impressions of w (e(r, r̂) - e(r̃, r̂))²; r̂ is a constant."""
+        cvr, pseudo_label = prediction.cvr.detach(), self.imputer(batch.features).sigmoid()
+        gap = cvr.cross_entropy(batch.conversion) - cvr.cross_entropy(pseudo_label)
+        weights = self.imputation_weights(self.inverse(prediction, batch))
+        return (weights * gap.square()).mean()
+
+    def imputed_errors(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """Return e(r̃, r̂) of every row, (B,); r̃ is a constant."""
+        return prediction.cvr.cross_entropy(self.imputer(batch.features).sigmoid().detach())
+
+    def inverse(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """Return u, (B,), without gradient."""
+        return click_weights(prediction, batch, self.propensity_floor)
+
+    def updates(self, batch: Batch) -> Iterator[Update]:
+        """Yield a step of the imputation, then one of the prediction."""
+        self.propensity.eval()  # frozen, hence without dropout
+        prediction = self(batch.features)
+        yield Update(self.imputation_loss(prediction, batch), self.imputer)
+        yield Update(self.risk(prediction, batch), self.predictor)
+
+    def warm_up(self) -> Sequence[Phase]:
+        """Fit the propensity model; then calibrate it in one more pass, if asked to."""
+        fit = Phase(self.propensity_epochs, self._fit_propensity)
+        return (fit, Phase(1, self._calibrate)) if self.calibrate else (fit,)
+
+    def _fit_propensity(self, batch: Batch) -> Iterator[Update]:
+        yield Update(self.propensity.loss(batch), self.propensity)
+
+    def _calibrate(self, batch: Batch) -> Iterator[Update]:
+        self.propensity.eval()
+        self.propensity.calibrate(batch)
+        yield from ()

@@ -1,1 +1,0 @@
-"""Which epoch and which trial is kept."""
