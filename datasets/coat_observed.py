@@ -36,6 +36,7 @@ class CoatObserved(Derived):
     )
     stages = ("impression", "click", "conversion")
     options = {"positive_rating": 4, **OPTIONS}
+    redraws = True
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -67,6 +67,7 @@ class KuaiRec(Dataset):
         ),
     )
     options = {"positive_ratio": 2.0, **OPTIONS}
+    redraws = True
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

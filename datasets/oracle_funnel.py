@@ -18,6 +18,7 @@ from benchmark.data.simulation.generator import (
     Columns,
     LogOddsEffect,
     Population,
+    Rows,
     correlated,
     exponential_below,
     funnel,
@@ -53,6 +54,7 @@ RULES = {
     "seed": integer(0),
     "history": integer(0),
     "delay": number(0),
+    "test_rows": integer(0),
 }
 
 
@@ -89,6 +91,10 @@ class OracleFunnel(Dataset):
     - ``markov_violation`` d is a direct effect of micro on conversion; HM3 assumes 0.
 
     The oracle's probabilities are those given u and v.
+
+    With ``test_rows`` > 0, the test split has so many impressions more: those of an eleventh day,
+    of the same users, items and tastes, for truth-based metrics of little sampling error. All
+    else stays as it is without; rates and correlations are those of the ten days.
 
     With ``history`` L > 0, rows list the items of the user's last L clicks in earlier rows. It is
     drawn from nothing: all else stays as it is without.
@@ -136,7 +142,9 @@ class OracleFunnel(Dataset):
         "seed": 2021,
         "history": 0,
         "delay": 0,
+        "test_rows": 0,
     }
+    redraws = True
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -145,29 +153,30 @@ class OracleFunnel(Dataset):
             self.sequences = {"recent_items": ("item_id", length)}
 
     def table(self, raw: Path) -> pl.LazyFrame:
-        rows = self.chosen["rows"]
-        rng = np.random.default_rng(self.chosen["seed"])
+        rows = Rows.seeded(self.chosen["seed"], self.chosen["rows"], self.chosen["test_rows"])
+        rng = rows.rng
         users = Population.drawn(rng, USER_FIELDS, rng.lognormal(sigma=0.8, size=USERS))
         items = Population.drawn(rng, ITEM_FIELDS, 1 / np.arange(10, 10 + ITEMS))
         interest, intent = _taste(rng, users, items), _taste(rng, users, items)
-        shown = _impressions(rng, users, items, interest, rows)
+        shown = _impressions(rows, users, items, interest)
         tastes = {label: intent + OWN_TASTE * _taste(rng, users, items) for label in POST_CLICK}
-        logits = _logits(rng, shown, interest, tastes, self._selection())
+        logits = _logits(rows, shown, interest, tastes, self._selection())
         logits["click"] /= self.chosen["overlap"]
-        outcomes = funnel(rng, logits, self._lifts(), self._rates())
+        outcomes = funnel(rows, logits, self._lifts(), self._rates())
         columns: dict[str, Any] = {**shown, **outcomes}
         for name, (field, length) in self.sequences.items():
             columns[name] = clicked_before(
                 shown["user_id"], shown[field], outcomes["click"], length
             )
-        split = DAYS[np.arange(rows) * len(DAYS) // rows]
+        day = np.arange(rows.log) * len(DAYS) // rows.log
+        split = np.append(DAYS[day], np.repeat("test", rows.further))
         frame = pl.LazyFrame({**columns, "split": split, "group": shown["user_id"]})
         observed = pl.when(pl.col("click") == 1).then(pl.col(POST_CLICK))
         frame = frame.with_columns(pl.col(pl.Boolean).cast(pl.Int8)).with_columns(observed)
         if not (mean := self.chosen["delay"]):
             return frame
         slow = _taste(rng, users, items)[shown["user_id"], shown["item_id"]]
-        return frame.with_columns(_times(rng, mean * np.exp(SLOWNESS * slow - SLOWNESS**2 / 2)))
+        return frame.with_columns(_times(rows, mean * np.exp(SLOWNESS * slow - SLOWNESS**2 / 2)))
 
     def _selection(self) -> Selection:
         strength, hidden = self.chosen["selection_strength"], self.chosen["hidden"]
@@ -196,50 +205,51 @@ def _taste(rng: Generator, users: Population, items: Population) -> Array:
     return standardised(fit + main)
 
 
-def _times(rng: Generator, means: Array) -> list[pl.Expr]:
+def _times(rows: Rows, means: Array) -> list[pl.Expr]:
     """Return the times of clicks and conversions, given the mean delay of each row in days."""
-    click_time = np.arange(len(means)) * len(DAYS) / len(means)
-    delay = exponential_below(rng, means, OracleFunnel.attribution_window)
+    ten_days = np.arange(rows.log) * len(DAYS) / rows.log
+    eleventh = len(DAYS) + np.arange(rows.further) / max(1, rows.further)
+    delay = exponential_below(rows.uniform(), means, OracleFunnel.attribution_window)
+    times = {"click_time": np.append(ten_days, eleventh), "conversion_delay": delay}
     return [
-        pl.when(pl.col("click") == 1).then(pl.lit(pl.Series("click_time", click_time))),
-        pl.when(pl.col("conversion") == 1).then(pl.lit(pl.Series("conversion_delay", delay))),
+        pl.when(pl.col(label) == 1).then(pl.lit(pl.Series(name, time)))
+        for label, (name, time) in zip(("click", "conversion"), times.items(), strict=True)
     ]
 
 
-def _impressions(
-    rng: Generator, users: Population, items: Population, interest: Array, rows: int
-) -> Columns:
+def _impressions(rows: Rows, users: Population, items: Population, interest: Array) -> Columns:
     """Return the features of what the recommender shows."""
-    user = rng.choice(USERS, rows, p=users.share)
-    candidates = rng.choice(ITEMS, (rows, CANDIDATES), p=items.share)
-    noisy = interest[user[:, None], candidates] + rng.gumbel(size=candidates.shape)
-    item = candidates[np.arange(rows), noisy.argmax(1)]
+    user = rows.draw(lambda rng, count: rng.choice(USERS, count, p=users.share))
+    candidates = rows.draw(lambda rng, count: rng.choice(ITEMS, (count, CANDIDATES), p=items.share))
+    noise = rows.draw(lambda rng, count: rng.gumbel(size=(count, CANDIDATES)))
+    best = (interest[user[:, None], candidates] + noise).argmax(1)
+    item = candidates[np.arange(len(user)), best]
     return {
         "user_id": user,
         "item_id": item,
         **{name: ids[user] for name, ids in users.attributes.items()},
         **{name: ids[item] for name, ids in items.attributes.items()},
-        "position": rng.integers(POSITIONS, size=rows),
-        "hour": rng.integers(HOURS, size=rows),
-        "user_activity": np.log1p(rng.poisson(EARLIER * users.share))[user],
-        "item_popularity": np.log1p(rng.poisson(EARLIER * items.share))[item],
+        "position": rows.draw(lambda rng, count: rng.integers(POSITIONS, size=count)),
+        "hour": rows.draw(lambda rng, count: rng.integers(HOURS, size=count)),
+        "user_activity": np.log1p(rows.rng.poisson(EARLIER * users.share))[user],
+        "item_popularity": np.log1p(rows.rng.poisson(EARLIER * items.share))[item],
     }
 
 
 def _logits(
-    rng: Generator, shown: Columns, interest: Array, tastes: dict[str, Array], selection: Selection
+    rows: Rows, shown: Columns, interest: Array, tastes: dict[str, Array], selection: Selection
 ) -> Columns:
     """Return the logit of each behaviour, but for its intercept and lift."""
 
     def explained(taste: Array) -> Array:
-        by_hour = HOUR * rng.normal(size=HOURS)
+        by_hour = HOUR * rows.rng.normal(size=HOURS)
         return taste[shown["user_id"], shown["item_id"]] + by_hour[shown["hour"]]
 
     drawn = explained(interest)
-    u = standardised(rng.normal(size=len(drawn)))
-    v = correlated(u, rng.normal(size=len(drawn)), selection.hidden)
-    click = standardised(drawn - POSITION * shown["position"])
+    u = standardised(rows.normal(), rows.log)
+    v = correlated(u, rows.normal(), selection.hidden, rows.log)
+    click = standardised(drawn - POSITION * shown["position"], rows.log)
     return {"click": click + HIDDEN * u} | {
-        label: correlated(drawn, explained(taste), selection.explained) + HIDDEN * v
+        label: correlated(drawn, explained(taste), selection.explained, rows.log) + HIDDEN * v
         for label, taste in tastes.items()
     }

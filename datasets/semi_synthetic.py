@@ -10,7 +10,7 @@ import polars as pl
 
 from benchmark.data.options import Rule, check, integer, number, one_of
 from benchmark.data.simulation.derived import Derived, sampled
-from benchmark.data.simulation.generator import Columns, LogOddsEffect, funnel, standardised
+from benchmark.data.simulation.generator import Columns, LogOddsEffect, Rows, funnel, standardised
 from benchmark.data.simulation.teacher import TEACHERS, Inputs, cross_fitted
 
 RULES = {
@@ -47,6 +47,7 @@ class SemiSynthetic(Derived):
         "rows": 200_000,
         "seed": 2021,
     }
+    redraws = True
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -83,11 +84,11 @@ class SemiSynthetic(Derived):
         for label in ("click", "conversion"):
             known = rows[label].cast(pl.Float64).fill_null(np.nan).to_numpy()
             logits[label] = cross_fitted(teacher, known)
-        rng = np.random.default_rng(seed)
-        unseen = self.chosen["hidden"] * rng.normal(size=rows.height)
+        draws = Rows.seeded(seed, rows.height)
+        unseen = self.chosen["hidden"] * draws.normal()
         logits["click"] += strength * standardised(logits["conversion"]) + unseen
         logits["conversion"] += unseen
-        return funnel(rng, logits, {"conversion": LogOddsEffect()}, _rates(rows))
+        return funnel(draws, logits, {"conversion": LogOddsEffect()}, _rates(rows))
 
 
 def _rates(rows: pl.DataFrame) -> tuple[float, float]:

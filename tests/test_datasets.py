@@ -78,6 +78,9 @@ class TestContract:
             with pytest.raises(DataError, match=f"option {option} is 'nonsense'; it must be "):
                 load(name)(**{option: "nonsense"}).table(tmp_path)
 
+    def test_it_redraws_itself_if_it_has_a_seed(self, name: str) -> None:
+        assert load(name).redraws == ("seed" in load(name).options)
+
     def test_its_splits_are_ready_and_the_same_every_time(self, name: str, tmp_path: Path) -> None:
         kind = load(name)
         dataset = kind(**({"rows": 2000} if "rows" in kind.options else {}))

@@ -18,7 +18,7 @@ from scipy.sparse.linalg import lsqr
 
 from benchmark import registry
 from benchmark.data.dataset import DataError, Dataset
-from benchmark.data.simulation.generator import LogOddsEffect, funnel
+from benchmark.data.simulation.generator import LogOddsEffect, Rows, funnel
 from benchmark.schema import ORACLE
 
 KIND = registry.load("datasets", "oracle_funnel", Dataset)
@@ -187,7 +187,8 @@ def chain(direct: float, logits: dict[str, Array]) -> pl.DataFrame:
         "macro": LogOddsEffect(1.5),
         "conversion": LogOddsEffect(2.5, direct),
     }
-    return pl.DataFrame(funnel(np.random.default_rng(1), logits, lifts, (0.3, 0.4, 0.3, 0.2)))
+    rows = Rows.seeded(1, len(logits["click"]))
+    return pl.DataFrame(funnel(rows, logits, lifts, (0.3, 0.4, 0.3, 0.2)))
 
 
 @pytest.mark.parametrize("direct", [0, 0.7, 2])

@@ -59,6 +59,7 @@ class Dataset(ABC):
     attribution_window: float | None = None  # where the table has times, in their unit
     min_count: int = 1  # ids seen less often in train are "unknown"
     options: ClassVar[Mapping[str, Any]] = {}
+    redraws: ClassVar[bool] = False  # whether each value of its option `seed` is a fresh draw of it
 
     def __init__(self, **options: Any) -> None:
         unknown = sorted(set(options) - set(self.options))
