@@ -9,6 +9,8 @@ import yaml
 from optuna.distributions import FloatDistribution
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator
 
+from benchmark import registry
+
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -55,12 +57,15 @@ class Pretraining(Section):
 class Tuning(Section):
     """The budget of the search, equal for all methods: ``trials`` in batches of ``batch``.
 
-    Without trials, every method has its published defaults.
+    A trial is trained on ``draws`` tuning draws, which no table ever reports, and has the mean of
+    their values. Without trials, every method has its defaults. More trials begin with the same
+    ones: ``trials`` may be raised without losing finished work.
     """
 
     trials: NonNegativeInt
     batch: PositiveInt
     seed: int
+    draws: PositiveInt = 1
 
 
 class Protocol(Section):
@@ -69,8 +74,9 @@ class Protocol(Section):
     ``defaults`` stand in for the published ones, by hyper-parameter. ``kept_epoch`` "last" trains
     for ``max_epochs`` without early stopping, as many papers do.
     Embedding tables of at least ``row_sparse_from`` rows are trained only in the rows of a batch.
-    With ``together``, the trials of a batch, and the seeds, are trained as one where a method
-    allows it: equal up to rounding, and faster where calls cost more than arithmetic.
+    With ``vectorized_trials``, the trials of a batch, and the replicates of a fixed dataset, are
+    trained in one vectorised step where a method allows it: equal up to rounding, and faster where
+    calls cost more than arithmetic.
     """
 
     backbone: BackboneParams
@@ -83,11 +89,18 @@ class Protocol(Section):
     learning_rate: Range
     weight_decay: Range
     row_sparse_from: PositiveInt = 200_000
-    together: bool = False
+    vectorized_trials: bool = False
     defaults: dict[str, Any] = {}
     tuning: Tuning
-    seeds: tuple[int, ...]
     device: str
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the protocol can change the number of a fit: all but the budget and the device.
+
+        The device that does the work is part of a result's key by its name.
+        """
+        return self.model_dump(mode="json", exclude={"device": True, "tuning": {"trials"}})
 
     @field_validator("device")
     @classmethod
@@ -113,14 +126,30 @@ class Launch(Section):
 
 
 class Params(Section):
-    """The whole file."""
+    """The whole file: settings × replicates × methods, how they are trained, and what is reported.
+
+    Every method is trained on ``replicates`` replicates of every setting, numbered from 0. A
+    replicate of a simulated setting is a fresh draw of its world and of the initial weights; of a
+    real dataset, of the weights on its fixed split. ``methods: all`` means every file in methods/.
+    """
 
     datasets: tuple[str, ...]
     methods: tuple[str, ...]
     options: dict[str, dict[str, Any]]
+    replicates: PositiveInt
     protocol: Protocol
     leaderboard: Leaderboard
     launch: Launch = Launch()
+
+    @property
+    def trials(self) -> int:
+        """How many trials a search has."""
+        return self.protocol.tuning.trials
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _all(cls, methods: object) -> object:
+        return tuple(registry.names("methods")) if methods == "all" else methods
 
     @classmethod
     def read(cls, path: Path = Path("params.yaml"), *changes: Path) -> Self:

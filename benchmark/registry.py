@@ -23,13 +23,18 @@ def names(folder: str) -> list[str]:
     return sorted(p.stem for p in (ROOT / folder).glob("*.py") if not p.stem.startswith("_"))
 
 
+def path_of(folder: str, name: str) -> Path:
+    """Return where the file of a plugin lies."""
+    return ROOT / folder / f"{name}.py"
+
+
 def load(folder: str, name: str, base: type[T]) -> type[T]:
     """Return the one subclass of ``base`` defined in ``folder/name.py``.
 
     Raises:
         LookupError: no such file, or not exactly one subclass in it.
     """
-    path = ROOT / folder / f"{name}.py"
+    path = path_of(folder, name)
     if not path.is_file():
         raise LookupError(_unknown(folder, name, base))
     module_name = f"benchmark_plugins.{folder}.{name}"

@@ -1,60 +1,101 @@
-"""Studies: experiments with params, data and results of their own, apart from the benchmark's."""
+"""One grid for all experiments: settings × replicates × methods, with folders for each study."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pydantic import PositiveInt
 
+from benchmark import registry
 from benchmark.config import Params, Section
+from benchmark.schema import Schema
 
 STUDIES = Path("studies")
 BASE = "base"
+TUNING_SEED = 1_000_000  # beyond the seed of any replicate: tuning draws are never reported
 
 
-def world_name(knob: str, level: float) -> str:
-    """Return the name of the world whose knob is at a level."""
-    return f"{knob}-{level:g}"
+def setting_name(factor: str, level: float) -> str:
+    """Return the name of the setting whose factor is at a level."""
+    return f"{factor}-{level:g}"
 
 
-class Sweep(Section):
-    """Worlds that differ from a dataset with its ``options`` in the level of one knob each.
+class Sensitivity(Section):
+    """Settings that differ from a dataset with its ``options`` in the level of one factor each.
 
-    ``baselines`` are the methods that a better one must be told apart from to be worth its while,
-    ``meanings`` say what a knob does.
+    ``baselines`` are the methods that a better one must differ from significantly to be worth its
+    while; ``meanings`` say what a factor does.
     """
 
     dataset: str
     baselines: tuple[str, ...] = ()
-    knobs: dict[str, tuple[int | float, ...]]
+    factors: dict[str, tuple[int | float, ...]]
     meanings: dict[str, str] = {}
 
-    def worlds(self) -> dict[str, dict[str, int | float]]:
-        """Return the option that each world changes, none in the base, by name."""
+    def settings(self) -> dict[str, dict[str, int | float]]:
+        """Return the option that each setting changes, none in the base, by name."""
         return {BASE: {}} | {
-            world_name(knob, level): {knob: level}
-            for knob, levels in self.knobs.items()
+            setting_name(factor, level): {factor: level}
+            for factor, levels in self.factors.items()
             for level in levels
         }
 
 
 class Selection(Section):
-    """Candidates among which criteria choose: so many per method, in each draw of each world.
-
-    Each number in ``draws`` is the seed of a world, of its candidates and of their weights.
-    """
+    """Candidates among which criteria choose: so many per method and replicate."""
 
     candidates: PositiveInt
-    draws: tuple[int, ...]
 
 
 class StudyParams(Params):
     """``params.yaml`` of the benchmark or of a study, with the sections that only studies use."""
 
-    sweep: Sweep | None = None
+    sensitivity: Sensitivity | None = None
     selection: Selection | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A dataset with its options, and the folder of its processed splits.
+
+    Where ``redraws``, every replicate is a fresh draw with splits of its own in a folder below.
+    """
+
+    name: str
+    dataset: str
+    options: Mapping[str, Any]
+    processed: Path
+    redraws: bool
+
+    def replicate(self, number: int) -> Path:
+        """Return the folder of a replicate's splits."""
+        return self.processed / str(number) if self.redraws else self.processed
+
+    def tuning(self, number: int) -> Path:
+        """Return the folder of a tuning draw's splits."""
+        return self.processed / f"tuning-{number}" if self.redraws else self.processed
+
+    def draws(self, replicates: int, tuning: int) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Yield the folder of every draw, and the options that it is made with."""
+        if not self.redraws:
+            yield self.processed, dict(self.options)
+            return
+        first = self.options["seed"]
+        for number in range(replicates):
+            yield self.replicate(number), {**self.options, "seed": first + number}
+        for number in range(tuning):
+            yield self.tuning(number), {**self.options, "seed": first + TUNING_SEED + number}
+
+    @property
+    def schema(self) -> Schema | None:
+        """The schema of its first replicate, None where nothing was prepared."""
+        folders = (self.processed, self.processed / "0")
+        found = next((x for x in folders if (x / "schema.json").is_file()), None)
+        return None if found is None else Schema.read(found)
 
 
 @dataclass(frozen=True)
@@ -65,10 +106,10 @@ class Workspace:
 
     @property
     def folder(self) -> Path:
-        """The folder of ``params.yaml`` and ``dvc.yaml``."""
+        """The folder of ``params.yaml``."""
         return STUDIES / self.study if self.study else Path()
 
-    @property
+    @cached_property
     def params(self) -> StudyParams:
         """The benchmark's ``params.yaml``, with what the study's own changes in it.
 
@@ -84,43 +125,38 @@ class Workspace:
         own = [self.folder / "params.yaml"] if self.study else []
         return StudyParams.read(Path("params.yaml"), *own)
 
-    @property
-    def sweep(self) -> Sweep:
-        """The section of that name.
+    def section(self, name: str) -> Any:
+        """Return a section of the params that only some studies have.
 
         Raises:
             LookupError: there is none.
         """
-        if (found := self.params.sweep) is None:
-            raise LookupError(f"{self.folder / 'params.yaml'} has no section `sweep`; name a study")
-        return found
-
-    @property
-    def selection(self) -> Selection:
-        """The section of that name.
-
-        Raises:
-            LookupError: there is none.
-        """
-        if (found := self.params.selection) is None:
+        if (found := getattr(self.params, name)) is None:
             file = self.folder / "params.yaml"
-            raise LookupError(f"{file} has no section `selection`; name a study that has")
+            raise LookupError(f"{file} has no section `{name}`; name a study that has")
         return found
 
-    def tasks(self) -> list[tuple[str, Path, Path]]:
-        """Return the method, the ready dataset and the folder of results of every task.
+    def settings(self) -> list[Setting]:
+        """Return what every method is trained on.
 
         Raises:
-            LookupError: the study has candidates instead of tasks.
+            LookupError: there is no such dataset.
+            ValueError: a factor is no option of the dataset, or a level is that of the base.
         """
         params = self.params
-        if params.selection is not None:
-            raise LookupError(f"{self.folder} trains candidates: `python -m benchmark candidates`")
-        if params.sweep is None:
-            pairs = product(params.datasets, params.methods)
-            return [(m, self.processed / d, self.runs / d / m) for d, m in pairs]
-        worlds = product(params.sweep.worlds(), params.methods)
-        return [(m, self.processed / world, self.runs / m / world) for world, m in worlds]
+        if (study := params.sensitivity) is None:
+            return [self._setting(name, name, {}) for name in params.datasets]
+        _check(study, self._options(study.dataset))
+        settings = study.settings().items()
+        return [self._setting(name, study.dataset, changed) for name, changed in settings]
+
+    def _setting(self, name: str, dataset: str, changed: Mapping[str, Any]) -> Setting:
+        kind = _kind(dataset)
+        options = self._options(dataset) | dict(changed)
+        return Setting(name, dataset, options, self.processed / name, kind.redraws)
+
+    def _options(self, dataset: str) -> dict[str, Any]:
+        return {**_kind(dataset).options, **self.params.options.get(dataset, {})}
 
     @property
     def raw(self) -> Path:
@@ -129,7 +165,7 @@ class Workspace:
 
     @property
     def processed(self) -> Path:
-        """Ready splits, by dataset."""
+        """Processed splits, by setting."""
         return Path("data") / self.folder / "processed"
 
     @property
@@ -139,5 +175,25 @@ class Workspace:
 
     @property
     def runs(self) -> Path:
-        """The record of every training, which is not."""
+        """The record of every fit, by setting and method, which is not."""
         return self.results / "runs"
+
+
+def _kind(dataset: str) -> Any:
+    from benchmark.data.dataset import Dataset  # noqa: PLC0415 (half a second)
+
+    return registry.load("datasets", dataset, Dataset)
+
+
+def _check(study: Sensitivity, options: Mapping[str, Any]) -> None:
+    for factor, levels in study.factors.items():
+        if factor not in options:
+            known = ", ".join(options)
+            raise ValueError(
+                f"sensitivity: factor {factor!r} is no option of {study.dataset}: {known}"
+            )
+        if options[factor] in levels:
+            raise ValueError(
+                f"sensitivity: level {options[factor]!r} of {factor} is that of the base setting, "
+                "which is compared anyway; leave it out"
+            )

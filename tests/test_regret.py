@@ -45,12 +45,12 @@ PLAIN = next(n for n, k in KINDS.items() if not k.search_space and k.requires ==
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the ready folder of a small world with an oracle."""
-    folder = tmp_path_factory.mktemp("data") / "world"
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the ready folder of a small setting with an oracle."""
+    folder = tmp_path_factory.mktemp("data") / "setting"
     kinds = (registry.load("datasets", name, Dataset) for name in registry.names("datasets"))
     simulated = next(k for k in kinds if not k.sources and "rows" in k.options and k.stages)
-    preprocess(simulated(rows=4000), "world", folder, folder, verified=True)
+    preprocess(simulated(rows=4000), "setting", folder, folder, verified=True)
     return folder
 
 
@@ -63,10 +63,10 @@ def sequential(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_epoch_of_every_candidate_is_judged_by_all_criteria(
-    world: Path, protocol: Protocol, tmp_path: Path
+    setting: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     impatient = protocol.model_copy(update={"patience": 1, "max_epochs": 4})
-    train_all({tmp_path: (world, 5)}, PLAIN, impatient, 3)
+    train_all({tmp_path: (setting, 5)}, PLAIN, impatient, 3)
     records = [read_json(path) for path in sorted((tmp_path / "candidates").iterdir())]
     assert len(records) == 3
     assert len({str(record["hyperparameters"]) for record in records}) == 3
@@ -78,7 +78,7 @@ def test_every_epoch_of_every_candidate_is_judged_by_all_criteria(
             assert epoch["bounds"].keys() == set(BOUNDS)
             assert epoch["targets"].keys() == set(TARGETS)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
-    train_all({tmp_path: (world, 5)}, PLAIN, impatient, 3)
+    train_all({tmp_path: (setting, 5)}, PLAIN, impatient, 3)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
 
 
@@ -132,8 +132,8 @@ def test_correlation_is_1_where_the_criterion_ranks_as_the_truth_does() -> None:
 
 
 def test_means_are_paired_with_the_default_and_over_all_worlds_too() -> None:
-    means = {(m.world, m.criterion): m for m in summary(outcomes(candidate_sets()), AUC, 0.95)}
-    assert {world for world, _ in means} == {"w", "x", ALL}
+    means = {(m.setting, m.criterion): m for m in summary(outcomes(candidate_sets()), AUC, 0.95)}
+    assert {setting for setting, _ in means} == {"w", "x", ALL}
     assert (
         means["w", RISK].candidate_sets,
         means["x", RISK].candidate_sets,
@@ -209,12 +209,12 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir(parents=True)
     content: dict[str, Any] = {
         "methods": [PLAIN],
-        "sweep": {"dataset": "d", "knobs": {"k": [2]}},
+        "sensitivity": {"dataset": "d", "factors": {"k": [2]}},
         "selection": {"candidates": 2, "draws": [1, 2]},
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
     protocol = Params.read().protocol.model_dump(mode="json")
-    for place in (f"{draw}/{world}" for draw in (1, 2) for world in ("base", "k-2")):
+    for place in (f"{draw}/{setting}" for draw in (1, 2) for setting in ("base", "k-2")):
         runs = tmp_path / "results/studies/s/runs" / PLAIN / place
         write_json(runs / "task.json", {"protocol": protocol})
         for number, value in enumerate((0.6, 0.7)):
@@ -230,7 +230,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_verb_writes_table_text_and_pictures(study: Path) -> None:
     assert main(["regret", "--study", "s"]) == 0
     rows = list(csv.DictReader((study / "regret.csv").open(encoding="utf-8")))
-    assert {row["world"] for row in rows} == {"base", "k-2", ALL}
+    assert {row["setting"] for row in rows} == {"base", "k-2", ALL}
     assert {row["regret"] for row in rows if row["criterion"] == AUC} == {"0"}
     text = (study / "regret.md").read_text(encoding="utf-8")
     assert "0.0500" in text

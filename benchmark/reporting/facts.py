@@ -30,8 +30,7 @@ def facts(log: DatasetResults, params: Params) -> dict[str, str]:
         "Options": ", ".join(f"{name} {value}" for name, value in schema.options.items()) or "none",
         "Fields": f"{len(schema.categorical)} categorical, {len(schema.numeric)} numeric"
         + (f", {len(schema.sequences)} histories" if schema.sequences else ""),
-        "Budget": f"{protocol.tuning.trials} trials per method; "
-        f"seeds: {', '.join(map(str, protocol.seeds))}",
+        "Budget": f"{protocol.tuning.trials} trials per method; {params.replicates} replicates",
         "Backbone": f"{backbone.name} of size {backbone.embedding_size}, shared layers "
         f"{_layers(backbone.hidden)}, towers {_layers(backbone.tower)}, "
         f"dropout {backbone.dropout:g}"
@@ -112,7 +111,7 @@ def notes(log: DatasetResults, params: Params) -> tuple[str, ...]:
     arrows = "↑ higher is better, ↓ lower, →0 and →1 closer to it in every seed."
     timed = (LATE,) if log.schema.attribution_window is not None else ()
     by = selected(params.protocol)
-    spread = single if len(params.protocol.seeds) == 1 else spread
+    spread = single if params.replicates == 1 else spread
     found = (by, spread, arrows, *_meaning(log.schema), *timed)
     return (*found, missing) if (missing := _left_out(log, params)) else found
 

@@ -1,4 +1,4 @@
-"""Made-up records of a sweep: five methods, a base world and two knobs of two levels."""
+"""Made-up records of a sensitivity study: five methods, a base setting and two factors of two levels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 
 from benchmark.files import write_json
 from benchmark.schema import Schema
-from benchmark.studies import StudyParams, Sweep, Workspace
+from benchmark.studies import StudyParams, Sensitivity, Workspace
 from helpers import fake_runs
 
 STUDY = "storm"
@@ -19,7 +19,7 @@ PLAIN, BIASED, TWIN, LATE, FRAIL = METHODS = ["m0", "m1", "m2", "m3", "m4"]
 SWEEP = {
     "dataset": fake_runs.ORACLE,
     "baselines": [PLAIN],
-    "knobs": {"wind": [0, 2], "rain": [0.5, 3]},
+    "factors": {"wind": [0, 2], "rain": [0.5, 3]},
     "meanings": {"wind": "How hard it <blows>."},
 }
 OPTIONS = {"wind": 1.0, "rain": 1}
@@ -34,7 +34,7 @@ def write_study(root: Path) -> Path:
     content = fake_runs.params(SEEDS, len(METHODS))
     own = {
         "methods": METHODS,
-        "sweep": SWEEP,
+        "sensitivity": SWEEP,
         "protocol": {"tuning": {"trials": 0}},
         "leaderboard": {
             "headline": ["cvr_auc_oracle", "cvr_bias_oracle"],
@@ -47,20 +47,20 @@ def write_study(root: Path) -> Path:
     (folder / "params.yaml").write_text(yaml.safe_dump(own, sort_keys=False), encoding="utf-8")
     params = StudyParams.read(root / "params.yaml", folder / "params.yaml")
     protocol = params.protocol.model_dump(mode="json")
-    for world, changed in Sweep.model_validate(SWEEP).worlds().items():
-        _write_world(root, world, changed, protocol)
+    for setting, changed in Sensitivity.model_validate(SWEEP).settings().items():
+        _write_world(root, setting, changed, protocol)
     return root
 
 
 def _write_world(
-    root: Path, world: str, changed: Mapping[str, float], protocol: dict[str, Any]
+    root: Path, setting: str, changed: Mapping[str, float], protocol: dict[str, Any]
 ) -> None:
     place = Workspace(STUDY)
-    schema = _schema(world, changed)
-    write_json(root / place.processed / world / "schema.json", schema.model_dump())
+    schema = _schema(setting, changed)
+    write_json(root / place.processed / setting / "schema.json", schema.model_dump())
     for method in METHODS:
-        folder = root / place.runs / method / world
-        task = fake_runs.task(world, method, protocol) | {"data": schema.fingerprint}
+        folder = root / place.runs / method / setting
+        task = fake_runs.task(setting, method, protocol) | {"data": schema.fingerprint}
         write_json(folder / "task.json", task)
         if method == LATE and "rain" not in changed:
             write_json(folder / "skipped.json", {"reason": "needs rain, which this log lacks"})
@@ -70,11 +70,11 @@ def _write_world(
             write_json(folder / "seeds" / f"{seed}.json", record)
 
 
-def _schema(world: str, changed: Mapping[str, float]) -> Schema:
+def _schema(setting: str, changed: Mapping[str, float]) -> Schema:
     window = 2.0 if "rain" in changed else None
-    update = {"dataset": world, "options": OPTIONS | changed, "attribution_window": window}
+    update = {"dataset": setting, "options": OPTIONS | changed, "attribution_window": window}
     return fake_runs.schema(fake_runs.ORACLE).model_copy(
-        update=update | {"fingerprint": f"data-of-{world}"}
+        update=update | {"fingerprint": f"data-of-{setting}"}
     )
 
 
