@@ -60,16 +60,31 @@ class StudyParams(Params):
 
 @dataclass(frozen=True)
 class Setting:
-    """A dataset with its options, and the folder of its processed splits.
-
-    Where ``redraws``, every replicate is a fresh draw with splits of its own in a folder below.
-    """
+    """A dataset with the options that params change, and the folder of its processed splits."""
 
     name: str
     dataset: str
-    options: Mapping[str, Any]
+    changed: Mapping[str, Any]
     processed: Path
-    redraws: bool
+
+    @cached_property
+    def redraws(self) -> bool:
+        """Whether every replicate is a fresh draw with splits of its own in a folder below.
+
+        Where the adapter is not here any more, the folders tell.
+        """
+        if registry.path_of("datasets", self.dataset).is_file():
+            return bool(_kind(self.dataset).redraws)
+        return (self.processed / "0" / "schema.json").is_file()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All options of the dataset.
+
+        Raises:
+            LookupError: there is no such dataset.
+        """
+        return {**_kind(self.dataset).options, **self.changed}
 
     def replicate(self, number: int) -> Path:
         """Return the folder of a replicate's splits."""
@@ -82,13 +97,13 @@ class Setting:
     def draws(self, replicates: int, tuning: int) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Yield the folder of every draw, and the options that it is made with."""
         if not self.redraws:
-            yield self.processed, dict(self.options)
+            yield self.processed, dict(self.changed)
             return
         first = self.options["seed"]
         for number in range(replicates):
-            yield self.replicate(number), {**self.options, "seed": first + number}
+            yield self.replicate(number), {**self.changed, "seed": first + number}
         for number in range(tuning):
-            yield self.tuning(number), {**self.options, "seed": first + TUNING_SEED + number}
+            yield self.tuning(number), {**self.changed, "seed": first + TUNING_SEED + number}
 
     @property
     def schema(self) -> Schema | None:
@@ -137,26 +152,38 @@ class Workspace:
         return found
 
     def settings(self) -> list[Setting]:
-        """Return what every method is trained on.
-
-        Raises:
-            LookupError: there is no such dataset.
-            ValueError: a factor is no option of the dataset, or a level is that of the base.
-        """
+        """Return what every method is trained on."""
         params = self.params
         if (study := params.sensitivity) is None:
             return [self._setting(name, name, {}) for name in params.datasets]
-        _check(study, self._options(study.dataset))
         settings = study.settings().items()
         return [self._setting(name, study.dataset, changed) for name, changed in settings]
 
     def _setting(self, name: str, dataset: str, changed: Mapping[str, Any]) -> Setting:
-        kind = _kind(dataset)
-        options = self._options(dataset) | dict(changed)
-        return Setting(name, dataset, options, self.processed / name, kind.redraws)
+        options = self.params.options.get(dataset, {}) | dict(changed)
+        return Setting(name, dataset, options, self.processed / name)
 
-    def _options(self, dataset: str) -> dict[str, Any]:
-        return {**_kind(dataset).options, **self.params.options.get(dataset, {})}
+    def check_factors(self) -> None:
+        """Make sure that every factor is an option of the dataset, at other levels than the base's.
+
+        Raises:
+            LookupError: there is no such dataset.
+            ValueError: a factor is no option, or a level is that of the base.
+        """
+        if (study := self.params.sensitivity) is None:
+            return
+        options = self._setting(BASE, study.dataset, {}).options
+        for factor, levels in study.factors.items():
+            if factor not in options:
+                known = ", ".join(options)
+                raise ValueError(
+                    f"sensitivity: factor {factor!r} is no option of {study.dataset}: {known}"
+                )
+            if options[factor] in levels:
+                raise ValueError(
+                    f"sensitivity: level {options[factor]!r} of {factor} is that of the base "
+                    "setting, which is compared anyway; leave it out"
+                )
 
     @property
     def raw(self) -> Path:
@@ -183,17 +210,3 @@ def _kind(dataset: str) -> Any:
     from benchmark.data.dataset import Dataset  # noqa: PLC0415 (half a second)
 
     return registry.load("datasets", dataset, Dataset)
-
-
-def _check(study: Sensitivity, options: Mapping[str, Any]) -> None:
-    for factor, levels in study.factors.items():
-        if factor not in options:
-            known = ", ".join(options)
-            raise ValueError(
-                f"sensitivity: factor {factor!r} is no option of {study.dataset}: {known}"
-            )
-        if options[factor] in levels:
-            raise ValueError(
-                f"sensitivity: level {options[factor]!r} of {factor} is that of the base setting, "
-                "which is compared anyway; leave it out"
-            )

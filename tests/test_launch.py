@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmark.execution.launch import chosen, launch
 from helpers import cluster, errands
 from tqdm import tqdm
 
@@ -25,7 +26,6 @@ from benchmark.execution import run as run_module
 from benchmark.execution.executors.executor import ATTEMPTS, Executor, LostError
 from benchmark.execution.executors.local import LocalExecutor, visible
 from benchmark.execution.jobs import ForeignError, Queue
-from benchmark.execution.launch import chosen, launch
 from benchmark.execution.provenance import environment
 from benchmark.execution.run import run_tasks
 from benchmark.execution.tasks import Task

@@ -41,7 +41,12 @@ def task(method: str, by_seed: dict[int, tuple[float, float]]) -> Task:
 
 def content() -> dict[str, Any]:
     def entry(method: str, mean: list[float] | None, **more: Any) -> dict[str, Any]:
-        return {"method": method, "variant": "a", "published_as": f"{method} & co", "mean": mean} | more
+        return {
+            "method": method,
+            "variant": "a",
+            "published_as": f"{method} & co",
+            "mean": mean,
+        } | more
 
     return {
         "source": "A paper", "evidence": "Read.", "spread": "±: unknown.", "metrics": METRICS,

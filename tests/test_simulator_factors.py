@@ -1,4 +1,4 @@
-"""Each factor of the simulated setting does what it says, and the default setting stays as it was."""
+"""Each factor of the simulator does what it says, and the default setting stays as it was."""
 
 from __future__ import annotations
 

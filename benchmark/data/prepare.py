@@ -56,6 +56,7 @@ def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> d
     Raises:
         LookupError: there is no such dataset among the params'.
     """
+    workspace.check_factors()
     settings = workspace.settings()
     known = dict.fromkeys(setting.dataset for setting in settings)
     if dataset is not None and dataset not in known:
@@ -92,9 +93,9 @@ def _fetched(dataset: str, workspace: Workspace) -> str | None:
 
 def _clear(setting: Setting, wanted: set[Path]) -> None:
     """Delete draws that are no longer asked for."""
-    for folder in setting.processed.glob("*/schema.json"):
-        if folder.parent not in wanted:
-            shutil.rmtree(folder.parent)
+    for folder in (setting.processed, *setting.processed.glob("*/")):
+        if (folder / "schema.json").is_file() and folder not in wanted:
+            shutil.rmtree(folder)
 
 
 def _process(draws: list[Draw], workers: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Made-up records of a sensitivity study: five methods, a base setting and two factors of two levels."""
+"""Made-up records of a sensitivity study: five methods, a base setting and two factors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import yaml
 
 from benchmark.files import write_json
 from benchmark.schema import Schema
-from benchmark.studies import StudyParams, Sensitivity, Workspace
+from benchmark.sealing import write_sealed
+from benchmark.studies import Sensitivity, StudyParams, Workspace
 from helpers import fake_runs
 
 STUDY = "storm"
@@ -31,7 +32,7 @@ DIVERGED = "predicts values that are not numbers"
 
 def write_study(root: Path) -> Path:
     """Write the params of the benchmark and of a study, and all of the latter's records."""
-    content = fake_runs.params(SEEDS, len(METHODS))
+    content = fake_runs.params(len(SEEDS), len(METHODS))
     own = {
         "methods": METHODS,
         "sensitivity": SWEEP,
@@ -46,28 +47,33 @@ def write_study(root: Path) -> Path:
     (root / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     (folder / "params.yaml").write_text(yaml.safe_dump(own, sort_keys=False), encoding="utf-8")
     params = StudyParams.read(root / "params.yaml", folder / "params.yaml")
-    protocol = params.protocol.model_dump(mode="json")
+    protocol = params.protocol.identity
     for setting, changed in Sensitivity.model_validate(SWEEP).settings().items():
-        _write_world(root, setting, changed, protocol)
+        _write_setting(root, setting, changed, protocol)
     return root
 
 
-def _write_world(
+def _write_setting(
     root: Path, setting: str, changed: Mapping[str, float], protocol: dict[str, Any]
 ) -> None:
     place = Workspace(STUDY)
     schema = _schema(setting, changed)
     write_json(root / place.processed / setting / "schema.json", schema.model_dump())
     for method in METHODS:
-        folder = root / place.runs / method / setting
+        folder = root / place.runs / setting / method
         task = fake_runs.task(setting, method, protocol) | {"data": schema.fingerprint}
         write_json(folder / "task.json", task)
         if method == LATE and "rain" not in changed:
             write_json(folder / "skipped.json", {"reason": "needs rain, which this log lacks"})
             continue
         for seed in SEEDS:
-            record = _record(method, changed, seed)
-            write_json(folder / "seeds" / f"{seed}.json", record)
+            record = _record(method, changed, seed) | {"data": schema.fingerprint}
+            write_sealed(folder / "default" / f"{seed}.json", record)
+        if method == FRAIL and changed.get("wind") == 2:
+            reason = {"reason": f"replicate 0: {DIVERGED}", "lasting": True}
+            write_json(folder / "failed.json", reason)
+        else:
+            fake_runs.write_best(folder)
 
 
 def _schema(setting: str, changed: Mapping[str, float]) -> Schema:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.config import Protocol
+from benchmark.config import Launch, Protocol
 from benchmark.registry import ROOT
 
 
@@ -27,7 +27,7 @@ def train_here(patch: pytest.MonkeyPatch, module: str = "benchmark.execution.run
     """Train in this process, where starting workers would cost more than it saves."""
 
     @contextmanager
-    def no_pool(_: Protocol) -> Iterator[None]:
+    def no_executor(_: Launch, __: Protocol) -> Iterator[None]:
         yield None
 
-    patch.setattr(f"{module}.workers", no_pool)
+    patch.setattr(f"{module}.connect", no_executor)

@@ -41,7 +41,8 @@ def conditions(params: StudyParams, study: Sensitivity, chosen: Selection) -> st
     return (
         f"Settings: {BASE} is {study.dataset} with {changed}; the others change the option in "
         f"their name. Methods: {', '.join(params.methods)}. Pools: {chosen.candidates} hyper-"
-        f"parameter settings × {params.protocol.max_epochs} epochs; {params.replicates} replicates.\n"
+        f"parameter settings × {params.protocol.max_epochs} epochs; "
+        f"{params.replicates} replicates.\n"
     )
 
 
