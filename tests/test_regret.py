@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from contextlib import nullcontext
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,17 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import TinyFunnel
-from helpers.projects import train_here
 
 from benchmark import registry
 from benchmark.cli import main
 from benchmark.config import Params, Protocol
 from benchmark.data.dataset import Dataset
 from benchmark.data.preprocess import preprocess
-from benchmark.execution.candidates import BOUNDS, TARGETS, train_all
+from benchmark.execution.candidates import BOUNDS, TARGETS
+from benchmark.execution.run import run_tasks
+from benchmark.execution.tasks import Candidates
 from benchmark.files import read_json, write_json
 from benchmark.metrics.criteria import CRITERIA, ESTIMATED
-from benchmark.metrics.undefined import UndefinedError
 from benchmark.registry import ROOT
 from benchmark.reporting.metric import Interval
 from benchmark.reporting.studies.regret.measure import (
@@ -37,6 +39,7 @@ from benchmark.reporting.studies.regret.measure import (
     summary,
 )
 from benchmark.reporting.studies.regret.report import conclusions, markdown
+from benchmark.studies import Setting
 from benchmark.training.method import Method
 
 AUC, RISK, TRUE = "cvr_auc_clicked", "cvr_drlogloss_impressions", "cvr_logloss_oracle"
@@ -54,22 +57,25 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def sequential(monkeypatch: pytest.MonkeyPatch) -> None:
-    train_here(monkeypatch, "benchmark.execution.candidates")
-
-
 # --- what is recorded
+
+
+def candidates(folder: Path, processed: Path, protocol: Protocol) -> Candidates:
+    return Candidates(folder, Setting("tiny", "tiny", {}, processed), PLAIN, protocol, 2, 3)
 
 
 def test_every_epoch_of_every_candidate_is_judged_by_all_criteria(
     setting: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     impatient = protocol.model_copy(update={"patience": 1, "max_epochs": 4})
-    train_all({tmp_path: (setting, 5)}, PLAIN, impatient, 3)
+    task = candidates(tmp_path, setting, impatient)
+    assert not run_tasks([task], nullcontext())
     records = [read_json(path) for path in sorted((tmp_path / "candidates").iterdir())]
-    assert len(records) == 3
-    assert len({str(record["hyperparameters"]) for record in records}) == 3
+    assert [path.name for path in sorted((tmp_path / "candidates").iterdir())] == [
+        "0-0000.json", "0-0001.json", "0-0002.json", "1-0000.json", "1-0001.json", "1-0002.json",
+    ]  # fmt: skip
+    assert len({str(record["hyperparameters"]) for record in records}) == 5  # defaults twice
+    assert [record["seed"] for record in records] == [0, 0, 0, 1, 1, 1]
     expected = {name for name in CRITERIA if not name.endswith("random") and "ctcvr" not in name}
     for record in records:
         assert len(record["epochs"]) == 4
@@ -78,7 +84,7 @@ def test_every_epoch_of_every_candidate_is_judged_by_all_criteria(
             assert epoch["bounds"].keys() == set(BOUNDS)
             assert epoch["targets"].keys() == set(TARGETS)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
-    train_all({tmp_path: (setting, 5)}, PLAIN, impatient, 3)
+    assert not run_tasks([task], nullcontext())
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
 
 
@@ -86,9 +92,9 @@ def test_without_a_truth_there_is_nothing_to_compare_with(
     processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     assert "oracle_cvr" not in TinyFunnel().categorical
-    with pytest.raises(UndefinedError, match="has no oracle; to compare criteria, the truth"):
-        train_all({tmp_path / "run": (processed, 0)}, PLAIN, protocol, 2)
-    assert not (tmp_path / "run").exists()
+    [(_, error)] = run_tasks([candidates(tmp_path / "run", processed, protocol)], nullcontext())
+    assert "has no oracle, which comparing criteria needs" in str(error)
+    assert not list(tmp_path.rglob("candidates"))
 
 
 # --- what it comes to
@@ -210,12 +216,13 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     content: dict[str, Any] = {
         "methods": [PLAIN],
         "sensitivity": {"dataset": "d", "factors": {"k": [2]}},
-        "selection": {"candidates": 2, "draws": [1, 2]},
+        "replicates": 2,
+        "selection": {"candidates": 2},
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
-    protocol = Params.read().protocol.model_dump(mode="json")
-    for place in (f"{draw}/{setting}" for draw in (1, 2) for setting in ("base", "k-2")):
-        runs = tmp_path / "results/studies/s/runs" / PLAIN / place
+    protocol = Params.read().protocol.identity
+    for setting, replicate in product(("base", "k-2"), range(2)):
+        runs = tmp_path / "results/studies/s/runs" / setting / PLAIN
         write_json(runs / "task.json", {"protocol": protocol})
         for number, value in enumerate((0.6, 0.7)):
             epoch = {
@@ -223,18 +230,20 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 "bounds": {TRUE: -value},
                 "targets": {TRUE: 1 - value},
             }
-            write_json(runs / f"candidates/{number:04d}.json", {"epochs": [epoch, epoch]})
+            write_json(
+                runs / f"candidates/{replicate}-{number:04d}.json", {"epochs": [epoch, epoch]}
+            )
     return tmp_path / "results/studies/s"
 
 
 def test_the_verb_writes_table_text_and_pictures(study: Path) -> None:
-    assert main(["regret", "--study", "s"]) == 0
+    assert main(["report", "--study", "s"]) == 0
     rows = list(csv.DictReader((study / "regret.csv").open(encoding="utf-8")))
     assert {row["setting"] for row in rows} == {"base", "k-2", ALL}
     assert {row["regret"] for row in rows if row["criterion"] == AUC} == {"0"}
     text = (study / "regret.md").read_text(encoding="utf-8")
     assert "0.0500" in text
-    assert "2 hyper-parameter settings × 12 epochs; seeds of the draws: 1, 2." in text
+    assert "2 hyper-parameter settings × 12 epochs; 2 replicates." in text
     for name in ("regret", "correlation"):
         assert "CVR AUC" in (study / f"plots/{name}.svg").read_text(encoding="utf-8")
 
@@ -242,12 +251,12 @@ def test_the_verb_writes_table_text_and_pictures(study: Path) -> None:
 def test_what_is_missing_or_out_of_date_is_one_sentence(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task = study / "runs" / PLAIN / "1/base/task.json"
+    task = study / "runs/base" / PLAIN / "task.json"
     write_json(task, {"protocol": {}})
-    assert main(["regret", "--study", "s"]) == 1
+    assert main(["report", "--study", "s"]) == 1
     assert "is out of date: its protocol is not the study's" in capsys.readouterr().err
-    (task.parent / "candidates/0001.json").unlink()
-    assert main(["regret", "--study", "s"]) == 1
-    assert "holds 1 of 2 candidates; run `python -m benchmark cand" in capsys.readouterr().err
-    assert main(["regret"]) == 1
+    (task.parent / "candidates/0-0001.json").unlink()
+    assert main(["report", "--study", "s"]) == 1
+    assert "holds 1 of 2 candidates; run `python -m benchmark run" in capsys.readouterr().err
+    assert main(["report"]) == 1
     assert "has no section `s" in capsys.readouterr().err

@@ -50,7 +50,10 @@ def content() -> dict[str, Any]:
 
     return {
         "source": "A paper", "evidence": "Read.", "spread": "±: unknown.", "metrics": METRICS,
-        "variants": {"a": {"study": "x", "title": "As it is"}, "b": {"study": "y", "title": "Less"}},
+        "variants": {
+            "a": {"study": "x", "title": "As it is"},
+            "b": {"study": "y", "title": "Less"},
+        },
         "contrast": "b", "checked": ["The label."], "differences": ["The split."],
         "entries": [
             entry("up", [0.7, 0.9], spread=[0.02, 0.02]), entry("down", [0.5, 0.9]),
