@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -68,12 +68,15 @@ class JobGroup:
 
 @dataclass(frozen=True)
 class Queue:
-    """Has the jobs done that are not on record yet, by a pool or else by this process."""
+    """Has the jobs done that are not on record yet, by a pool or else by this process.
+
+    Queues share a lock: this process trains one model at a time, as random numbers are its own.
+    """
 
     executor: Executor | None
     bar: tqdm[Any]
     work: Work
-    lock: RLock = field(default_factory=RLock)
+    lock: RLock
 
     def collect(
         self, jobs: Mapping[Path, Job], *, vectorized: bool = False

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from threading import RLock
 from typing import Any
 
 import yaml
@@ -114,8 +115,9 @@ def run_tasks(
         pending = [task for task, state in prepared if state is True]
         bar.total = sum(task.fits for task in pending)
         bar.set_description(str(tasks[0]) if len(tasks) == 1 else f"{len(pending)} tasks")
+        lock = RLock()
         begun = [
-            (task, threads.submit(part, Queue(executor, bar, task.work)))
+            (task, threads.submit(part, Queue(executor, bar, task.work, lock)))
             for task in pending
             for part in task.parts()
         ]

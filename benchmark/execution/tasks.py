@@ -36,9 +36,6 @@ from benchmark.training.search import defaults, sample, tune
 from benchmark.training.trainer import DivergedError
 from benchmark.training.vectorized import allowed
 
-# The same code on the same data would fail in the same way.
-LASTING = (DivergedError, MethodError)
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -122,12 +119,12 @@ class Cell:
         raise NotImplementedError
 
     def fail(self, error: BaseException) -> None:
-        """Put the reason of a failure on record, and whether it would come again."""
+        """Put the reason of a failure on record, and whether it would cost time to see it again."""
         if isinstance(error, UndefinedError):
             text = f"cannot be selected by {self.protocol.selection_metric}: {error}"
             write_json(self.folder / "skipped.json", {"reason": text})
         elif (self.folder / "task.json").is_file() and not isinstance(error, FailedBeforeError):
-            lasting = isinstance(error, LASTING)
+            lasting = isinstance(error, MethodError)
             write_json(self.folder / "failed.json", {"reason": sentence(error), "lasting": lasting})
 
     def job(

@@ -181,6 +181,7 @@ def read_task(
         _stale(provenance, schema, params.protocol)
         or _reason(folder)
         or _incomplete(best, chosen, default, params.replicates)
+        or _diverged((*default, *chosen))
         or _changed(folder, chosen, data)
     )
     return Task(method, provenance, trials, chosen, reason, default)
@@ -220,6 +221,12 @@ def _incomplete(
         count = min(len(fits), len(default))
         return f"unfinished: {count} of {replicates} replicates on record; run it again"
     return None
+
+
+def _diverged(fits: Iterable[Fit]) -> str | None:
+    """Return which replicate diverged, where that was not put on record as the task's failure."""
+    reasons = (f"failed: replicate {x.seed} diverged: {x.diverged}" for x in fits if x.diverged)
+    return next(reasons, None)
 
 
 def _changed(folder: Path, fits: Sequence[Fit], data: Sequence[str | None]) -> str | None:

@@ -17,7 +17,7 @@ from helpers import fake_runs
 
 STUDY = "storm"
 PLAIN, BIASED, TWIN, LATE, FRAIL = METHODS = ["m0", "m1", "m2", "m3", "m4"]
-SWEEP = {
+SENSITIVITY = {
     "dataset": fake_runs.ORACLE,
     "baselines": [PLAIN],
     "factors": {"wind": [0, 2], "rain": [0.5, 3]},
@@ -35,7 +35,7 @@ def write_study(root: Path) -> Path:
     content = fake_runs.params(len(SEEDS), len(METHODS))
     own = {
         "methods": METHODS,
-        "sensitivity": SWEEP,
+        "sensitivity": SENSITIVITY,
         "protocol": {"tuning": {"trials": 0}},
         "leaderboard": {
             "headline": ["cvr_auc_oracle", "cvr_bias_oracle"],
@@ -48,7 +48,7 @@ def write_study(root: Path) -> Path:
     (folder / "params.yaml").write_text(yaml.safe_dump(own, sort_keys=False), encoding="utf-8")
     params = StudyParams.read(root / "params.yaml", folder / "params.yaml")
     protocol = params.protocol.identity
-    for setting, changed in Sensitivity.model_validate(SWEEP).settings().items():
+    for setting, changed in Sensitivity.model_validate(SENSITIVITY).settings().items():
         _write_setting(root, setting, changed, protocol)
     return root
 
@@ -56,11 +56,11 @@ def write_study(root: Path) -> Path:
 def _write_setting(
     root: Path, setting: str, changed: Mapping[str, float], protocol: dict[str, Any]
 ) -> None:
-    place = Workspace(STUDY)
+    workspace = Workspace(STUDY)
     schema = _schema(setting, changed)
-    write_json(root / place.processed / setting / "schema.json", schema.model_dump())
+    write_json(root / workspace.processed / setting / "schema.json", schema.model_dump())
     for method in METHODS:
-        folder = root / place.runs / setting / method
+        folder = root / workspace.runs / setting / method
         task = fake_runs.task(setting, method, protocol) | {"data": schema.fingerprint}
         write_json(folder / "task.json", task)
         if method == LATE and "rain" not in changed:
