@@ -114,7 +114,7 @@ class Protocol(Section):
 
 
 class Launch(Section):
-    """Where ``python -m benchmark launch`` runs: no number depends on it.
+    """Where ``python -m benchmark run`` runs: no number depends on it.
 
     ``workers`` is how many trainings run at a time: by default as many as there are cores, or GPUs
     if they do the work; on a cluster, 100. ``options`` are those of the cluster's jobs.

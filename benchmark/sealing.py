@@ -19,11 +19,13 @@ def write_sealed(path: Path, record: dict[str, Any]) -> None:
 def read_sealed(path: Path) -> dict[str, Any] | None:
     """Return a record; None if there is none, or if it is broken or was edited: make it again."""
     record = read_record(path)
-    return record if record is not None and is_sealed(record) else None
+    return record if is_sealed(record) else None
 
 
-def is_sealed(record: dict[str, Any]) -> bool:
-    """Tell whether a record's digest is that of its content."""
+def is_sealed(record: Any) -> bool:
+    """Tell whether a record has the digest of its content."""
+    if not isinstance(record, dict):
+        return False
     content = {name: value for name, value in record.items() if name != DIGEST}
     return record.get(DIGEST) == digest(content)
 

@@ -129,7 +129,7 @@ The estimate takes the time to be proportional to rows × epochs. The measured d
 larger vocabularies, other backbones and the reading of data cost more, so measure one dataset of
 the size in question before buying hours. Workers are taken never to be idle: a search waits for its
 batches, which matters little while there are more tasks ({study.methods * study.datasets:,}) than
-workers; beyond that, a task's batches and its replicates, one after the other, bound the time below.
+workers; beyond that, a task's batches and its replicates, one after another, bound the time below.
 """
 
 

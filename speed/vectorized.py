@@ -1,4 +1,4 @@
-"""Measure what training several models as one saves: the option ``vectorized_trials`` of the protocol.
+"""Measure what training several models as one saves: ``vectorized_trials`` of the protocol.
 
 Every model has its own order of rows, as the seeds of a final run have. Printed is the time of one
 step of one model, each by itself and as one, and how many operators it calls (views aside), which

@@ -39,6 +39,7 @@ from benchmark.reporting.studies.regret.measure import (
     summary,
 )
 from benchmark.reporting.studies.regret.report import conclusions, markdown
+from benchmark.sealing import write_sealed
 from benchmark.studies import Setting
 from benchmark.training.method import Method
 
@@ -230,9 +231,8 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 "bounds": {TRUE: -value},
                 "targets": {TRUE: 1 - value},
             }
-            write_json(
-                runs / f"candidates/{replicate}-{number:04d}.json", {"epochs": [epoch, epoch]}
-            )
+            path = runs / f"candidates/{replicate}-{number:04d}.json"
+            write_sealed(path, {"epochs": [epoch, epoch]})
     return tmp_path / "results/studies/s"
 
 
@@ -252,6 +252,13 @@ def test_what_is_missing_or_out_of_date_is_one_sentence(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = study / "runs/base" / PLAIN / "task.json"
+    edited = task.parent / "candidates/0-0000.json"
+    text = edited.read_text(encoding="utf-8")
+    edited.write_text(text.replace("0.6", "0.9"), encoding="utf-8")
+    assert main(["report", "--study", "s"]) == 1
+    path = edited.relative_to(study.parents[2])
+    assert f"error: {path} is not what was written; run" in capsys.readouterr().err
+    edited.write_text(text, encoding="utf-8")
     write_json(task, {"protocol": {}})
     assert main(["report", "--study", "s"]) == 1
     assert "is out of date: its protocol is not the study's" in capsys.readouterr().err

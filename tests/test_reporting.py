@@ -308,9 +308,9 @@ def test_runs_without_a_schema_are_refused(
     ("content", "says"),
     [
         ("{", "is no JSON: "),
-        ("[]", "is not what was written: "),
-        ('{"seed": 1}', "is not what was written: "),
-        ("edited", "is not what was written: "),
+        ("[]", "is not what was written; "),
+        ('{"seed": 1}', "is not what was written; "),
+        ("edited", "is not what was written; "),
     ],
 )
 def test_a_broken_record_is_named(

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,7 +22,8 @@ from benchmark.data.dataset import Dataset
 from benchmark.data.fetching.download import fetch, is_verified
 from benchmark.data.preprocess import preprocess
 from benchmark.data.resumption import inputs
-from benchmark.sealing import read_record, write_sealed
+from benchmark.registry import PluginError
+from benchmark.sealing import read_sealed, write_sealed
 from benchmark.studies import Setting, Workspace
 
 MANUAL, CHECKSUMS = Path("data/manual"), Path("datasets/checksums.json")
@@ -44,8 +46,10 @@ class Draw:
 
     def is_current(self) -> bool:
         """Tell whether the splits are there and come from the same inputs."""
-        record = read_record(self.processed / "inputs.json")
-        return record is not None and record.get("inputs") == inputs(self.adapter, self.raw)
+        record = read_sealed(self.processed / "inputs.json")
+        if record is None or not (self.processed / "schema.json").is_file():
+            return False
+        return bool(record["inputs"] == inputs(self.adapter, self.raw))
 
 
 def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> dict[str, str]:
@@ -54,10 +58,12 @@ def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> d
     A dataset that cannot be had keeps no other from being prepared.
 
     Raises:
-        LookupError: there is no such dataset among the params'.
+        LookupError: there is no such dataset among the params', or no such adapter.
+        ValueError: an option is unknown or has a value that it cannot have.
     """
     workspace.check_factors()
     settings = workspace.settings()
+    _check_options(settings)
     known = dict.fromkeys(setting.dataset for setting in settings)
     if dataset is not None and dataset not in known:
         raise LookupError(f"params.yaml has no dataset {dataset!r}; it has {', '.join(known)}")
@@ -69,6 +75,13 @@ def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> d
         _clear(setting, {draw.processed for draw in draws})
     pending = [draw for draw in draws if not draw.is_current()]
     return failures | _process(pending, workers)
+
+
+def _check_options(settings: Iterable[Setting]) -> None:
+    """Make the adapter of every setting before anything is fetched, if its file can be imported."""
+    for setting in settings:
+        with suppress(PluginError):
+            registry.load("datasets", setting.dataset, Dataset)(**setting.changed)
 
 
 def _draws(setting: Setting, workspace: Workspace) -> Iterator[Draw]:
@@ -86,7 +99,7 @@ def _fetched(dataset: str, workspace: Workspace) -> str | None:
         adapter = registry.load("datasets", dataset, Dataset)(**options)
         manual = MANUAL / (adapter.base or dataset)
         fetch(dataset, adapter.sources, workspace.raw / dataset, manual, CHECKSUMS)
-    except (OSError, ValueError, LookupError) as error:
+    except (OSError, ValueError, LookupError, PluginError) as error:
         return _sentence(error)
     return None
 
@@ -114,17 +127,18 @@ def _process(draws: list[Draw], workers: int) -> dict[str, str]:
     return failures
 
 
-def _try(work: Any, draw: Draw, failures: dict[str, str]) -> None:
+def _try(work: Callable[[], object], draw: Draw, failures: dict[str, str]) -> None:
     try:
         work()
-    except (OSError, ValueError, LookupError) as error:
+    except (OSError, ValueError, LookupError, PluginError) as error:
         failures.setdefault(draw.name, _sentence(error))
 
 
 def process(draw: Draw) -> None:
     """Write the splits of a draw, and what they were made from."""
     adapter = draw.adapter
-    preprocess(adapter, draw.name, draw.raw, draw.processed, verified=is_verified(draw.raw))
+    with registry.located("datasets", draw.dataset, OSError, ValueError):
+        preprocess(adapter, draw.name, draw.raw, draw.processed, verified=is_verified(draw.raw))
     write_sealed(draw.processed / "inputs.json", {"inputs": inputs(draw.adapter, draw.raw)})
 
 

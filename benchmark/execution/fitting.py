@@ -7,7 +7,6 @@ imports, and nothing of how fits are scheduled.
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, wraps
@@ -26,9 +25,8 @@ from benchmark.training.method import Method
 from benchmark.training.trainer import Data, DivergedError, Fit, fit, predict
 from benchmark.training.vectorized import fit_together
 
-
-class MethodError(RuntimeError):
-    """A method's file raised an error: what it was, and in which line."""
+# What may be otherwise when the same is tried again, or is no fault of the method's file.
+PASSING = (UndefinedError, MemoryError, torch.OutOfMemoryError, OSError)
 
 
 @dataclass(frozen=True)
@@ -55,21 +53,8 @@ def located(work: Work) -> Work:
 
     @wraps(work)
     def wrapped(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-        try:
+        with registry.located("methods", jobs[0].method, *PASSING):
             return work(jobs)
-        except (UndefinedError, MemoryError, OSError):
-            raise
-        except (Exception, SystemExit) as error:
-            own = registry.path_of("methods", jobs[0].method)
-            frames = [
-                x for x in traceback.extract_tb(error.__traceback__) if x.filename == str(own)
-            ]
-            if not frames:
-                raise
-            text = f"{type(error).__name__}: {error}".removesuffix(": ")
-            raise MethodError(
-                f"{own.parent.name}/{own.name}, line {frames[-1].lineno}: {text}"
-            ) from error
 
     return wrapped
 
@@ -81,7 +66,7 @@ def train(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     The value of one that diverged is None.
 
     Raises:
-        MethodError: the method's file raised an error.
+        PluginError: the method's file raised an error.
     """
     return (len(jobs) > 1 and _as_one(jobs)) or [_alone(job) for job in jobs]
 

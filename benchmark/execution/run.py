@@ -18,6 +18,7 @@ from benchmark.execution.executors.executor import Executor
 from benchmark.execution.jobs import Queue
 from benchmark.execution.provenance import environment
 from benchmark.execution.tasks import Candidates, Cell, Task, sentence
+from benchmark.metrics.criteria import check_name
 from benchmark.studies import Setting, Workspace
 
 Failure = tuple[Cell, BaseException]
@@ -36,9 +37,10 @@ def run(
     A task that fails is put on record with its reason and does not keep the others from running.
 
     Raises:
-        LookupError: there is no such setting or method.
+        LookupError: there is no such setting or method, or the selection metric is no criterion.
         RuntimeError: ``strict``, and a task failed.
     """
+    check_name(workspace.params.protocol.selection_metric)
     found = tasks(workspace, setting, method)
     failures = run_tasks(found, connect(settings, workspace.params.protocol))
     for text, affected in _by_sentence(failures).items():

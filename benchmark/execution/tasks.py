@@ -22,14 +22,15 @@ from typing import Any
 from benchmark import registry
 from benchmark.config import Protocol
 from benchmark.execution.candidates import train_and_record
-from benchmark.execution.fitting import Job, MethodError, Work, train
+from benchmark.execution.fitting import Job, Work, train
 from benchmark.execution.jobs import Queue
 from benchmark.execution.provenance import commit, describe, is_elsewhere
 from benchmark.files import write_json
 from benchmark.metrics.criteria import check
 from benchmark.metrics.undefined import UndefinedError
+from benchmark.registry import PluginError
 from benchmark.schema import Schema
-from benchmark.sealing import read_record
+from benchmark.sealing import read_record, read_sealed, write_sealed
 from benchmark.studies import Setting
 from benchmark.training.method import Method
 from benchmark.training.search import defaults, sample, tune
@@ -82,19 +83,24 @@ class Cell:
         Raises:
             FileNotFoundError: the dataset was not preprocessed.
             LookupError: there is no such method, or the selection metric is no criterion.
+            PluginError: the method's file cannot be imported.
             RuntimeError: the device that the protocol asks for is not there, or the task failed
                 before and would fail again.
         """
         self.check()
-        task = describe(self.schema, self.method, self.kind, self.protocol, where)
+        with registry.located("methods", self.method):
+            task = describe(self.schema, self.method, self.kind, self.protocol, where)
+            missing = self.kind.missing(self.schema)
         if not self.is_finished(task):
-            prepare_folder(self.folder, task, self.kind.missing(self.schema))
-        failed = self.folder / "failed.json"
-        if failure := read_record(failed):
-            if failure["lasting"]:
-                raise FailedBeforeError(failure["reason"])
-            failed.unlink()
+            prepare_folder(self.folder, task, missing)
+        if self._failure.get("lasting"):
+            raise FailedBeforeError(self._failure["reason"])
+        (self.folder / "failed.json").unlink(missing_ok=True)
         return not (self.folder / "skipped.json").is_file()
+
+    @property
+    def _failure(self) -> dict[str, Any]:
+        return read_record(self.folder / "failed.json") or {}
 
     def check(self) -> None:
         """Make sure that the protocol fits the data.
@@ -110,22 +116,32 @@ class Cell:
         recorded = read_record(self.folder / "task.json")
         if recorded is None or not is_elsewhere(task, recorded):
             return False
-        if any((self.folder / f"{name}.json").is_file() for name in ("skipped", "failed")):
-            return True
-        return self.is_complete()
+        skipped = (self.folder / "skipped.json").is_file()
+        return skipped or bool(self._failure.get("lasting")) or self.is_complete()
 
     def is_complete(self) -> bool:
         """Tell whether every record is there."""
         raise NotImplementedError
 
     def fail(self, error: BaseException) -> None:
-        """Put the reason of a failure on record, and whether it would cost time to see it again."""
+        """Put the reason of a failure on record, and whether the same would come again.
+
+        A method that diverged comes to its end at once, as its fits are on record.
+        """
+        begun = (self.folder / "task.json").is_file()
         if isinstance(error, UndefinedError):
             text = f"cannot be selected by {self.protocol.selection_metric}: {error}"
             write_json(self.folder / "skipped.json", {"reason": text})
-        elif (self.folder / "task.json").is_file() and not isinstance(error, FailedBeforeError):
-            lasting = isinstance(error, MethodError)
+        elif not isinstance(error, FailedBeforeError) and (begun or isinstance(error, PluginError)):
+            lasting = isinstance(error, PluginError) and not self._is_broken()
             write_json(self.folder / "failed.json", {"reason": sentence(error), "lasting": lasting})
+
+    def _is_broken(self) -> bool:
+        """Tell whether the method's file cannot be imported, so that the task has no key."""
+        try:
+            return not self.kind
+        except (PluginError, LookupError):
+            return True
 
     def job(
         self, processed: Path, hyperparameters: Mapping[str, Any], seed: int, *, final: bool
@@ -156,9 +172,9 @@ class Task(Cell):
 
     def is_complete(self) -> bool:
         """Tell whether the search is over and all replicates are on record."""
-        best = read_record(self.folder / "best.json")
+        best = read_sealed(self.folder / "best.json")
         return best is not None and all(
-            (self.folder / part / f"{number}.json").is_file()
+            read_sealed(self.folder / part / f"{number}.json")
             for part in {"default", best["part"]}
             for number in range(self.replicates)
         )
@@ -171,7 +187,7 @@ class Task(Cell):
         """
         best = tune(self.kind, self.protocol, partial(self._trials, queue))
         part = "default" if best == self._default else "tuned"
-        write_json(self.folder / "best.json", {"hyperparameters": best, "part": part})
+        write_sealed(self.folder / "best.json", {"hyperparameters": best, "part": part})
         return best
 
     def fit_default(self, queue: Queue) -> None:
@@ -267,7 +283,7 @@ class Candidates(Cell):
 
     def is_complete(self) -> bool:
         """Tell whether every candidate is on record."""
-        return all((self.folder / "candidates" / name).is_file() for name in self._names())
+        return all(read_sealed(self.folder / "candidates" / name) for name in self._names())
 
     def _names(self) -> list[str]:
         pairs = product(range(self.replicates), range(self.count))

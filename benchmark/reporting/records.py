@@ -170,7 +170,7 @@ def read_task(
         ValueError: a record cannot be read.
     """
     if schema is None or not (folder / "task.json").is_file():
-        return Task(method, None, (), (), "not run yet")
+        return Task(method, None, (), (), _reason(folder) or "not run yet")
     provenance = _read(folder / "task.json", Provenance)
     best = _read(folder / "best.json", _Best) if (folder / "best.json").is_file() else None
     trials = _fits(folder, [f"trials/{number:04d}-*" for number in range(params.trials)])
@@ -182,7 +182,7 @@ def read_task(
         or _reason(folder)
         or _incomplete(best, chosen, default, params.replicates)
         or _diverged((*default, *chosen))
-        or _changed(folder, chosen, data)
+        or _changed((*default, *chosen), data)
     )
     return Task(method, provenance, trials, chosen, reason, default)
 
@@ -229,15 +229,13 @@ def _diverged(fits: Iterable[Fit]) -> str | None:
     return next(reasons, None)
 
 
-def _changed(folder: Path, fits: Sequence[Fit], data: Sequence[str | None]) -> str | None:
+def _changed(fits: Iterable[Fit], data: Sequence[str | None]) -> str | None:
     """Return which fit is of other data than its replicate now has, if one is."""
-    for number, (fit, now) in enumerate(zip(fits, data, strict=True)):
-        if now is not None and fit.data != now:
-            return (
-                f"out of date: replicate {number} was run on other data than are now prepared; "
-                "run it again"
-            )
-    return None
+    changed = (fit.seed for fit in fits if fit.data != data[fit.seed] is not None)
+    if (number := next(changed, None)) is None:
+        return None
+    what = f"replicate {number} was run on other data than are now prepared"
+    return f"out of date: {what}; run it again"
 
 
 R = TypeVar("R", bound=_Record)
@@ -247,9 +245,9 @@ def _read(path: Path, kind: type[R]) -> R:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}; delete it and run it again") from error
-    if kind is Fit and not is_sealed(content):
-        raise ValueError(f"{path} is not what was written: delete it and run it again")
+        raise ValueError(f"{path} is no JSON: {error}; run it again") from error
+    if kind in (Fit, _Best) and not is_sealed(content):
+        raise ValueError(f"{path} is not what was written; run it again")
     try:
         return kind.model_validate(content)
     except ValidationError as error:

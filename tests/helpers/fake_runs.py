@@ -156,7 +156,7 @@ def write_task(
 
 
 def write_best(folder: Path) -> None:
-    write_json(folder / "best.json", {"hyperparameters": {}, "part": "default"})
+    write_sealed(folder / "best.json", {"hyperparameters": {}, "part": "default"})
 
 
 def write_project(root: Path, replicates: int, count: int = len(METHODS)) -> Path:

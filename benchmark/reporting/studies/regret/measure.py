@@ -17,6 +17,7 @@ import pandas as pd
 from benchmark.config import Protocol
 from benchmark.files import read_json
 from benchmark.reporting.metric import Interval, Metric, interval
+from benchmark.sealing import read_sealed
 from benchmark.studies import Workspace
 
 CRITERION, BOUND, REFERENCE = "criterion", "bound", "reference"
@@ -65,7 +66,7 @@ def read(workspace: Workspace) -> list[CandidateSet]:
 
     Raises:
         FileNotFoundError: one of them is not on record, or is not complete.
-        ValueError: one of them is of another protocol.
+        ValueError: one of them is of another protocol, broken or edited.
     """
     params = workspace.params
     count = workspace.section("selection").candidates
@@ -83,17 +84,17 @@ def read(workspace: Workspace) -> list[CandidateSet]:
 def _candidate_set(
     folder: Path, setting: str, replicate: int, protocol: Protocol, count: int
 ) -> CandidateSet:
-    paths = sorted(folder.glob(f"candidates/{replicate}-*.json"))
-    records = [read_json(path)["epochs"] for path in paths]
+    names = (f"{replicate}-{number:04d}.json" for number in range(count))
+    paths = [path for name in names if (path := folder / "candidates" / name).is_file()]
     again = "run `python -m benchmark run` with the name of the study"
-    if len(records) != count:
-        raise FileNotFoundError(f"{folder} holds {len(records)} of {count} candidates; {again}")
+    if len(paths) != count:
+        raise FileNotFoundError(f"{folder} holds {len(paths)} of {count} candidates; {again}")
     if read_json(folder / "task.json")["protocol"] != protocol.identity:
         raise ValueError(f"{folder} is out of date: its protocol is not the study's; {again}")
     rows = {
         (candidate, epoch): found
-        for candidate, epochs in enumerate(records)
-        for epoch, found in enumerate(epochs)
+        for candidate, path in enumerate(paths)
+        for epoch, found in enumerate(_epochs(path, again))
     }
     index = pd.MultiIndex.from_tuples(rows, names=["candidate", "epoch"])
     criteria, bounds, targets = (
@@ -101,6 +102,13 @@ def _candidate_set(
         for kind in ("criteria", "bounds", "targets")
     )
     return CandidateSet(setting, criteria, bounds, targets)
+
+
+def _epochs(path: Path, again: str) -> list[dict[str, dict[str, float]]]:
+    if (record := read_sealed(path)) is None:
+        raise ValueError(f"{path} is not what was written; {again}")
+    epochs: list[dict[str, dict[str, float]]] = record["epochs"]
+    return epochs
 
 
 def outcomes(candidate_sets: Iterable[CandidateSet]) -> pd.DataFrame:
