@@ -20,7 +20,7 @@ from benchmark.execution.jobs import Job, Queue, workers
 from benchmark.execution.provenance import environment, resolve_device
 from benchmark.execution.tasks import Task
 from benchmark.metrics.criteria import ESTIMATED
-from benchmark.metrics.evaluation import assess, curves, evaluate
+from benchmark.metrics.evaluation import assess, evaluate
 from benchmark.training.backbones import blueprint
 from benchmark.training.method import Method
 from benchmark.training.trainer import Data, DivergedError, Fit, fit, predict
@@ -174,12 +174,9 @@ def prepare(job: Job, *, estimates: bool) -> tuple[Method, Data]:
 
 def _tested(method: Method, data: Data) -> dict[str, Any]:
     scores = predict(method, data.test.table)
-    values, reasons = assess(data.test.labels, scores)
     return {
         "valid": evaluate(data.valid.labels, predict(method, data.valid.table)),
-        "test": values,
-        "undefined": reasons,
-        **curves(data.test.labels, scores),
+        **vars(assess(data.test.labels, scores)),
     }
 
 

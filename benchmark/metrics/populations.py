@@ -15,6 +15,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.metrics.discrimination import Classes
+from benchmark.metrics.ordering import Order
 from benchmark.metrics.ranking import Lists
 from benchmark.metrics.undefined import UndefinedError
 
@@ -62,9 +64,24 @@ class Population:
     estimated_cvr: Array | None
 
     @property
-    def target(self) -> Array:
-        """What a calibrated score equals on average: the true probability, else the label."""
+    def soft(self) -> Array:
+        """The expected label: its true probability where that is known, else the label itself."""
         return self.label if self.truth is None else self.truth
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """The number of rows and of positives, expected ones where only these are known."""
+        return {"rows": len(self.score), "positives": float(np.nansum(self.soft))}
+
+    @cached_property
+    def order(self) -> Order:
+        """The rows by score."""
+        return Order.of(self.score)
+
+    @cached_property
+    def classes(self) -> Classes:
+        """Both classes at each score."""
+        return Classes.at(self.soft, self.order)
 
     @cached_property
     def lists(self) -> Lists:

@@ -8,55 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from benchmark.metrics.directions import DIRECTIONS, Direction
+from benchmark.metrics.measures import MEASURES, Measure
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A measure by the name that readers know, and how its values are written."""
-
-    title: str
-    direction: Direction
-    style: str = ".4f"
-
-    @property
-    def arrow(self) -> str:
-        """What shows which values are better."""
-        return self.direction.arrow
-
-    def cost(self, values: Array) -> Array:
-        """Return what is lower for better values."""
-        return self.direction.cost(values)
-
-
 TASKS = {"cvr": "CVR", "ctr": "CTR", "ctcvr": "CTCVR"}
-TITLES = {
-    "auc": "AUC",
-    "gauc": "GAUC",
-    "logloss": "log loss",
-    "snipslogloss": "SNIPS log loss",
-    "drlogloss": "doubly robust log loss",
-    "ece": "ECE",
-    "bias": "bias",
-    "pcoc": "PCOC",
-    "prauc": "average precision",
-    "ks": "KS",
-    "snipsauc": "SNIPS AUC (true propensities)",
-    "mse": "squared error",
-    "ctrbias": "largest bias by CTR",
-    "pip": "dependence on CTR (PIP)",
-    **{f"dcg{k}": f"DCG@{k}" for k in (2, 4, 6)},
-    **{f"hits{k}": f"hits@{k}" for k in (2, 4, 6)},
-    **{f"recall{k}": f"recall@{k}" for k in (2, 4, 6)},
-    **{f"ndcg{k}": f"NDCG@{k}" for k in (5, 10)},
-}
-STYLES = {"bias": "+.4f", "pcoc": ".3f", "mse": ".5f", "pip": "+.4f"}
-MEASURES = {
-    name: Measure(title, DIRECTIONS[name], STYLES.get(name, ".4f"))
-    for name, title in TITLES.items()
-}
 POPULATIONS = {
     "oracle": "all impressions (oracle)",
     "random": "impressions shown at random",
