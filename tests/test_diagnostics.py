@@ -12,7 +12,6 @@ from benchmark.metrics.calibration import (
     ece,
     log_loss,
     pcoc,
-    reliability,
     tenths,
 )
 from benchmark.metrics.diagnostics import (
@@ -46,8 +45,8 @@ def test_calibration_of_a_perfect_and_of_a_doubled_prediction() -> None:
     drawn = (RNG.random(len(many)) < many).astype(float)
     assert pcoc(drawn, many) == pytest.approx(1, abs=0.03)
     assert pcoc(drawn, 2 * many) == pytest.approx(2, abs=0.06)
-    assert ece(drawn, Order.of(many)) < 0.01
-    assert ece(drawn, Order.of(2 * many)) == pytest.approx(many.mean(), abs=0.01)
+    assert ece(tenths(Order.of(many), drawn)) < 0.01
+    assert ece(tenths(Order.of(2 * many), drawn)) == pytest.approx(many.mean(), abs=0.01)
     assert bias(drawn, 2 * many) == pytest.approx(many.mean(), abs=0.01)
     assert brier(many, 2 * many) == pytest.approx(np.square(many).mean())
 
@@ -60,16 +59,16 @@ def test_a_ratio_to_nothing_and_an_error_to_the_unknown_are_undefined() -> None:
 
 
 def test_reliability_bins_hold_all_rows_in_order_of_score() -> None:
-    bins = reliability(LABEL, Order.of(SCORE))
+    bins = tenths(Order.of(SCORE), LABEL)
     assert sum(rows for rows, _, _ in bins) == ROWS
     assert [score for _, score, _ in bins] == sorted(score for _, score, _ in bins)
     assert np.average([label for *_, label in bins]) == pytest.approx(LABEL.mean())
-    assert len(reliability(LABEL[:3], Order.of(SCORE[:3]))) == 3
+    assert len(tenths(Order.of(SCORE[:3]), LABEL[:3])) == 3
 
 
 def test_ties_across_the_edge_of_a_bin_count_alike() -> None:
     by_label, constant = np.sort(LABEL), np.full(ROWS, LABEL.mean())
-    assert ece(by_label, Order.of(constant)) == pytest.approx(0, abs=1e-12)
+    assert ece(tenths(Order.of(constant), by_label)) == pytest.approx(0, abs=1e-12)
     assert [mean for *_, mean in tenths(Order.of(constant), by_label)] == pytest.approx(
         [LABEL.mean()] * 10
     )

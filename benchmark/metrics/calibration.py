@@ -51,17 +51,13 @@ def pcoc(label: Array, score: Array) -> float:
     return float(score.sum() / label.sum())
 
 
-def ece(label: Array, order: Order) -> float:
-    """Return the expected calibration error over ten bins that hold equally many rows."""
-    return sum(
-        rows / len(label) * abs(mean_score - mean_label)
-        for rows, mean_score, mean_label in reliability(label, order)
-    )
+def ece(reliability: list[tuple[float, ...]]) -> float:
+    """Return the expected calibration error over ten bins that hold equally many rows.
 
-
-def reliability(label: Array, order: Order) -> list[tuple[float, ...]]:
-    """Return (rows, mean score, mean label) of tenths of the rows, by score."""
-    return tenths(order, label)
+    The argument is that of :func:`tenths` by score: (rows, mean score, mean label) of each bin.
+    """
+    total = sum(rows for rows, *_ in reliability)
+    return sum(rows / total * abs(score - label) for rows, score, label in reliability)
 
 
 def tenths(order: Order, *values: Array) -> list[tuple[float, ...]]:

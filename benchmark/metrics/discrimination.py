@@ -45,8 +45,12 @@ class Classes:
         positive, negative = label, 1 - label
         if weight is not None:
             positive, negative = positive * weight, negative * weight
-        sides = (order.totals(side) for side in (positive, negative, positive * negative))
-        return cls(*sides, len(label) - order.first)
+        return cls(
+            order.totals(positive),
+            order.totals(negative),
+            order.totals(positive * negative),
+            len(label) - order.first,
+        )
 
 
 def auc(classes: Classes) -> float:

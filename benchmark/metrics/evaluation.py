@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark.metrics.calibration import reliability
 from benchmark.metrics.measures import BY_SPACE, Measure
 from benchmark.metrics.populations import Labels, Scores, population
 from benchmark.metrics.undefined import UndefinedError
@@ -45,7 +44,7 @@ def assess(labels: Labels, scores: Scores) -> Assessment:
             except UndefinedError as reason:
                 found.undefined[name] = str(reason)
         if any(measure.name == "ece" for measure in measures):
-            found.reliability[space] = reliability(rows.soft, rows.order)
+            found.reliability[space] = rows.reliability
     return found
 
 

@@ -51,7 +51,7 @@ COMMON = (
     Measure("ks", "KS", HIGHER, lambda p: ks(p.classes), bounds=UNIT),
     Measure("logloss", "log loss", LOWER, lambda p: log_loss(p.soft, p.score)),
     Measure("pcoc", "PCOC", ONE, lambda p: pcoc(p.soft, p.score), ".3f"),
-    Measure("ece", "ECE", LOWER, lambda p: ece(p.soft, p.order), bounds=UNIT),
+    Measure("ece", "ECE", LOWER, lambda p: ece(p.reliability), bounds=UNIT),
     Measure("bias", "bias", ZERO, lambda p: bias(p.soft, p.score), "+.4f", (-1.0, 1.0)),
 )  # fmt: skip
 ON_CLICKS = (

@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.metrics.calibration import tenths
 from benchmark.metrics.discrimination import Classes
 from benchmark.metrics.ordering import Order
 from benchmark.metrics.ranking import Lists
@@ -84,6 +85,11 @@ class Population:
         return Classes.at(self.soft, self.order)
 
     @cached_property
+    def reliability(self) -> list[tuple[float, ...]]:
+        """Tenths of the rows by score: (rows, mean score, mean label)."""
+        return tenths(self.order, self.soft)
+
+    @cached_property
     def lists(self) -> Lists:
         """The groups that have a positive, ranked by score."""
         return Lists.ranked(self.label, self.score, self.group)
@@ -98,19 +104,20 @@ def population(name: str, labels: Labels, scores: Scores) -> Population:
     rows, label, score, truth = POPULATIONS[name](labels, scores)
     if not rows.any():
         raise UndefinedError("no row of this population has a known label")
+    chosen = slice(None) if rows.all() else rows
     return Population(
-        label[rows],
-        score[rows],
-        group=_where(rows, labels.group),
-        truth=_where(rows, truth),
-        ctr=_where(rows, scores.ctr),
-        propensity=_where(rows, labels.oracle_ctr),
-        estimated_ctr=_where(rows, labels.estimated_ctr),
-        estimated_cvr=_where(rows, labels.estimated_cvr),
+        label[chosen],
+        score[chosen],
+        group=_where(chosen, labels.group),
+        truth=_where(chosen, truth),
+        ctr=_where(chosen, scores.ctr),
+        propensity=_where(chosen, labels.oracle_ctr),
+        estimated_ctr=_where(chosen, labels.estimated_ctr),
+        estimated_cvr=_where(chosen, labels.estimated_cvr),
     )
 
 
-def _where(rows: NDArray[np.bool_], column: NDArray[T] | None) -> NDArray[T] | None:
+def _where(rows: NDArray[np.bool_] | slice, column: NDArray[T] | None) -> NDArray[T] | None:
     return None if column is None else column[rows]
 
 
