@@ -17,9 +17,9 @@ from benchmark.data.partitions import (
     temporary_folder,
 )
 from benchmark.data.reading.attribution import split_by_time
+from benchmark.data.reading.history import Past
 from benchmark.data.reading.keys import unique
 from benchmark.data.reading.layouts import Types
-from benchmark.data.reading.past import Past
 from benchmark.data.reading.readers import scan_table
 
 SESSION, TIME = pl.col("session_id_hash"), pl.col("server_timestamp_epoch_ms")

@@ -11,7 +11,7 @@ from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, integer
 from benchmark.data.reading.attribution import split_by_time
-from benchmark.data.reading.clicked import with_clicked_before
+from benchmark.data.reading.history import with_clicked_before
 from benchmark.data.reading.readers import scan_table
 
 PAGE = "https://ailab.criteo.com/criteo-sponsored-search-conversion-log-dataset/"

@@ -12,8 +12,8 @@ import polars as pl
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.reading.attribution import split_at
+from benchmark.data.reading.history import Past
 from benchmark.data.reading.keys import unique
-from benchmark.data.reading.past import Past
 from benchmark.data.reading.readers import scan_table
 
 Types = Mapping[str, type[pl.DataType]]

@@ -12,8 +12,8 @@ from benchmark.data.dataset import DataError, Dataset, Source
 from benchmark.data.fetching.archive import folder_of
 from benchmark.data.options import check, integer
 from benchmark.data.partitions import first_of_each, in_slices, stored
+from benchmark.data.reading.history import Past
 from benchmark.data.reading.layouts import Rule
-from benchmark.data.reading.past import Past
 from benchmark.data.reading.readers import scan_table
 from benchmark.data.split import split_by_hash
 

@@ -98,6 +98,7 @@ class JData2016(EventLog):
         super().__init__(**options)
         check(self.title, self.chosen, {"micro_modules": MODULES})
         self.categorical = (*self.categorical, *USER, *PRODUCT)
+        self._chosen_modules: dict[Path, list[int]] = {}
 
     def parts(self, raw: Path) -> Mapping[str, pl.LazyFrame]:
         products = {"sku_id": pl.Int64, **dict.fromkeys(PRODUCT, pl.Int64)}
@@ -111,20 +112,24 @@ class JData2016(EventLog):
             for name, rows in super().parts(raw).items()
         }
 
+    def notes(self, raw: Path) -> str:
+        return f"The modules here: {', '.join(map(str, self._modules(raw)))}."
+
+    def _modules(self, raw: Path) -> list[int]:
+        """Return the modules that the option names, or those chosen on the actions in train."""
+        if (given := self.chosen["micro_modules"]) is not None:
+            return list(given)
+        if raw not in self._chosen_modules:
+            self._chosen_modules[raw] = _telling_modules(_actions(raw))
+        return self._chosen_modules[raw]
+
     def events(self, raw: Path) -> pl.LazyFrame:
-        files = sorted(raw.rglob("JData_Action_*.csv"))
-        if not files:
-            raise DataError(f"{raw} holds no file named JData_Action_*.csv; see {PAGE}")
-        actions = pl.concat([scan_table(path, ACTIONS, rules=RULES) for path in files])
-        modules = self.chosen["micro_modules"]
-        if modules is None:
-            modules = _telling_modules(actions)
-        if not modules:
+        actions = _actions(raw)
+        if not (modules := self._modules(raw)):
             raise DataError(
                 f"{raw}: no module goes with orders before April, so that micro has no content; "
                 "get all of the log, or name modules in the option micro_modules"
             )
-        self.claims = f"{type(self).claims} The modules here: {', '.join(map(str, modules))}."
         telling = MODULE.is_in(pl.Series(modules, dtype=pl.Int64).implode()) & (KIND == CLICK)
         added = KIND.is_in([CART, FOLLOW]).cast(pl.Int8)
         return actions.select(
@@ -142,6 +147,13 @@ class JData2016(EventLog):
     def finished(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         starts = {"valid": VALID / SECOND, "test": TEST / SECOND}
         return rows.with_columns(split=split_at(pl.col("click_time"), starts))
+
+
+def _actions(raw: Path) -> pl.LazyFrame:
+    files = sorted(raw.rglob("JData_Action_*.csv"))
+    if not files:
+        raise DataError(f"{raw} holds no file named JData_Action_*.csv; see {PAGE}")
+    return pl.concat([scan_table(path, ACTIONS, rules=RULES) for path in files])
 
 
 def _telling_modules(actions: pl.LazyFrame) -> list[int]:

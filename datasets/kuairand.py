@@ -10,7 +10,7 @@ import polars as pl
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, integer, one_of
-from benchmark.data.reading.clicked import with_clicked_before
+from benchmark.data.reading.history import with_clicked_before
 from benchmark.data.reading.keys import unique
 from benchmark.data.reading.readers import scan_table
 

@@ -10,8 +10,8 @@ import polars as pl
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.reading.attribution import split_at
+from benchmark.data.reading.history import Past
 from benchmark.data.reading.keys import unique
-from benchmark.data.reading.past import Past
 from benchmark.data.reading.readers import scan_table
 
 CLICK_OUT = "clickout item"

@@ -42,7 +42,7 @@ def preprocess(
         raise_on_full_disk(scratch),
         replacing_folder(processed) as folder,
     ):
-        table, dropped = _evaluated(dataset, raw, scratch)
+        table, notes, dropped = _evaluated(dataset, raw, scratch)
         report: dict[str, Any] = checks.check(table, dataset)
         vocabularies = _write_splits(table, dataset, folder, report)
         schema = Schema(
@@ -59,7 +59,7 @@ def preprocess(
             verified=verified,
             licence=dataset.licence,
             citation=dataset.citation,
-            claims=dataset.claims,
+            claims=f"{dataset.claims} {notes}".rstrip(),
             fingerprint=fingerprint(sha256(path) for path in sorted(folder.glob("*.parquet"))),
             attribution_window=dataset.attribution_window if checks.has(table, TIMES) else None,
         )
@@ -68,27 +68,30 @@ def preprocess(
     return schema
 
 
-def _evaluated(dataset: Dataset, raw: Path, scratch: Path) -> tuple[pl.LazyFrame, dict[str, int]]:
-    """Go through the raw files once; return the table that came of it, and what it left out."""
+def _evaluated(
+    dataset: Dataset, raw: Path, scratch: Path
+) -> tuple[pl.LazyFrame, str, dict[str, int]]:
+    """Read the raw files once; return the table, the notes on it and the counts of dropped rows."""
     with locate_read_errors(f"{dataset.title}: the files in {raw}"):
-        table = dataset.finished(pl.concat(_parts(dataset, raw, scratch)))
+        parts, notes = _parts(dataset, raw, scratch)
+        table = dataset.finished(pl.concat(parts))
     if "dropped" not in table.collect_schema():
-        return table, {}
+        return table, notes, {}
     rules = table.select(pl.col("dropped").drop_nulls()).group_by("dropped").len().sort("dropped")
-    return kept(table), dict(rules.collect(engine="streaming").iter_rows())
+    return kept(table), notes, dict(rules.collect(engine="streaming").iter_rows())
 
 
-def _parts(dataset: Dataset, raw: Path, scratch: Path) -> list[pl.LazyFrame]:
+def _parts(dataset: Dataset, raw: Path, scratch: Path) -> tuple[list[pl.LazyFrame], str]:
     """Return the parts from files, written if a killed process had not come to the last one."""
     record = scratch / "parts.json"
     if not record.is_file():
         parts = dataset.parts(raw)
         for name, part in parts.items():
             stored(checks.with_defaults(part, dataset), scratch / f"{name}.parquet")
-        write_json(record, {"names": list(parts), "claims": dataset.claims})
+        write_json(record, {"names": list(parts), "notes": dataset.notes(raw)})
     known = read_json(record)
-    dataset.claims = known["claims"]
-    return [pl.scan_parquet(scratch / f"{name}.parquet", glob=False) for name in known["names"]]
+    files = (scratch / f"{name}.parquet" for name in known["names"])
+    return [pl.scan_parquet(file, glob=False) for file in files], known["notes"]
 
 
 def _write_splits(

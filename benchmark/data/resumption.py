@@ -30,17 +30,15 @@ def resumable(dataset: Dataset, raw: Path, processed: Path) -> Iterator[Path]:
         scratch.mkdir(parents=True)
         write_json(record, inputs)
     _sweep(scratch)
-    dataset.scratch = scratch
     try:
-        yield scratch
+        with dataset.working_in(scratch):
+            yield scratch
     except DiskFullError:  # with room made, the next run goes on
         _sweep(scratch)
         raise
     except Exception:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    finally:
-        del dataset.scratch
     shutil.rmtree(scratch, ignore_errors=True)
 
 
