@@ -21,19 +21,7 @@ class Coat(Dataset):
     """Every user meets every item: rating it is the click, liking it the conversion."""
 
     title = "Coat Shopping"
-    citation = """
-    @inproceedings{schnabel2016recommendations,
-      title     = {Recommendations as Treatments: Debiasing Learning and Evaluation},
-      author    = {Schnabel, Tobias and Swaminathan, Adith and Singh, Ashudeep and
-                   Chandak, Navin and Joachims, Thorsten},
-      booktitle = {Proceedings of the 33rd International Conference on Machine Learning},
-      series    = {Proceedings of Machine Learning Research},
-      volume    = {48},
-      pages     = {1670--1679},
-      year      = {2016},
-      url       = {https://proceedings.mlr.press/v48/schnabel16.html},
-    }
-    """
+    cite = "schnabel2016recommendations"
     licence = "None in the archive; published by its authors for research"
     claims = (
         "Metrics of the random population are unbiased for a user's opinion of a random item: its "

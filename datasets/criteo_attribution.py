@@ -44,14 +44,7 @@ class CriteoAttribution(Dataset):
     """A banner on a page; its conversion is the sale that is attributed to its click, the last."""
 
     title = "Criteo attribution"
-    citation = """
-    @misc{diemert2017attribution,
-      title  = {Attribution Modeling Increases Efficiency of Bidding in Display Advertising},
-      author = {Diemert, Eustache and Meynet, Julien and Galland, Pierre and Lefortier, Damien},
-      year   = {2017},
-      eprint = {1707.06409},
-    }
-    """
+    cite = "diemert2017attribution"
     licence = "CC BY-NC-SA 4.0; terms on the page, which ask to share contact details"
     claims = (
         "Impression, click and conversion are logged for 30 days, so methods for the entire space "

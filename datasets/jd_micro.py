@@ -35,16 +35,7 @@ class JDMicro(Dataset):
     """
 
     title = "JD Micro Behaviors (HUP)"
-    citation = """
-    @inproceedings{gu2020hierarchical,
-      title     = {Hierarchical User Profiling for E-commerce Recommender Systems},
-      author    = {Gu, Yulong and Ding, Zhuoye and Wang, Shuaiqiang and Yin, Dawei},
-      booktitle = {Proceedings of the 13th International Conference on Web Search and Data Mining},
-      pages     = {223--231},
-      year      = {2020},
-      doi       = {10.1145/3336191.3371827},
-    }
-    """
+    cite = "gu2020hierarchical"
     licence = "No licence file; its README allows use for research only"
     claims = (
         "A log of clicks: nothing about impressions, CTR, CTCVR or selection by the click can be "

@@ -58,13 +58,7 @@ class JData2016(EventLog):
     """
 
     title = "JDATA 2016"
-    citation = """
-    @misc{jdata2016,
-      title = {{JDATA} 2016: purchase intention of high-potential users},
-      year  = {2016},
-      url   = {https://jdata.jd.com},
-    }
-    """
+    cite = "jdata2016"
     licence = "Terms of the JDATA competition; no redistribution"
     claims = (
         "A log of clicks (browsed pages): nothing about impressions, CTR, CTCVR or selection by "

@@ -52,17 +52,7 @@ class JDsearch(Dataset):
     """A product shown for a user's query; its label is the furthest stage that it reached."""
 
     title = "JDsearch"
-    citation = """
-    @inproceedings{liu2023jdsearch,
-      title     = {{JDsearch}: A Personalized Product Search Dataset with Real Queries and Full
-                   Interactions},
-      author    = {Liu, Jiongnan and Dou, Zhicheng and Tang, Guoyu and Xu, Sulong},
-      booktitle = {Proceedings of the 46th International ACM SIGIR Conference on Research and
-                   Development in Information Retrieval},
-      year      = {2023},
-      doi       = {10.1145/3539618.3591900},
-    }
-    """
+    cite = "liu2023jdsearch"
     licence = "CC BY-NC-SA 4.0"
     claims = (
         "The displayed candidates (at most 200) of one query per user are impressions, so methods "

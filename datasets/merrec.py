@@ -35,17 +35,7 @@ class MerRec(EventLog):
     """A view of a listing by a user, and whether a like, cart, offer or purchase follows."""
 
     title = "MerRec"
-    citation = """
-    @misc{li2024merrec,
-      title         = {{MerRec}: A Large-scale Multipurpose {Mercari} Dataset for
-                       Consumer-to-Consumer Recommendation Systems},
-      author        = {Li, Lichi and Abi Din, Zainul and Tan, Zhen and London, Sam and
-                       Chen, Tianlong and Daptardar, Ajay},
-      year          = {2024},
-      eprint        = {2402.14230},
-      archiveprefix = {arXiv},
-    }
-    """
+    cite = "li2024merrec"
     licence = "CC BY-NC 4.0"
     claims = (
         "A log of clicks (views of listings): nothing about impressions, CTR, CTCVR or selection "

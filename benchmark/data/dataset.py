@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from benchmark import bibliography
 from benchmark.schema import Stage
 
 
@@ -46,7 +47,7 @@ class Dataset(ABC):
     """
 
     title: str
-    citation: str
+    cite: str  # the key of its paper in datasets/references.bib
     licence: str
     claims: str  # what may and may not be said of results on this log, one paragraph
     stages: tuple[Stage, ...]
@@ -71,6 +72,16 @@ class Dataset(ABC):
                 f"known: {', '.join(self.options) or 'none'}"
             )
         self.chosen: dict[str, Any] = {**self.options, **options}
+
+    @property
+    def citation(self) -> str:
+        """The entry of ``datasets/references.bib`` that ``cite`` names.
+
+        Raises:
+            LookupError: there is none.
+        """
+        path = type(self).__module__.removeprefix("benchmark_plugins.").replace(".", "/")
+        return bibliography.entry("datasets", self.cite, f"{path}.py")
 
     @property
     def scratch(self) -> Path:

@@ -34,7 +34,7 @@ class Derived(Dataset):
         self.sources = self.origin.sources
         self.categorical, self.numeric = self.origin.categorical, self.origin.numeric
         self.min_count, self.outcome = self.origin.min_count, self.origin.outcome
-        self.licence, self.citation = self.origin.licence, self.origin.citation
+        self.licence, self.cite = self.origin.licence, self.origin.cite
 
     @contextmanager
     def working_in(self, folder: Path) -> Iterator[None]:
