@@ -6,9 +6,10 @@ from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
 
-import yaml
-
 from benchmark.config import Launch, Protocol
+from benchmark.configuration.documents import Node, Place, parse
+from benchmark.configuration.mistakes import validated
+from benchmark.errors import sentence
 from benchmark.execution.executors.executor import Executor
 from benchmark.execution.jobs import workers
 from benchmark.execution.run import run_tasks
@@ -26,13 +27,17 @@ def chosen(launch: Launch, on: str | None, count: str | None, options: str | Non
     Raises:
         ValueError: not a number, a place or YAML.
     """
-    try:
-        given = yaml.safe_load(f"{{{options or ''}}}")
-    except yaml.YAMLError as error:
-        raise ValueError(f"--options {options!r} is no YAML, as in 'time: 240'") from error
-    changes = {"on": on, "workers": count, "options": launch.options | given}
-    named = {name: value for name, value in changes.items() if value is not None}
-    return Launch.model_validate(launch.model_dump() | named)
+    given = {"on": on, "workers": count, "options": options and f"{{{options}}}"}
+    node = Node({}, Place("command line"))
+    for name, text in given.items():
+        if text is not None:
+            value = parse(text, f"--{name}", lines=False)
+            node = node.merged(Node({name: value}, node.place))
+    changes = validated(Launch, node)
+    named = changes.model_dump(exclude_unset=True)
+    if "options" in named:
+        named["options"] = {**launch.options, **changes.options}
+    return launch.model_copy(update=named)
 
 
 def launch(place: Workspace, settings: Launch) -> None:
@@ -48,11 +53,10 @@ def launch(place: Workspace, settings: Launch) -> None:
     failures = run_tasks(tasks, _pool(settings, protocol))
     sentences = dict[str, list[Task]]()
     for task, error in failures:
-        text = error.args[0] if isinstance(error, LookupError) and error.args else error
-        sentences.setdefault(str(text) or type(error).__name__, []).append(task)
-    for sentence, affected in sentences.items():
+        sentences.setdefault(sentence(error), []).append(task)
+    for text, affected in sentences.items():
         more = f" and {len(affected) - 1} more" if len(affected) > 1 else ""
-        print(f"{affected[0]}{more}: {sentence}")
+        print(f"{affected[0]}{more}: {text}")
     if failures:
         raise RuntimeError(f"{len(failures)} of {len(tasks)} tasks failed; the rest is on record")
 
