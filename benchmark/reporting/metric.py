@@ -1,4 +1,4 @@
-"""What a metric's name says, which values are better, how sure its mean is."""
+"""What a metric's name says, and which of its values are better."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
 
 from benchmark.metrics.measures import MEASURES, Measure
 
@@ -56,26 +55,3 @@ class Metric:
     def space(self) -> str:
         """Task and population, such as "CVR, clicked impressions"."""
         return f"{self.task}, {self.population}"
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over seeds; ``half_width`` is None where one seed tells nothing about the spread."""
-
-    mean: float
-    half_width: float | None
-
-
-def interval(values: Array, confidence: float) -> Interval:
-    """Return the Student-t interval of the mean."""
-    mean, count = float(values.mean()), len(values)
-    if count == 1:
-        return Interval(mean, None)
-    error = float(values.std(ddof=1)) / count**0.5
-    return Interval(mean, float(t.ppf((1 + confidence) / 2, count - 1)) * error)
-
-
-def indistinguishable(costs: Array, best: Array, confidence: float) -> bool:
-    """Return whether a two-sided paired t-test over the same seeds finds no difference."""
-    difference = interval(costs - best, confidence)
-    return abs(difference.mean) <= (difference.half_width or 0.0)
