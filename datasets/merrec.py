@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from benchmark import parquet
 from benchmark.data.dataset import DataError, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.options import Rule, check
@@ -95,7 +96,7 @@ def _scan(path: Path) -> pl.LazyFrame:
 
 
 def _checked(path: Path) -> pl.LazyFrame:
-    shard = pl.scan_parquet(path, glob=False)
+    shard = parquet.scan(path)
     types = shard.collect_schema()
     if lacking := [column for column in COLUMNS if column not in types]:
         raise DataError(f"{path} lacks the columns {', '.join(lacking)}; it has {', '.join(types)}")

@@ -11,13 +11,14 @@ from typing import Any
 
 import polars as pl
 
+from benchmark import parquet
 from benchmark.data import checks, encoding
 from benchmark.data.dataset import Dataset, kept
 from benchmark.data.full_disk import raise_on_full_disk
 from benchmark.data.partitions import stored
 from benchmark.data.reading.readers import locate_read_errors
 from benchmark.data.resumption import resumable
-from benchmark.files import fingerprint, read_json, replacing_folder, sha256, write_json
+from benchmark.files import fingerprint, read_record, replacing_folder, sha256, write_json
 from benchmark.schema import ORACLE, PROPENSITY, SPLITS, TIMES, Schema
 
 ROW_GROUP = 1 << 18  # fixed: by default it follows the number of cores, and so would fingerprints
@@ -84,14 +85,14 @@ def _evaluated(
 def _parts(dataset: Dataset, raw: Path, scratch: Path) -> tuple[list[pl.LazyFrame], str]:
     """Return the parts from files, written if a killed process had not come to the last one."""
     record = scratch / "parts.json"
-    if not record.is_file():
+    if (known := read_record(record)) is None:
         parts = dataset.parts(raw)
         for name, part in parts.items():
             stored(checks.with_defaults(part, dataset), scratch / f"{name}.parquet")
-        write_json(record, {"names": list(parts), "notes": dataset.notes(raw)})
-    known = read_json(record)
+        known = {"names": list(parts), "notes": dataset.notes(raw)}
+        write_json(record, known)
     files = (scratch / f"{name}.parquet" for name in known["names"])
-    return [pl.scan_parquet(file, glob=False) for file in files], known["notes"]
+    return [parquet.scan(file) for file in files], known["notes"]
 
 
 def _write_splits(

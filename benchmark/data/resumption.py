@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmark.data.dataset import Dataset
 from benchmark.data.full_disk import DiskFullError
-from benchmark.files import fingerprint, read_json, sha256, write_json
+from benchmark.files import fingerprint, read_record, sha256, write_json
 
 HERE = Path(__file__).parent
 
@@ -25,7 +25,7 @@ def resumable(dataset: Dataset, raw: Path, processed: Path) -> Iterator[Path]:
     """
     scratch = processed.with_name(f".{processed.name}.scratch")
     inputs, record = _inputs(dataset, raw), scratch / "inputs.json"
-    if not record.is_file() or read_json(record) != inputs:
+    if read_record(record) != inputs:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         write_json(record, inputs)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from benchmark.data.dataset import DataError
-from benchmark.files import read_json
+from benchmark.files import read_record
 
 MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"  # its place until all files are there
@@ -40,9 +40,8 @@ class Entry(TypedDict):
 
 def manifest(raw: Path) -> dict[str, Any] | None:
     """Return the record of a raw folder, None where there is none, hence nothing to rely on."""
-    path = raw / MANIFEST
-    content: dict[str, Any] | None = read_json(path) if path.is_file() else None
-    return content
+    record: dict[str, Any] | None = read_record(raw / MANIFEST)
+    return record
 
 
 def origins(raw: Path) -> str:
