@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmark.data.dataset import DataError, Dataset, Source
-from benchmark.data.fetching.archive import folder_of
+from benchmark.data.dataset import Dataset, Source
+from benchmark.data.fetching.raw import find_all
 from benchmark.data.options import check, integer
 from benchmark.data.partitions import first_of_each, in_slices, stored
 from benchmark.data.reading.history import Past
@@ -67,10 +67,7 @@ class JDMicro(Dataset):
             self.sequences = {"recent_skus": ("sku", length)}
 
     def table(self, raw: Path) -> pl.LazyFrame:
-        found = sorted(raw.rglob("JD_*"))
-        files = [path for path in found if path.is_file() and not folder_of(path)]
-        if not files:
-            raise DataError(f"{raw} holds no file named JD_*; see {PAGE}")
+        files = find_all(raw, "JD_*")
         lines = pl.concat([_scan(path) for path in files])
         parts = 1 + sum(path.stat().st_size for path in files) // PART
         once = first_of_each(lines, "line", parts, self.scratch / "lines")

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from benchmark.data.dataset import DataError, Source
-from benchmark.data.fetching.raw import find
+from benchmark.data.fetching.raw import find, find_all
 from benchmark.data.options import Rule, check
 from benchmark.data.reading.attribution import split_at
 from benchmark.data.reading.event_log import EVENT_OPTIONS, SECOND, EventLog
@@ -144,9 +144,7 @@ class JData2016(EventLog):
 
 
 def _actions(raw: Path) -> pl.LazyFrame:
-    files = sorted(raw.rglob("JData_Action_*.csv"))
-    if not files:
-        raise DataError(f"{raw} holds no file named JData_Action_*.csv; see {PAGE}")
+    files = find_all(raw, "JData_Action_*.csv")
     return pl.concat([scan_table(path, ACTIONS, rules=RULES) for path in files])
 
 
