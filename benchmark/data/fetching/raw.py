@@ -49,8 +49,8 @@ class Unpacked(TypedDict):
 
 def manifest(raw: Path) -> dict[str, Any] | None:
     """Return the record of a raw folder, None where there is none, hence nothing to rely on."""
-    record: dict[str, Any] | None = read_record(raw / MANIFEST)
-    return record
+    record = read_record(raw / MANIFEST)
+    return record if isinstance(record, dict) else None
 
 
 def origins(raw: Path) -> str:
