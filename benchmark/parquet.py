@@ -6,13 +6,12 @@ polars takes paths for patterns, in which ``[``, ``*`` and ``?`` match other nam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
 
-def scan(path: Path | Sequence[Path]) -> pl.LazyFrame:
+def scan(path: Path | list[Path]) -> pl.LazyFrame:
     """Scan a file, or several of the same columns, one after the other."""
     return pl.scan_parquet(path, glob=False, hive_partitioning=False)
 

@@ -76,7 +76,7 @@ class Coat(Dataset):
 def _matrix(path: Path) -> NDArray[np.int64]:
     """Read ratings, users by items: 0 where there is none."""
     try:
-        ratings = np.loadtxt(path, dtype=np.int64, ndmin=2)
+        ratings = np.loadtxt(path, dtype=np.int64, ndmin=2, encoding="utf-8-sig")
     except ValueError as error:
         raise DataError(f"{path} is not a matrix of integers: {error}") from error
     for user, item in np.argwhere((ratings < 0) | (ratings > 5))[:1]:
@@ -90,7 +90,7 @@ def _matrix(path: Path) -> NDArray[np.int64]:
 def _words(path: Path) -> NDArray[np.str_]:
     """Read which attribute and value each column of one-hot attributes stands for."""
     try:
-        lines = path.read_text(encoding="utf-8").rstrip().split("\n")
+        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8: {error}; get it again") from error
     for number, line in enumerate(lines, 1):

@@ -187,16 +187,22 @@ def _raised(counts: list[int], total: tuple[int, int]) -> bool:
 def _users(path: Path) -> pl.LazyFrame:
     """Read ages and sexes; unlike the other files, this one is in GBK."""
     try:
-        table = csv.DictReader(path.read_text(encoding="gbk").splitlines())
+        table = csv.reader(path.read_text(encoding="gbk").splitlines())
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not text in GBK: {error}; get it again") from error
-    header = table.fieldnames or []
+    header = next(table, [])
     if lacking := [name for name in ("user_id", *USER) if name not in header]:
         raise DataError(
             f"{path}, line 1: the header lacks {', '.join(lacking)}; it has {', '.join(header)}"
         )
     users: dict[int, tuple[str, ...]] = {}
-    for number, row in enumerate(table, 2):
+    for number, cells in enumerate(table, 2):
+        if len(cells) != len(header):
+            raise DataError(
+                f"{path}, line {number}: {len(cells)} cells, expected {len(header)}: "
+                f"{', '.join(header)}"
+            )
+        row = dict(zip(header, cells, strict=True))
         if not NUMBER.fullmatch(text := row["user_id"]):
             raise DataError(f"{path}, line {number}: user_id {text!r} is not a number")
         if (user := int(float(text))) in users:

@@ -9,6 +9,7 @@ import polars as pl
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.reading.keys import unique
+from benchmark.data.reading.layouts import starts_with
 from benchmark.data.reading.readers import scan_table
 from benchmark.data.split import split_by_hash
 
@@ -104,8 +105,7 @@ def _scan(
     key: str | None = None,
 ) -> pl.LazyFrame:
     """Scan a table; some copies have a header, others do not."""
-    with path.open("rb") as file:
-        header = file.readline().startswith(f"{columns[0]}\t".encode())
+    header = starts_with(path, f"{columns[0]}\t")
     types = dict.fromkeys(columns, pl.String)
     table = scan_table(path, types, separator="\t", header=header, quote=None, rules=rules)
     return unique(table, key, path, first_line=1 + header) if key else table
