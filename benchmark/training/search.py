@@ -38,7 +38,7 @@ def _log_uniform(bounds: Range) -> FloatDistribution:
 
 def defaults(method: type[Method], protocol: Protocol) -> dict[str, Any]:
     """Return the first trial: the protocol's defaults, and the method's for what it leaves open."""
-    own = (method.__init__.__kwdefaults__ or {}) | protocol.defaults
+    own = dict(method.defaults) | protocol.defaults
     return {
         "learning_rate": protocol.learning_rate.default,
         "weight_decay": protocol.weight_decay.default,
