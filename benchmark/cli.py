@@ -263,13 +263,14 @@ def methods() -> None:
     print(f"wrote {METHODS}")
 
 
-def new_method(name: str) -> None:
+def new_method(name: str, cite: str | None = None) -> None:
     """Write the first version of a method's file, which works."""
     from benchmark.scaffold.method import create
 
-    path = create(name)
+    path = create(name, cite)
+    entry = "" if cite else " and in the entry that it cites, the last of methods/references.bib"
     print(f"wrote {path.parent.name}/{path.name}. Next:")
-    print("  replace every TODO in it;")
+    print(f"  replace every TODO in it{entry};")
     print(f"  add `- {name}` to the methods in params.yaml;")
     print("  run `python -m benchmark methods`, then `make test`.")
 
@@ -317,7 +318,13 @@ COMMANDS = (
     Command(datasets),
     Command(cards),
     Command(methods),
-    Command(new_method, {"name": "of the new file in methods/, in snake_case"}),
+    Command(
+        new_method,
+        {
+            "name": "of the new file in methods/, in snake_case",
+            "--cite": "key of its paper in methods/references.bib; by default a new placeholder",
+        },
+    ),
 )
 
 
