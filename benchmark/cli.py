@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.errors import BenchmarkError
+
 if TYPE_CHECKING:
     from benchmark.data.dataset import Dataset
     from benchmark.studies import Workspace
 
+EXPECTED = (BenchmarkError, OSError, LookupError, ValueError, ArithmeticError, RuntimeError)
 MANUAL, RECBOLE = Path("data/manual"), Path("data/recbole")
 CHECKSUMS = Path("datasets/checksums.json")
 METHODS, CARDS = Path("docs/methods.md"), Path("docs/datasets")
@@ -145,13 +148,14 @@ def methods() -> None:
     print(f"wrote {METHODS}")
 
 
-def new_method(name: str) -> None:
+def new_method(name: str, cite: str | None = None) -> None:
     """Write the first version of a method's file, which works."""
     from benchmark.scaffold.method import create
 
-    path = create(name)
+    path = create(name, cite)
+    entry = "" if cite else " and in the entry that it cites, the last of methods/references.bib"
     print(f"wrote {path.parent.name}/{path.name}. Next:")
-    print("  replace every TODO in it;")
+    print(f"  replace every TODO in it{entry};")
     print(f"  add `- {name}` to the methods in params.yaml;")
     print("  run `python -m benchmark methods`, then `make test`.")
 
@@ -195,7 +199,13 @@ COMMANDS = (
     Command(datasets),
     Command(cards),
     Command(methods),
-    Command(new_method, {"name": "of the new file in methods/, in snake_case"}),
+    Command(
+        new_method,
+        {
+            "name": "of the new file in methods/, in snake_case",
+            "--cite": "key of its paper in methods/references.bib; by default a new placeholder",
+        },
+    ),
 )
 
 
@@ -226,7 +236,14 @@ def main(arguments: list[str] | None = None) -> int:
     chosen.pop("subcommand")
     try:
         function(**chosen)
-    except (OSError, LookupError, ValueError, ArithmeticError, RuntimeError) as error:
+    except (
+        BenchmarkError,
+        OSError,
+        LookupError,
+        ValueError,
+        ArithmeticError,
+        RuntimeError,
+    ) as error:
         message = error.args[0] if isinstance(error, LookupError) and error.args else error
         print(f"error: {message}", file=sys.stderr)
         return 1

@@ -1,98 +1,184 @@
-"""``params.yaml``: the only configuration."""
+"""The models of ``params.yaml``, the only configuration; every key says what it does."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-import yaml
-from optuna.distributions import FloatDistribution
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator
+from annotated_types import MinLen
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
 
 from benchmark import registry
+from benchmark.configuration import documents
+from benchmark.configuration.allowed import Allowed
+from benchmark.configuration.documents import Node, Place
+from benchmark.configuration.mistakes import WrongValueError, validated
 
-DEVICES = ("auto", "cpu", "cuda")
+T = TypeVar("T")
+
+
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    for value in values:
+        if values.count(value) > 1:
+            raise WrongValueError("", f"{value!r} stands in it twice, once is enough")
+    return values
+
+
+def _name(text: str) -> str:
+    if not (text.isascii() and text.isidentifier()) or text.startswith("_"):
+        raise WrongValueError("", "it must be a file name without folder and without .py")
+    return text
+
+
+def _frozen(value: object) -> object:
+    """Return a value with tuples for lists, since sections do not change."""
+    if isinstance(value, Mapping):
+        return {key: _frozen(item) for key, item in value.items()}
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+Name = Annotated[str, AfterValidator(_name), Allowed("a file name without folder and without .py")]
+Metric = Annotated[str, Allowed("a metric, <task>_<measure>_<rows>, as in cvr_auc_clicked")]
+Several = Annotated[tuple[T, ...], MinLen(1), AfterValidator(_distinct)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Count = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class Section(BaseModel):
-    """A part of the file: no unknown keys, no changes."""
+    """A part of a configuration: no unknown keys, no conversions between types, no changes.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    ``renamed`` has the keys that a section once had, and what to write instead.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_lists(cls, values: object) -> object:
+        return _frozen(values)
 
 
 class Range(Section):
-    """A hyper-parameter that every method tunes, log-uniform; trial 0 takes the default."""
+    """A hyper-parameter that every method tunes, log-uniform between two bounds."""
 
-    low: float
-    high: float
-    default: float
+    low: float = Field(gt=0, le=10)
+    """The lower bound."""
+    high: float = Field(gt=0, le=10)
+    """The upper bound, above ``low``."""
+    default: float = Field(ge=0, le=10)
+    """The value of the first trial, and of all fits where nothing is tuned."""
 
-    def distribution(self) -> FloatDistribution:
-        """Return it for the tuner."""
-        return FloatDistribution(self.low, self.high, log=True)
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            raise WrongValueError("low", f"it must be below `high`, which is {self.high:g}")
+        return self
 
 
 class BackboneParams(Section):
-    """The encoder and the heads that all methods share; ``options`` are the encoder's own."""
+    """The encoder and the heads that all methods share."""
 
     name: str
-    embedding_size: PositiveInt
-    hidden: tuple[PositiveInt, ...]
-    tower: tuple[PositiveInt, ...]
-    dropout: float
+    """The encoder: ``embeddings``, a context model of RecBole, or one of the suite's own."""
+    embedding_size: int = Field(ge=1, le=4096)
+    """The length of the vector of each categorical feature."""
+    hidden: tuple[Width, ...] = Field(max_length=64)
+    """The widths of the encoder's hidden layers; none, and the encoder's own default holds."""
+    tower: tuple[Width, ...] = Field(max_length=64)
+    """The widths of the hidden layers of each task's tower."""
+    dropout: float = Field(ge=0, lt=1)
+    """The share of activations that are set to zero during training."""
     options: dict[str, Any] = {}
+    """The encoder's own options, listed with its name in the reference."""
 
 
 class Pretraining(Section):
-    """What every encoder learns from features alone before a method trains it.
-
-    ``rate`` is the share of categorical fields that are masked or replaced in a row.
-    """
+    """What every encoder learns from features alone before a method trains it."""
 
     task: Literal["none", "masked", "replaced"] = "none"
-    epochs: PositiveInt = 1
+    """What is predicted: the values that were masked, or whether a value was replaced."""
+    epochs: Count = 1
+    """Passes over the training rows."""
     rate: float = Field(default=0.3, gt=0, lt=1)
+    """The share of categorical fields that are masked or replaced in a row."""
 
 
 class Tuning(Section):
-    """The budget of the search, equal for all methods: ``trials`` in batches of ``batch``.
+    """The budget of the search, equal for all methods."""
 
-    A trial is trained on ``draws`` tuning draws, which no table ever reports, and has the mean of
-    their values. Without trials, every method has its defaults. More trials begin with the same
-    ones: ``trials`` may be raised without losing finished work.
+    trials: int = Field(ge=0, le=10_000)
+    """Hyper-parameter settings tried per method and setting; 0: the published defaults.
+
+    More trials begin with the same ones: finished work is kept when this is raised.
     """
-
-    trials: NonNegativeInt
-    batch: PositiveInt
-    seed: int
-    draws: PositiveInt = 1
+    batch: Count
+    """Trials that are chosen, and trained, side by side."""
+    seed: Seed
+    """The seed of the search and of the weights in all trials."""
+    draws: Count = 1
+    """Fits per trial, each on a tuning draw that no table reports; a trial has their mean."""
 
 
 class Protocol(Section):
-    """How every method is trained, tuned and run.
+    """How every method is trained, tuned and run."""
 
-    ``defaults`` stand in for the published ones, by hyper-parameter. ``kept_epoch`` "last" trains
-    for ``max_epochs`` without early stopping, as many papers do.
-    Embedding tables of at least ``row_sparse_from`` rows are trained only in the rows of a batch.
-    With ``vectorized_trials``, the trials of a batch, and the replicates of a fixed dataset, are
-    trained in one vectorised step where a method allows it: equal up to rounding, and faster where
-    calls cost more than arithmetic.
-    """
+    renamed: ClassVar[Mapping[str, str]] = {
+        "together": "write `vectorized_trials`",
+        "seeds": "write `replicates`, how many there are, beside `protocol`",
+    }
 
     backbone: BackboneParams
+    """The encoder and the heads that all methods share."""
     pretraining: Pretraining = Pretraining()
-    batch_size: PositiveInt
-    max_epochs: PositiveInt
-    patience: PositiveInt
+    """What every encoder learns from features alone before a method trains it."""
+    batch_size: int = Field(ge=1, le=10_000_000)
+    """Training rows per optimisation step."""
+    max_epochs: Count
+    """The largest number of passes over the training rows."""
+    patience: Count
+    """Training stops after this many epochs without a better value of ``selection_metric``."""
     kept_epoch: Literal["best", "last"] = "best"
-    selection_metric: str
+    """Which epoch's weights are evaluated; "last" is without early stopping."""
+    selection_metric: Metric
+    """What epochs and hyper-parameters are chosen by, on the validation split."""
     learning_rate: Range
+    """Adam's step size."""
     weight_decay: Range
+    """The factor of the squared weights."""
     row_sparse_from: PositiveInt = 200_000
+    """Embedding tables of at least this many rows are trained only in the rows of a batch."""
     vectorized_trials: bool = False
+    """Trains the trials of a batch, and the replicates of a fixed dataset, in one vectorised step.
+
+    Results are equal up to rounding; it is faster where calls cost more than arithmetic.
+    """
     defaults: dict[str, Any] = {}
+    """Values that replace the published defaults, by hyper-parameter of the methods."""
     tuning: Tuning
-    device: str
+    """The budget of the search, equal for all methods."""
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        Allowed("auto, cpu or cuda; CUDA_VISIBLE_DEVICES tells which GPUs there are"),
+    ]
+    """Where fits run; ``auto`` is CUDA if there is a GPU, of which each worker sees one."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -102,44 +188,67 @@ class Protocol(Section):
         """
         return self.model_dump(mode="json", exclude={"device": True, "tuning": {"trials"}})
 
-    @field_validator("device")
-    @classmethod
-    def _known(cls, device: str) -> str:
-        if device not in DEVICES:
-            raise ValueError(
-                f"no device {device!r}: it is {', '.join(DEVICES[:-1])} or {DEVICES[-1]}, and "
-                "CUDA_VISIBLE_DEVICES tells which GPUs there are, of which each worker sees one"
-            )
-        return device
+    @model_validator(mode="after")
+    def _defaults_in_their_ranges(self) -> Self:
+        ranges = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+        for name, found in ranges.items():
+            if self.tuning.trials and not found.low <= found.default <= found.high:
+                raise WrongValueError(
+                    f"{name}.default", f"it must lie in its range, {found.low:g} to {found.high:g}"
+                )
+        return self
 
 
 class Launch(Section):
-    """Where ``python -m benchmark run`` runs: no number depends on it.
-
-    ``workers`` is how many trainings run at a time: by default as many as there are cores, or GPUs
-    if they do the work; on a cluster, 100. ``options`` are those of the cluster's jobs.
-    """
+    """Where ``python -m benchmark run`` runs: no number depends on it."""
 
     on: Literal["local", "slurm", "ray"] = "local"
-    workers: PositiveInt | None = None
+    """This machine, or a cluster."""
+    workers: Count | None = None
+    """Fits that run at a time: by default one per core or GPU, on a cluster 100."""
     options: dict[str, Any] = {}
+    """Options of the cluster's jobs, such as ``partition`` and ``time`` (minutes)."""
+
+
+class Leaderboard(Section):
+    """What the tables show."""
+
+    headline: Several[Metric]
+    """Metrics by which a table is sorted; of a dataset, the first one that is defined on it."""
+    columns: Several[Metric]
+    """The metrics that tables show, in this order."""
+    confidence: float = Field(gt=0, lt=1)
+    """The level of all confidence intervals and tests, as a share."""
 
 
 class Params(Section):
-    """The whole file: settings × replicates × methods, how they are trained, and what is reported.
+    """The whole file: settings × replicates × methods, how they are trained, what is reported."""
 
-    Every method is trained on ``replicates`` replicates of every setting, numbered from 0. A
-    replicate of a simulated setting is a fresh draw of its world and of the initial weights; of a
-    real dataset, of the weights on its fixed split. ``methods: all`` means every file in methods/.
+    datasets: Several[Name]
+    """The datasets, by their file names in datasets/."""
+    methods: Several[Name]
+    """The methods, by their file names in methods/; ``all`` means every one."""
+    options: dict[Name, dict[str, Any]]
+    """Options of the datasets, by dataset; those that are not named keep their defaults."""
+    replicates: Count
+    """Fits per method and setting that are evaluated, numbered from 0.
+
+    One of a simulated setting is a fresh draw of its data and of the initial weights; one of a
+    real dataset, of the weights on its fixed splits.
     """
-
-    datasets: tuple[str, ...]
-    methods: tuple[str, ...]
-    options: dict[str, dict[str, Any]]
-    replicates: PositiveInt
     protocol: Protocol
+    """How every method is trained, tuned and run; a change here reruns everything."""
     leaderboard: Leaderboard
+    """What the tables show."""
     launch: Launch = Launch()
+    """Where ``python -m benchmark run`` runs."""
+
+    _source: Node = PrivateAttr(default=Node({}, Place("params.yaml")))
+
+    @property
+    def source(self) -> Node:
+        """The files that the params were read from, for sentences about mistakes in them."""
+        return self._source
 
     @property
     def trials(self) -> int:
@@ -152,48 +261,20 @@ class Params(Section):
         return tuple(registry.names("methods")) if methods == "all" else methods
 
     @classmethod
-    def read(cls, path: Path = Path("params.yaml"), *changes: Path) -> Self:
-        """Read and check the file, with what further files change in it.
+    def read(
+        cls, path: Path = Path("params.yaml"), *changes: Path, settings: Sequence[str] = ()
+    ) -> Self:
+        """Read and check the file, with what further files and then settings change in it.
+
+        ``settings`` are assignments such as ``protocol.max_epochs=3``.
 
         Raises:
             FileNotFoundError: not in the project root.
-            ValueError: a file is no YAML, or holds no keys.
-            pydantic.ValidationError: a key is missing, unknown or of the wrong kind.
+            ConfigError: a file is no YAML, or a key is missing, unknown or has a wrong value.
         """
-        content: dict[str, Any] = {}
-        for file in (path, *changes):
-            if not file.is_file():
-                raise FileNotFoundError(f"{file} not found; run this from the project root")
-            content = _changed(content, _mapping(file))
-        return cls.model_validate(content)
-
-
-def _mapping(file: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        where = " ".join(str(error).split())
-        raise ValueError(f"{file} is no YAML: {where}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{file} holds no keys, as in 'launch: {{workers: 8}}'")
-    return found
-
-
-def _changed(content: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return the content with the changes, which reach into its sections."""
-    new = dict(content)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(content.get(key), dict)
-        new[key] = _changed(content[key], value) if both else value
-    return new
-
-
-class Leaderboard(Section):
-    """What the tables show: the first defined headline metric sorts a dataset's table."""
-
-    headline: tuple[str, ...]
-    columns: tuple[str, ...]
-    confidence: float
-
-
-Params.model_rebuild()
+        node = documents.read(path)
+        for change in (*map(documents.read, changes), *map(documents.setting, settings)):
+            node = node.merged(change)
+        params = validated(cls, node)
+        params._source = node
+        return params

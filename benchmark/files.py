@@ -1,27 +1,73 @@
-"""Files and folders that are whole or absent: written under another name, then renamed."""
+"""Files and folders that are whole or absent: written under another name, then renamed.
+
+That other name is fixed, begins with a dot and ends with ``.tmp``: what a killed process leaves
+under it, the next writer of the same path replaces. What is renamed is on the disk before, so that
+a power failure leaves the old content or the new one.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-import secrets
+import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 
+class DamagedError(ValueError):
+    """A file of the project's own is empty, cut off or no JSON."""
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that becomes ``path`` if the block succeeds, else is removed."""
+    """Yield a temporary path that becomes ``path`` if the block succeeds, else is removed.
+
+    Processes and threads that write the same path wait for each other; the last one wins.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
+    with _claimed(temporary):
+        try:
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    _sync(path.parent)
+
+
+@contextmanager
+def _claimed(path: Path) -> Iterator[None]:
+    """Hold a file, made anew and empty, that no one else holds: a killed process holds none."""
+    while True:
+        with path.open("ab") as stream:
+            with suppress(OSError):  # some file systems of clusters have no locks
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            if _is_still(path, stream.fileno()):  # else its last holder renamed or removed it
+                stream.truncate(0)
+                yield
+                return
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
     try:
-        yield temporary
-        temporary.replace(path)
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _sync(path: Path) -> None:
+    """Have the system write a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 @contextmanager
@@ -32,10 +78,13 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     try:
         yield temporary
+        for path in (*temporary.rglob("*"), temporary):
+            _sync(path)
         shutil.rmtree(old, ignore_errors=True)
         if folder.exists():
             folder.replace(old)
         temporary.replace(folder)
+        _sync(folder.parent)
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -53,8 +102,24 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Return the content of a JSON file.
+
+    Raises:
+        DamagedError: it is empty, cut off or something else.
+        FileNotFoundError: it does not exist.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DamagedError(f"{path} is no whole JSON file: {error}; delete it") from error
+
+
+def read_record(path: Path) -> Any | None:
+    """Return the content of a JSON file that can be made again; None if it is absent or damaged."""
+    try:
+        return read_json(path)
+    except (DamagedError, FileNotFoundError):
+        return None
 
 
 def sha256(path: Path) -> str:

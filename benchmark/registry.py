@@ -16,12 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from benchmark.errors import BenchmarkError
+
 ROOT = Path(__file__).resolve().parent.parent
 
 T = TypeVar("T")
 
 
-class PluginError(RuntimeError):
+class PluginError(BenchmarkError):
     """A plugin's file raised an error: what it was, and in which line."""
 
 

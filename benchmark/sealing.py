@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmark import files
 from benchmark.files import fingerprint, write_json
 
 DIGEST = "digest"
@@ -37,8 +38,5 @@ def digest(record: dict[str, Any]) -> str:
 
 def read_record(path: Path) -> dict[str, Any] | None:
     """Return a record without a digest; None if there is none or it is broken."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    record = files.read_record(path)
     return record if isinstance(record, dict) else None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import PositiveInt
 
@@ -53,6 +53,8 @@ class Selection(Section):
 
 class StudyParams(Params):
     """``params.yaml`` of the benchmark or of a study, with the sections that only studies use."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"sweep": "write `sensitivity`, with `factors`"}
 
     sensitivity: Sensitivity | None = None
     selection: Selection | None = None

@@ -28,17 +28,7 @@ class AliCCP(Dataset):
     """A sample is an impression; what is known of its user lies apart, under an index."""
 
     title = "Ali-CCP"
-    citation = """
-    @inproceedings{ma2018entire,
-      title     = {Entire Space Multi-Task Model: An Effective Approach for Estimating Post-Click
-                   Conversion Rate},
-      author    = {Ma, Xiao and Zhao, Liqin and Huang, Guan and Wang, Zhi and Hu, Zelin
-                   and Zhu, Xiaoqiang and Gai, Kun},
-      booktitle = {SIGIR},
-      year      = {2018},
-      doi       = {10.1145/3209978.3210104},
-    }
-    """
+    cite = "ma2018entire"
     licence = "Terms of the Tianchi page; an account is needed"
     claims = (
         "Impression, click and purchase are logged, so methods for the entire space apply. The "

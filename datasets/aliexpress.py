@@ -29,18 +29,7 @@ class AliExpress(Dataset):
     """Items of a result page: label 0 is an impression, 1 a click, 2 a click and a purchase."""
 
     title = "AliExpress search"
-    citation = """
-    @inproceedings{li2020improving,
-      title     = {Improving Multi-Scenario Learning to Rank in E-commerce by Exploiting Task
-                   Relationships in the Label Space},
-      author    = {Li, Pengcheng and Li, Runze and Da, Qing and Zeng, An-Xiang and Zhang, Lijun},
-      booktitle = {Proceedings of the 29th ACM International Conference on Information and
-                   Knowledge Management},
-      pages     = {2605--2612},
-      year      = {2020},
-      doi       = {10.1145/3340531.3412713},
-    }
-    """
+    cite = "li2020improving"
     licence = "Terms of the Tianchi page; an account is needed"
     claims = (
         "Impression, click and purchase are logged, so methods for the entire space apply. The "

@@ -21,19 +21,7 @@ class Coat(Dataset):
     """Every user meets every item: rating it is the click, liking it the conversion."""
 
     title = "Coat Shopping"
-    citation = """
-    @inproceedings{schnabel2016recommendations,
-      title     = {Recommendations as Treatments: Debiasing Learning and Evaluation},
-      author    = {Schnabel, Tobias and Swaminathan, Adith and Singh, Ashudeep and
-                   Chandak, Navin and Joachims, Thorsten},
-      booktitle = {Proceedings of the 33rd International Conference on Machine Learning},
-      series    = {Proceedings of Machine Learning Research},
-      volume    = {48},
-      pages     = {1670--1679},
-      year      = {2016},
-      url       = {https://proceedings.mlr.press/v48/schnabel16.html},
-    }
-    """
+    cite = "schnabel2016recommendations"
     licence = "None in the archive; published by its authors for research"
     claims = (
         "Metrics of the random population are unbiased for a user's opinion of a random item: its "
@@ -88,7 +76,7 @@ class Coat(Dataset):
 def _matrix(path: Path) -> NDArray[np.int64]:
     """Read ratings, users by items: 0 where there is none."""
     try:
-        ratings = np.loadtxt(path, dtype=np.int64, ndmin=2)
+        ratings = np.loadtxt(path, dtype=np.int64, ndmin=2, encoding="utf-8-sig")
     except ValueError as error:
         raise DataError(f"{path} is not a matrix of integers: {error}") from error
     for user, item in np.argwhere((ratings < 0) | (ratings > 5))[:1]:
@@ -102,7 +90,7 @@ def _matrix(path: Path) -> NDArray[np.int64]:
 def _words(path: Path) -> NDArray[np.str_]:
     """Read which attribute and value each column of one-hot attributes stands for."""
     try:
-        lines = path.read_text(encoding="utf-8").rstrip().split("\n")
+        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8: {error}; get it again") from error
     for number, line in enumerate(lines, 1):

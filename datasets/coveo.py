@@ -17,9 +17,9 @@ from benchmark.data.partitions import (
     temporary_folder,
 )
 from benchmark.data.reading.attribution import split_by_time
+from benchmark.data.reading.history import Past
 from benchmark.data.reading.keys import unique
 from benchmark.data.reading.layouts import Types
-from benchmark.data.reading.past import Past
 from benchmark.data.reading.readers import scan_table
 
 SESSION, TIME = pl.col("session_id_hash"), pl.col("server_timestamp_epoch_ms")
@@ -63,16 +63,7 @@ class Coveo(Dataset):
     """
 
     title = "Coveo, SIGIR eCom 2021"
-    citation = """
-    @misc{tagliabue2021sigir,
-      title         = {{SIGIR} 2021 {E-Commerce} Workshop Data Challenge},
-      author        = {Tagliabue, Jacopo and Greco, Ciro and Roy, Jean-Francis and Yu, Bingqing
-                       and Chia, Patrick John and Bianchi, Federico and Cassani, Giovanni},
-      year          = {2021},
-      eprint        = {2104.09423},
-      archiveprefix = {arXiv},
-    }
-    """
+    cite = "tagliabue2021sigir"
     licence = "Terms of the Coveo page: non-commercial research, no redistribution"
     claims = (
         "Impressions are the logged lists of search results, clicks are those on them, so methods "

@@ -11,7 +11,7 @@ from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, integer, number, optional
 from benchmark.data.reading.attribution import split_by_time
-from benchmark.data.reading.clicked import with_clicked_before
+from benchmark.data.reading.history import with_clicked_before
 from benchmark.data.reading.readers import scan_table
 
 HOME = "https://huggingface.co/datasets/criteo/criteo-attribution-dataset"
@@ -44,14 +44,7 @@ class CriteoAttribution(Dataset):
     """A banner on a page; its conversion is the sale that is attributed to its click, the last."""
 
     title = "Criteo attribution"
-    citation = """
-    @misc{diemert2017attribution,
-      title  = {Attribution Modeling Increases Efficiency of Bidding in Display Advertising},
-      author = {Diemert, Eustache and Meynet, Julien and Galland, Pierre and Lefortier, Damien},
-      year   = {2017},
-      eprint = {1707.06409},
-    }
-    """
+    cite = "diemert2017attribution"
     licence = "CC BY-NC-SA 4.0; terms on the page, which ask to share contact details"
     claims = (
         "Impression, click and conversion are logged for 30 days, so methods for the entire space "

@@ -38,17 +38,7 @@ class CriteoConversion(Dataset):
     """
 
     title = "Criteo conversion log (delayed feedback)"
-    citation = """
-    @inproceedings{chapelle2014modeling,
-      title     = {Modeling Delayed Feedback in Display Advertising},
-      author    = {Chapelle, Olivier},
-      booktitle = {Proceedings of the 20th ACM SIGKDD International Conference on Knowledge
-                   Discovery and Data Mining},
-      pages     = {1097--1105},
-      year      = {2014},
-      doi       = {10.1145/2623330.2623634},
-    }
-    """
+    cite = "chapelle2014modeling"
     licence = "Terms on the page, which must be accepted"
     claims = (
         "A log of clicks: nothing about impressions, CTR, CTCVR or selection by the click can be "

@@ -11,7 +11,7 @@ from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, integer
 from benchmark.data.reading.attribution import split_by_time
-from benchmark.data.reading.clicked import with_clicked_before
+from benchmark.data.reading.history import with_clicked_before
 from benchmark.data.reading.readers import scan_table
 
 PAGE = "https://ailab.criteo.com/criteo-sponsored-search-conversion-log-dataset/"
@@ -47,14 +47,7 @@ class CriteoSearch(Dataset):
     """A click on the ad of a product that a search engine showed; it converts with a sale."""
 
     title = "Criteo sponsored search"
-    citation = """
-    @misc{criteo2018reacting,
-      title  = {Reacting to Variations in Product Demand: An Application for Conversion Rate
-                ({CR}) Prediction in Sponsored Search},
-      year   = {2018},
-      eprint = {1806.08211},
-    }
-    """
+    cite = "criteo2018reacting"
     licence = "Terms on the page, which must be accepted"
     claims = (
         "A log of clicks: nothing about impressions, CTR, CTCVR or selection by the click can be "

@@ -12,8 +12,8 @@ import polars as pl
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.reading.attribution import split_at
+from benchmark.data.reading.history import Past
 from benchmark.data.reading.keys import unique
-from benchmark.data.reading.past import Past
 from benchmark.data.reading.readers import scan_table
 
 Types = Mapping[str, type[pl.DataType]]
@@ -41,13 +41,7 @@ class Diginetica(Dataset):
     """A product in a list of results: clicked there, then bought later in the session."""
 
     title = "Diginetica (CIKM Cup 2016)"
-    citation = """
-    @misc{diginetica2016cikm,
-      title = {{CIKM} Cup 2016 Track 2: Personalized E-Commerce Search Challenge},
-      year  = {2016},
-      url   = {https://competitions.codalab.org/competitions/11161},
-    }
-    """
+    cite = "diginetica2016cikm"
     licence = "Terms of CIKM Cup 2016, for research; no redistribution"
     claims = (
         "Impressions are the recovered lists of results (items of a query), clicks are those on "

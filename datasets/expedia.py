@@ -51,13 +51,7 @@ class Expedia(Dataset):
     """A hotel in the list of a search; lists in random order are the random test."""
 
     title = "Expedia hotel searches (ICDM 2013)"
-    citation = """
-    @misc{expedia2013personalize,
-      title = {Personalize Expedia Hotel Searches - {ICDM} 2013},
-      year  = {2013},
-      url   = {https://www.kaggle.com/c/expedia-personalized-sort},
-    }
-    """
+    cite = "expedia2013personalize"
     licence = "Rules of the Kaggle competition, which must be accepted; no redistribution"
     claims = (
         "Impression, click and booking are logged, so methods for the entire space apply. Where "

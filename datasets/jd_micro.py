@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmark.data.dataset import DataError, Dataset, Source
-from benchmark.data.fetching.archive import folder_of
+from benchmark.data.dataset import Dataset, Source
+from benchmark.data.fetching.raw import find_all
 from benchmark.data.options import check, integer
 from benchmark.data.partitions import first_of_each, in_slices, stored
+from benchmark.data.reading.history import Past
 from benchmark.data.reading.layouts import Rule
-from benchmark.data.reading.past import Past
 from benchmark.data.reading.readers import scan_table
 from benchmark.data.split import split_by_hash
 
@@ -35,16 +35,7 @@ class JDMicro(Dataset):
     """
 
     title = "JD Micro Behaviors (HUP)"
-    citation = """
-    @inproceedings{gu2020hierarchical,
-      title     = {Hierarchical User Profiling for E-commerce Recommender Systems},
-      author    = {Gu, Yulong and Ding, Zhuoye and Wang, Shuaiqiang and Yin, Dawei},
-      booktitle = {Proceedings of the 13th International Conference on Web Search and Data Mining},
-      pages     = {223--231},
-      year      = {2020},
-      doi       = {10.1145/3336191.3371827},
-    }
-    """
+    cite = "gu2020hierarchical"
     licence = "No licence file; its README allows use for research only"
     claims = (
         "A log of clicks: nothing about impressions, CTR, CTCVR or selection by the click can be "
@@ -76,10 +67,7 @@ class JDMicro(Dataset):
             self.sequences = {"recent_skus": ("sku", length)}
 
     def table(self, raw: Path) -> pl.LazyFrame:
-        found = sorted(raw.rglob("JD_*"))
-        files = [path for path in found if path.is_file() and not folder_of(path)]
-        if not files:
-            raise DataError(f"{raw} holds no file named JD_*; see {PAGE}")
+        files = find_all(raw, "JD_*")
         lines = pl.concat([_scan(path) for path in files])
         parts = 1 + sum(path.stat().st_size for path in files) // PART
         once = first_of_each(lines, "line", parts, self.scratch / "lines")

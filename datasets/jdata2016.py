@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from benchmark.data.dataset import DataError, Source
-from benchmark.data.fetching.raw import find
+from benchmark.data.fetching.raw import find, find_all
 from benchmark.data.options import Rule, check
 from benchmark.data.reading.attribution import split_at
 from benchmark.data.reading.event_log import EVENT_OPTIONS, SECOND, EventLog
@@ -58,13 +58,7 @@ class JData2016(EventLog):
     """
 
     title = "JDATA 2016"
-    citation = """
-    @misc{jdata2016,
-      title = {{JDATA} 2016: purchase intention of high-potential users},
-      year  = {2016},
-      url   = {https://jdata.jd.com},
-    }
-    """
+    cite = "jdata2016"
     licence = "Terms of the JDATA competition; no redistribution"
     claims = (
         "A log of clicks (browsed pages): nothing about impressions, CTR, CTCVR or selection by "
@@ -98,6 +92,7 @@ class JData2016(EventLog):
         super().__init__(**options)
         check(self.title, self.chosen, {"micro_modules": MODULES})
         self.categorical = (*self.categorical, *USER, *PRODUCT)
+        self._chosen_modules: dict[Path, list[int]] = {}
 
     def parts(self, raw: Path) -> Mapping[str, pl.LazyFrame]:
         products = {"sku_id": pl.Int64, **dict.fromkeys(PRODUCT, pl.Int64)}
@@ -111,20 +106,24 @@ class JData2016(EventLog):
             for name, rows in super().parts(raw).items()
         }
 
+    def notes(self, raw: Path) -> str:
+        return f"The modules here: {', '.join(map(str, self._modules(raw)))}."
+
+    def _modules(self, raw: Path) -> list[int]:
+        """Return the modules that the option names, or those chosen on the actions in train."""
+        if (given := self.chosen["micro_modules"]) is not None:
+            return list(given)
+        if raw not in self._chosen_modules:
+            self._chosen_modules[raw] = _telling_modules(_actions(raw))
+        return self._chosen_modules[raw]
+
     def events(self, raw: Path) -> pl.LazyFrame:
-        files = sorted(raw.rglob("JData_Action_*.csv"))
-        if not files:
-            raise DataError(f"{raw} holds no file named JData_Action_*.csv; see {PAGE}")
-        actions = pl.concat([scan_table(path, ACTIONS, rules=RULES) for path in files])
-        modules = self.chosen["micro_modules"]
-        if modules is None:
-            modules = _telling_modules(actions)
-        if not modules:
+        actions = _actions(raw)
+        if not (modules := self._modules(raw)):
             raise DataError(
                 f"{raw}: no module goes with orders before April, so that micro has no content; "
                 "get all of the log, or name modules in the option micro_modules"
             )
-        self.claims = f"{type(self).claims} The modules here: {', '.join(map(str, modules))}."
         telling = MODULE.is_in(pl.Series(modules, dtype=pl.Int64).implode()) & (KIND == CLICK)
         added = KIND.is_in([CART, FOLLOW]).cast(pl.Int8)
         return actions.select(
@@ -142,6 +141,11 @@ class JData2016(EventLog):
     def finished(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         starts = {"valid": VALID / SECOND, "test": TEST / SECOND}
         return rows.with_columns(split=split_at(pl.col("click_time"), starts))
+
+
+def _actions(raw: Path) -> pl.LazyFrame:
+    files = find_all(raw, "JData_Action_*.csv")
+    return pl.concat([scan_table(path, ACTIONS, rules=RULES) for path in files])
 
 
 def _telling_modules(actions: pl.LazyFrame) -> list[int]:
@@ -183,16 +187,22 @@ def _raised(counts: list[int], total: tuple[int, int]) -> bool:
 def _users(path: Path) -> pl.LazyFrame:
     """Read ages and sexes; unlike the other files, this one is in GBK."""
     try:
-        table = csv.DictReader(path.read_text(encoding="gbk").splitlines())
+        table = csv.reader(path.read_text(encoding="gbk").splitlines())
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not text in GBK: {error}; get it again") from error
-    header = table.fieldnames or []
+    header = next(table, [])
     if lacking := [name for name in ("user_id", *USER) if name not in header]:
         raise DataError(
             f"{path}, line 1: the header lacks {', '.join(lacking)}; it has {', '.join(header)}"
         )
     users: dict[int, tuple[str, ...]] = {}
-    for number, row in enumerate(table, 2):
+    for number, cells in enumerate(table, 2):
+        if len(cells) != len(header):
+            raise DataError(
+                f"{path}, line {number}: {len(cells)} cells, expected {len(header)}: "
+                f"{', '.join(header)}"
+            )
+        row = dict(zip(header, cells, strict=True))
         if not NUMBER.fullmatch(text := row["user_id"]):
             raise DataError(f"{path}, line {number}: user_id {text!r} is not a number")
         if (user := int(float(text))) in users:

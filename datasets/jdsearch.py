@@ -9,6 +9,7 @@ import polars as pl
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.reading.keys import unique
+from benchmark.data.reading.layouts import starts_with
 from benchmark.data.reading.readers import scan_table
 from benchmark.data.split import split_by_hash
 
@@ -52,17 +53,7 @@ class JDsearch(Dataset):
     """A product shown for a user's query; its label is the furthest stage that it reached."""
 
     title = "JDsearch"
-    citation = """
-    @inproceedings{liu2023jdsearch,
-      title     = {{JDsearch}: A Personalized Product Search Dataset with Real Queries and Full
-                   Interactions},
-      author    = {Liu, Jiongnan and Dou, Zhicheng and Tang, Guoyu and Xu, Sulong},
-      booktitle = {Proceedings of the 46th International ACM SIGIR Conference on Research and
-                   Development in Information Retrieval},
-      year      = {2023},
-      doi       = {10.1145/3539618.3591900},
-    }
-    """
+    cite = "liu2023jdsearch"
     licence = "CC BY-NC-SA 4.0"
     claims = (
         "The displayed candidates (at most 200) of one query per user are impressions, so methods "
@@ -114,8 +105,7 @@ def _scan(
     key: str | None = None,
 ) -> pl.LazyFrame:
     """Scan a table; some copies have a header, others do not."""
-    with path.open("rb") as file:
-        header = file.readline().startswith(f"{columns[0]}\t".encode())
+    header = starts_with(path, f"{columns[0]}\t")
     types = dict.fromkeys(columns, pl.String)
     table = scan_table(path, types, separator="\t", header=header, quote=None, rules=rules)
     return unique(table, key, path, first_line=1 + header) if key else table

@@ -10,7 +10,7 @@ import polars as pl
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.options import check, integer, one_of
-from benchmark.data.reading.clicked import with_clicked_before
+from benchmark.data.reading.history import with_clicked_before
 from benchmark.data.reading.keys import unique
 from benchmark.data.reading.readers import scan_table
 
@@ -34,17 +34,7 @@ class KuaiRand(Dataset):
     """Videos of the feed are the impressions; a like is the surrogate of a conversion."""
 
     title = "KuaiRand"
-    citation = """
-    @inproceedings{gao2022kuairand,
-      title     = {{KuaiRand}: An Unbiased Sequential Recommendation Dataset with Randomly Exposed
-                   Videos},
-      author    = {Gao, Chongming and Li, Shijun and Zhang, Yuan and Chen, Jiawei and Li, Biao
-                   and Lei, Wenqiang and Jiang, Peng and He, Xiangnan},
-      booktitle = {CIKM},
-      year      = {2022},
-      doi       = {10.1145/3511808.3557624},
-    }
-    """
+    cite = "gao2022kuairand"
     licence = "CC BY-SA 4.0"
     claims = (
         "The random population was exposed by a uniform draw from a pool of 7,583 videos that took "

@@ -32,19 +32,7 @@ class KuaiRec(Dataset):
     """
 
     title = "KuaiRec, small matrix under a simulated policy"
-    citation = """
-    @inproceedings{gao2022kuairec,
-      title     = {KuaiRec: A Fully-observed Dataset and Insights for Evaluating Recommender
-                   Systems},
-      author    = {Gao, Chongming and Li, Shijun and Lei, Wenqiang and Chen, Jiawei and Li, Biao
-                   and Jiang, Peng and He, Xiangnan and Mao, Jiaxin and Chua, Tat-Seng},
-      booktitle = {Proceedings of the 31st ACM International Conference on Information and
-                   Knowledge Management},
-      pages     = {540--550},
-      year      = {2022},
-      doi       = {10.1145/3511808.3557220},
-    }
-    """
+    cite = "gao2022kuairec"
     licence = "CC BY-SA 4.0"
     claims = (
         "Semi-synthetic on KuaiRec: what 1,411 users watched of 3,327 videos is real and observed "

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from benchmark import parquet
 from benchmark.data.dataset import DataError, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.options import Rule, check
@@ -35,17 +36,7 @@ class MerRec(EventLog):
     """A view of a listing by a user, and whether a like, cart, offer or purchase follows."""
 
     title = "MerRec"
-    citation = """
-    @misc{li2024merrec,
-      title         = {{MerRec}: A Large-scale Multipurpose {Mercari} Dataset for
-                       Consumer-to-Consumer Recommendation Systems},
-      author        = {Li, Lichi and Abi Din, Zainul and Tan, Zhen and London, Sam and
-                       Chen, Tianlong and Daptardar, Ajay},
-      year          = {2024},
-      eprint        = {2402.14230},
-      archiveprefix = {arXiv},
-    }
-    """
+    cite = "li2024merrec"
     licence = "CC BY-NC 4.0"
     claims = (
         "A log of clicks (views of listings): nothing about impressions, CTR, CTCVR or selection "
@@ -105,7 +96,7 @@ def _scan(path: Path) -> pl.LazyFrame:
 
 
 def _checked(path: Path) -> pl.LazyFrame:
-    shard = pl.scan_parquet(path, glob=False)
+    shard = parquet.scan(path)
     types = shard.collect_schema()
     if lacking := [column for column in COLUMNS if column not in types]:
         raise DataError(f"{path} lacks the columns {', '.join(lacking)}; it has {', '.join(types)}")

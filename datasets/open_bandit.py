@@ -44,15 +44,7 @@ class OpenBandit(Dataset):
     """
 
     title = "Open Bandit (clicks only)"
-    citation = """
-    @misc{saito2020open,
-      title  = {Open Bandit Dataset and Pipeline: Towards Realistic and Reproducible Off-Policy
-                Evaluation},
-      author = {Saito, Yuta and Aihara, Shunsuke and Matsutani, Megumi and Narita, Yusuke},
-      year   = {2020},
-      eprint = {2008.07146},
-    }
-    """
+    cite = "saito2020open"
     licence = "CC BY 4.0, as users of the archive report"
     claims = (
         "Impressions and clicks with the probability with which the policy chose the item: a log "

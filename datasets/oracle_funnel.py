@@ -110,12 +110,7 @@ class OracleFunnel(Dataset):
     """
 
     title = "Oracle funnel (simulated)"
-    citation = """
-    @misc{oracle_funnel,
-      title = {Oracle funnel, a simulator of this benchmark},
-      note  = {Simulated data with known click and conversion probabilities},
-    }
-    """
+    cite = "oracle_funnel"
     licence = "MIT"
     claims = (
         "Simulated: results show whether a method removes the selection bias planted here, not how "

@@ -33,16 +33,7 @@ class Otto(EventLog):
     """A click on an article in a session, and whether a cart or an order follows."""
 
     title = "OTTO, multi-objective recommender dataset"
-    citation = """
-    @misc{normann2023otto,
-      title        = {{OTTO} Recommender Systems Dataset: A real-world e-commerce dataset for
-                      session-based recommender systems research},
-      author       = {Normann, Philipp and Baumeister, Sophie and Wilm, Timo},
-      howpublished = {Kaggle},
-      year         = {2023},
-      doi          = {10.34740/KAGGLE/DSV/4991874},
-    }
-    """
+    cite = "normann2023otto"
     licence = "CC BY 4.0"
     claims = (
         "A log of clicks: nothing about impressions, CTR, CTCVR or selection by the click can be "

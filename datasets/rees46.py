@@ -45,13 +45,7 @@ class Rees46(EventLog):
     """A view of a product by a user, and whether a cart or a purchase follows."""
 
     title = "REES46"
-    citation = """
-    @misc{rees46,
-      title        = {Open {CDP} datasets of online shops},
-      howpublished = {REES46 Marketing Platform},
-      url          = {https://rees46.com/en/datasets},
-    }
-    """
+    cite = "rees46"
     licence = "Free to use with attribution to REES46 (Open CDP), as its Kaggle pages say"
     claims = (
         "A log of clicks (views of products): nothing about impressions, CTR, CTCVR or selection "

@@ -40,13 +40,7 @@ class Retailrocket(EventLog):
     """A view of an item by a visitor, and whether a cart or a purchase follows."""
 
     title = "Retailrocket"
-    citation = """
-    @misc{retailrocket,
-      title        = {Retailrocket recommender system dataset},
-      howpublished = {Kaggle},
-      url          = {https://www.kaggle.com/datasets/retailrocket/ecommerce-dataset},
-    }
-    """
+    cite = "retailrocket"
     licence = "CC BY-NC-SA 4.0"
     claims = (
         "A log of clicks (views of items): nothing about impressions, CTR, CTCVR or selection by "

@@ -27,13 +27,7 @@ class Taobao(EventLog):
     """A page view of an item by a user, and whether a favourite, cart or purchase follows."""
 
     title = "Taobao user behaviour"
-    citation = """
-    @misc{taobao_user_behavior,
-      title        = {User Behavior Data from {Taobao} for Recommendation},
-      howpublished = {Tianchi, Alibaba Cloud},
-      url          = {https://tianchi.aliyun.com/dataset/649},
-    }
-    """
+    cite = "taobao_user_behavior"
     licence = "Terms of the Tianchi page"
     claims = (
         "A log of clicks (page views): nothing about impressions, CTR, CTCVR or selection by the "

@@ -31,16 +31,7 @@ SHARES = {"train": 0.8, "valid": 0.1, "test": 0.1}
 class Tenrec(Dataset):
     """A video shown in the feed of QK; a like, a share or a follow stands in for a conversion."""
 
-    citation = """
-    @misc{yuan2022tenrec,
-      title  = {Tenrec: A Large-scale Multipurpose Benchmark Dataset for Recommender Systems},
-      author = {Yuan, Guanghu and Yuan, Fajie and Li, Yudong and Kong, Beibei and Li, Shujie and
-                Chen, Lei and Yang, Min and Yu, Chenyun and Hu, Bo and Li, Zang and Xu, Yu and
-                Qie, Xiaohu},
-      year   = {2022},
-      eprint = {2210.10629},
-    }
-    """
+    cite = "yuan2022tenrec"
     licence = "Licence on the page, which must be accepted"
     stages = ("impression", "click", "conversion")
     categorical = TRAITS

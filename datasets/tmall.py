@@ -32,13 +32,7 @@ class Tmall(EventLog):
     """A click on an item by a user, and whether a favourite, cart or purchase follows."""
 
     title = "Tmall, IJCAI-15"
-    citation = """
-    @misc{tmall_ijcai15,
-      title        = {Repeat Buyers Prediction: Challenge Based on {Tmall} Data},
-      howpublished = {Tianchi, Alibaba Cloud},
-      url          = {https://tianchi.aliyun.com/dataset/42},
-    }
-    """
+    cite = "tmall_ijcai15"
     licence = "Terms of the Tianchi page; an account is needed"
     claims = (
         "A log of clicks: nothing about impressions, CTR, CTCVR or selection by the click can be "

@@ -10,8 +10,8 @@ import polars as pl
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.fetching.raw import find
 from benchmark.data.reading.attribution import split_at
+from benchmark.data.reading.history import Past
 from benchmark.data.reading.keys import unique
-from benchmark.data.reading.past import Past
 from benchmark.data.reading.readers import scan_table
 
 CLICK_OUT = "clickout item"
@@ -55,19 +55,7 @@ class Trivago(Dataset):
     """
 
     title = "Trivago (RecSys Challenge 2019)"
-    citation = """
-    @article{adamczak2020session,
-      title   = {Session-based Hotel Recommendations Dataset: As part of the {ACM} Recommender
-                 System Challenge 2019},
-      author  = {Adamczak, Jens and Deldjoo, Yashar and Moghaddam, Farshad Bakhshandegan and
-                 Knees, Peter and Leyson, Gerard-Paul and Monreal, Philipp},
-      journal = {ACM Transactions on Intelligent Systems and Technology},
-      volume  = {12},
-      number  = {1},
-      year    = {2020},
-      doi     = {10.1145/3412379},
-    }
-    """
+    cite = "adamczak2020session"
     licence = "Terms of the challenge, for research; registration is needed"
     claims = (
         "Nothing was booked here: 'conversion' is the click-out, which leaves the site and ends "

@@ -23,15 +23,7 @@ class YahooR3(Dataset):
     """Every user meets every song: rating it is the click, liking it the conversion."""
 
     title = "Yahoo! R3 music ratings"
-    citation = """
-    @inproceedings{marlin2007collaborative,
-      title     = {Collaborative Filtering and the Missing at Random Assumption},
-      author    = {Marlin, Benjamin M. and Zemel, Richard S. and Roweis, Sam and Slaney, Malcolm},
-      booktitle = {UAI},
-      year      = {2007},
-      url       = {https://arxiv.org/abs/1206.5267},
-    }
-    """
+    cite = "marlin2007collaborative"
     licence = "Yahoo! Webscope data sharing agreement; no redistribution"
     claims = (
         "Metrics of the random population are unbiased for a user's opinion of a random song of "

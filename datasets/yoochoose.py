@@ -26,17 +26,7 @@ class YooChoose(EventLog):
     """A click on an item in a session, and whether it is bought in the session."""
 
     title = "YooChoose, RecSys Challenge 2015"
-    citation = """
-    @inproceedings{benshimon2015recsys,
-      title     = {{RecSys} Challenge 2015 and the {YOOCHOOSE} Dataset},
-      author    = {Ben-Shimon, David and Tsikinovsky, Alexander and Friedmann, Michael and
-                   Shapira, Bracha and Rokach, Lior and Hoerle, Johannes},
-      booktitle = {Proceedings of the 9th ACM Conference on Recommender Systems},
-      pages     = {357--358},
-      year      = {2015},
-      doi       = {10.1145/2792838.2798723},
-    }
-    """
+    cite = "benshimon2015recsys"
     licence = "CC BY-NC-ND 4.0, according to its README"
     claims = (
         "A log of clicks: nothing about impressions, CTR, CTCVR or selection by the click can be "

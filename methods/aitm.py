@@ -1,63 +1,56 @@
-"""AITM: what the CTR learned, transferred to the CTCVR by attention, and the order calibrated."""
-
-from __future__ import annotations
-
 import torch
-from optuna.distributions import FloatDistribution
-from torch import Tensor, nn
 
-from benchmark.training.batch import Batch, Features, Prediction, Probability
-from benchmark.training.blueprint import Blueprint, mlp
-from benchmark.training.method import Method
+from benchmark.method import (
+    Batch,
+    Blueprint,
+    Features,
+    Method,
+    Prediction,
+    Probability,
+    Tensor,
+    mlp,
+    nn,
+    tuned,
+)
 
 
 class AITM(Method):
-    r"""Predict the CTCVR from its own features and the CTR's, and punish it for exceeding the CTR.
+    r"""AITM transfers what the CTR has learned to the CTCVR by attention and calibrates the order.
 
-    With layers :math:`q_o, q_c` on the encoding, transfer layer g, maps Q, K, V, towers h, click o,
-    conversion r and e the mean cross entropy over all impressions:
+    With the layers :math:`q_o, q_c` on the encoding, transfer layer :math:`g`, maps
+    :math:`Q, K, V` to :math:`d` dimensions, towers :math:`h`, click :math:`o`, conversion
+    :math:`r` and the mean cross entropy :math:`e` over all impressions:
 
     .. math:: z = \sum_{u \in \{q_c, g(q_o)\}} \mathrm{softmax}_u(Q u \cdot K u / \sqrt d) \, V u,
               \quad \hat o = h_o(q_o), \quad \hat c = h_c(z)
 
     .. math:: L = e(o, \hat o) + w e(or, \hat c) + \alpha \, \mathrm{mean} \max(\hat c - \hat o, 0)
 
-    It predicts the CTCVR; the CVR is :math:`\min(\hat c / \hat o, 1)`, not trained itself.
+    The last term punishes a CTCVR above the CTR. The method predicts the CTCVR; the CVR is
+    :math:`\min(\hat c / \hat o, 1)` and has no loss of its own.
 
-    Evidence: attention, calibrator and :math:`\alpha = 0.6` verified in the authors' code.
+    Evidence: we verified the attention, the calibrator and :math:`\alpha` in the authors' code.
 
-    Differs from the paper: layer sizes are ours, w, there 1, is tuned, and the CVR is a quotient.
+    Differs from the paper: the layer sizes are those of the benchmark, the CVR is taken as a
+    quotient, and :math:`w` and :math:`\alpha` are tuned.
+
+    Origin of the defaults: ``ctcvr_weight``, :math:`w`, is 1 and ``calibrator_weight``,
+    :math:`\alpha`, is 0.6 in the authors' code.
     """
 
     name = "AITM"
-    citation = """
-    @inproceedings{xi2021modeling,
-      title     = {Modeling the Sequential Dependence among Audience Multi-step Conversions with
-                   Multi-task Learning in Targeted Display Advertising},
-      author    = {Xi, Dongbo and Chen, Zhen and Yan, Peng and Zhang, Yinger and Zhu, Yongchun
-                   and Zhuang, Fuzhen and Chen, Yu},
-      booktitle = {KDD},
-      year      = {2021},
-      doi       = {10.1145/3447548.3467071},
-    }
-    """
+    cite = "xi2021modeling"
     requires = frozenset({"impression", "click"})
-    search_space = {
-        "ctcvr_weight": FloatDistribution(0.1, 10, log=True),
-        "calibrator_weight": FloatDistribution(0.01, 10, log=True),
-    }
 
-    def __init__(
-        self, blueprint: Blueprint, *, ctcvr_weight: float = 1.0, calibrator_weight: float = 0.6
-    ) -> None:
-        super().__init__(blueprint)
+    ctcvr_weight: float = tuned(1.0, low=0.1, high=10)
+    calibrator_weight: float = tuned(0.6, low=0.01, high=10)
+
+    def build(self, blueprint: Blueprint) -> None:
         self.layers, width = blueprint.experts(2, self.backbone.width)
         self.transfer = mlp(width, (width,), blueprint.dropout)
         self.attention = nn.Linear(width, 3 * width, bias=False)
         self.ctr_tower = blueprint.towers(1, width)
         self.ctcvr_tower = blueprint.towers(1, width)
-        self.ctcvr_weight = ctcvr_weight
-        self.calibrator_weight = calibrator_weight
 
     def forward(self, features: Features) -> Prediction:
         ctr, ctcvr = self._steps(features)

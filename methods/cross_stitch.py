@@ -1,60 +1,53 @@
-"""Cross-stitch: a CTR and a CVR network that learn how much to read from each other."""
-
-from __future__ import annotations
-
 import torch
-from optuna.distributions import FloatDistribution
-from torch import Tensor, nn
 
-from benchmark.training.batch import Batch, Features, Prediction, Probability
-from benchmark.training.blueprint import Blueprint
-from benchmark.training.losses import click_cvr_loss, ctr_loss
-from benchmark.training.method import Method
+from benchmark.method import (
+    Batch,
+    Blueprint,
+    Features,
+    Method,
+    Prediction,
+    Probability,
+    Tensor,
+    losses,
+    nn,
+    tuned,
+)
 
 
 class CrossStitch(Method):
-    r"""Mix the hidden activations of the two towers after each layer, linearly.
+    r"""Cross-stitch mixes the hidden activations of a CTR and a CVR tower after each layer.
 
-    With activations :math:`h_k` of task k in one layer, clicked rows O of impressions D, and a
-    matrix :math:`\alpha` per layer that starts as :math:`\alpha_{kk} = a, \alpha_{kl} = 1 - a`:
+    With the activations :math:`h_k` of task :math:`k` in one layer, the clicked rows :math:`O` of
+    the impressions :math:`D`, the cross entropy :math:`e` and one matrix :math:`\alpha` per layer,
+    which starts as :math:`\alpha_{kk} = a` and :math:`\alpha_{kl} = 1 - a`:
 
     .. math:: h_k \leftarrow \sum_l \alpha_{kl} h_l, \quad
               L = \frac{1}{|D|} \sum_D e(o, \hat o) + \frac{w}{|O|} \sum_O e(r, \hat r)
 
-    At :math:`\alpha = 1` on the diagonal, these are separate towers on the shared embedding. The
-    CVR is trained on clicks alone, hence as biased as the naive one but for what it shares.
+    At :math:`\alpha_{kk} = 1` these are separate towers on the shared embedding. The CVR is trained
+    on clicks alone and is therefore as biased as the naive one, but for what the tasks share.
 
-    Evidence: the unit by summaries that agree; the default a = 0.9 from memory; the paper is about
-    images.
+    Evidence: summaries that agree describe the unit. The paper is about images.
 
-    Differs from the paper: one unit per layer, not per channel, trained at the common learning
-    rate; tasks and their weight are ours.
+    Differs from the paper: there is one unit per layer, not one per channel, and it has the common
+    learning rate. The two tasks and their weight are ours.
+
+    Origin of the defaults: ``own_share``, :math:`a`, is 0.9, quoted from memory and not verified.
+    ``cvr_weight`` is ours.
     """
 
     name = "Cross-stitch"
-    citation = """
-    @inproceedings{misra2016cross,
-      title     = {Cross-Stitch Networks for Multi-task Learning},
-      author    = {Misra, Ishan and Shrivastava, Abhinav and Gupta, Abhinav and Hebert, Martial},
-      booktitle = {CVPR},
-      year      = {2016},
-      doi       = {10.1109/CVPR.2016.433},
-    }
-    """
+    cite = "misra2016cross"
     requires = frozenset({"impression", "click"})
-    search_space = {
-        "own_share": FloatDistribution(0.5, 1),
-        "cvr_weight": FloatDistribution(0.1, 10, log=True),
-    }
 
-    def __init__(
-        self, blueprint: Blueprint, *, own_share: float = 0.9, cvr_weight: float = 1.0
-    ) -> None:
-        super().__init__(blueprint)
+    own_share: float = tuned(0.9, low=0.5, high=1, log=False)
+    cvr_weight: float = tuned(1.0, low=0.1, high=10)
+
+    def build(self, blueprint: Blueprint) -> None:
         self.towers = blueprint.towers(2, self.backbone.width)
-        start = torch.tensor([[own_share, 1 - own_share], [1 - own_share, own_share]])
+        own, other = self.own_share, 1 - self.own_share
+        start = torch.tensor([[own, other], [other, own]])
         self.stitches = nn.Parameter(start.repeat(len(blueprint.tower), 1, 1))
-        self.cvr_weight = cvr_weight
 
     def forward(self, features: Features) -> Prediction:
         hidden, stitches = self.backbone(features), iter(self.stitches)
@@ -67,4 +60,5 @@ class CrossStitch(Method):
 
     def loss(self, batch: Batch) -> Tensor:
         prediction = self(batch.features)
-        return ctr_loss(prediction, batch) + self.cvr_weight * click_cvr_loss(prediction, batch)
+        click_loss = losses.ctr_loss(prediction, batch)
+        return click_loss + self.cvr_weight * losses.click_cvr_loss(prediction, batch)

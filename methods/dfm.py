@@ -1,49 +1,37 @@
-"""DFM: a click without a conversion so far may still convert, the less the longer ago it was."""
-
-from __future__ import annotations
-
 import torch
-from torch import Tensor
 from torch.nn.functional import softplus
 
-from benchmark.training.batch import Batch, Probability
-from benchmark.training.blueprint import Blueprint
+from benchmark.method import Batch, Blueprint, Probability, Tensor, losses
 from benchmark.training.delays.feedback import DelayedFeedback, times
 from benchmark.training.delays.schedule import Schedule, at_the_end
-from benchmark.training.losses import over_clicks
 
 
 class DFM(DelayedFeedback):
-    r"""Model the delay of a conversion as exponential, jointly with whether there will be one.
+    r"""DFM models the delay of a conversion jointly with whether there will be one.
 
-    Of each click of the train split, what is known when training data end is the label r, the time
-    t to its conversion if r = 1, and that elapsed otherwise. With prediction :math:`\hat r` and
-    rate :math:`\lambda` of the features, L is the mean over clicks of the negative log-likelihood
+    For each click of the train split, the label :math:`r` known when training data end and the time
+    :math:`t` are observed: the delay of the conversion if :math:`r = 1`, else the time elapsed.
+    With prediction :math:`\hat r` and a rate :math:`\lambda` of the features, the loss is the mean
+    over clicks of the negative log-likelihood
 
     .. math:: - r \, (\log \hat r + \log \lambda - \lambda t)
               - (1 - r) \log (1 - \hat r + \hat r e^{-\lambda t})
 
-    It knows of no attribution window: a click past its own may still convert, says the model.
+    It assumes that delays are exponential given the features. It knows of no attribution window: in
+    the model, a click may convert after its window has closed.
 
-    Evidence: loss read in the code of ES-DFM's authors, who compare with it.
+    Evidence: we read the loss in the code of ES-DFM's authors, who compare with it. That code uses
+    the elapsed time for conversions too, which is not the likelihood; this file uses the delay.
 
-    Differs from the paper: towers on the shared embedding instead of linear models;
+    Differs from the paper: towers on the shared embedding replace linear models, and
     :math:`\lambda` is the softplus of its tower, not the exponential.
     """
 
     name = "DFM"
-    citation = """
-    @inproceedings{chapelle2014modeling,
-      title     = {Modeling Delayed Feedback in Display Advertising},
-      author    = {Chapelle, Olivier},
-      booktitle = {KDD},
-      year      = {2014},
-      doi       = {10.1145/2623330.2623634},
-    }
-    """
+    cite = "chapelle2014modeling"
 
-    def __init__(self, blueprint: Blueprint) -> None:
-        super().__init__(blueprint)
+    def build(self, blueprint: Blueprint) -> None:
+        super().build(blueprint)
         self.rate_towers = blueprint.towers(1, self.backbone.width)
 
     def schedule(self) -> Schedule:
@@ -56,4 +44,4 @@ class DFM(DelayedFeedback):
         _, time = times(batch)
         converted = cvr.log + rate.clamp_min(torch.finfo(rate.dtype).tiny).log() - rate * time
         not_yet = torch.logaddexp(cvr.log_not, cvr.log - rate * time)
-        return over_clicks(-torch.where(batch.conversion > 0, converted, not_yet), batch)
+        return losses.over_clicks(-torch.where(batch.conversion > 0, converted, not_yet), batch)

@@ -1,46 +1,28 @@
-"""DIVISION: the CVR as the quotient of a CTCVR and a CTR that know nothing of each other."""
-
-from __future__ import annotations
-
-from torch import Tensor
-
-from benchmark.training.batch import Batch, Features, Prediction, Probability
-from benchmark.training.blueprint import Blueprint
-from benchmark.training.method import Method
+from benchmark.method import Batch, Blueprint, Features, Method, Prediction, Probability, Tensor
 
 
 class Division(Method):
-    r"""Train a CTR and a CTCVR apart, over all impressions, and divide.
+    r"""DIVISION is the quotient of a CTCVR and a CTR that are trained apart.
 
     With click :math:`o`, conversion :math:`r`, predictions :math:`\hat o, \hat c` of separate
-    networks and e the mean cross entropy over all impressions:
+    networks and the mean cross entropy :math:`e` over all impressions, it uses
 
     .. math:: L = e(o, \hat o) + e(or, \hat c), \quad \hat r = \min(\hat c / \hat o, 1)
 
-    The quotient is right if both networks are, but it multiplies their errors where
-    :math:`\hat o` is small, and nothing keeps it below 1.
+    The quotient is right if both networks are. It multiplies their errors where :math:`\hat o`
+    is small, and nothing but the cut keeps it below 1.
 
-    Evidence: the baseline DIVISION of the cited paper, by secondary sources.
+    Evidence: secondary sources describe it as the baseline DIVISION of the cited paper.
 
-    Differs from the paper: quotients are cut at 1 - 1e-6; tower sizes are the benchmark's.
+    Differs from the paper: quotients are cut at :math:`1 - 10^{-6}`, and the tower sizes are
+    those of the benchmark.
     """
 
     name = "DIVISION"
-    citation = """
-    @inproceedings{ma2018entire,
-      title     = {Entire Space Multi-Task Model: An Effective Approach for Estimating Post-Click
-                   Conversion Rate},
-      author    = {Ma, Xiao and Zhao, Liqin and Huang, Guan and Wang, Zhi and Hu, Zelin
-                   and Zhu, Xiaoqiang and Gai, Kun},
-      booktitle = {SIGIR},
-      year      = {2018},
-      doi       = {10.1145/3209978.3210104},
-    }
-    """
+    cite = "ma2018entire"
     requires = frozenset({"impression", "click"})
 
-    def __init__(self, blueprint: Blueprint) -> None:
-        super().__init__(blueprint)
+    def build(self, blueprint: Blueprint) -> None:
         self.ctcvr_backbone = blueprint.backbone()
         self.ctr_tower = blueprint.towers(1, self.backbone.width)
         self.ctcvr_tower = blueprint.towers(1, self.ctcvr_backbone.width)

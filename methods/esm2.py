@@ -1,68 +1,44 @@
-"""ESM²: purchase-related macro behaviours between click and conversion."""
-
-from __future__ import annotations
-
-from optuna.distributions import FloatDistribution
-from torch import Tensor
-
-from benchmark.training.batch import Batch, Features, Prediction, Probability
-from benchmark.training.blueprint import Blueprint
-from benchmark.training.losses import ctcvr_loss, ctr_loss, path_loss
-from benchmark.training.method import Method
+from benchmark.method import Batch, Blueprint, Features, Method, Prediction, Tensor, losses, tuned
 
 
 class ESM2(Method):
-    r"""Compose the CVR of a macro behaviour and its two ways to a conversion.
+    r"""ESM² composes the CVR of a macro behaviour after the click and its two ways to a conversion.
 
-    With :math:`y_1` P(click), :math:`y_2` P(macro | click) and :math:`y_3, y_4`
-    P(conversion | macro or not):
+    With :math:`y_1` P(click), :math:`y_2` P(macro | click), :math:`y_3` P(conversion | macro) and
+    :math:`y_4` P(conversion | no macro), labels click :math:`o`, macro :math:`a` and conversion
+    :math:`r`, and the mean cross entropy :math:`e` over all impressions:
 
     .. math:: \hat r = y_2 y_3 + (1 - y_2) y_4, \quad
               L = e(o, y_1) + w_a e(oa, y_1 y_2) + w_c e(or, y_1 \hat r)
 
-    with labels click o, macro a, conversion r, and e the mean cross entropy over all impressions.
-    Where a log consists of clicks, :math:`y_1 = 1` and its term is dropped.
+    The composition assumes nothing. Where a dataset consists of clicks, :math:`y_1 = 1` and its
+    term is dropped.
 
-    Evidence: graph, composition and equal weights from secondary sources that agree.
+    Evidence: secondary sources agree on the graph, the composition and the equal weights.
 
-    Differs from the paper: the weights, there 1, are tuned around 1; tower sizes are the
-    benchmark's.
+    Differs from the paper: the tower sizes are those of the benchmark, and the weights are tuned.
+
+    Origin of the defaults: ``macro_weight`` and ``ctcvr_weight`` are 1 in the secondary sources.
     """
 
     name = "ESM²"
-    citation = """
-    @inproceedings{wen2020entire,
-      title     = {Entire Space Multi-Task Modeling via Post-Click Behavior Decomposition for
-                   Conversion Rate Prediction},
-      author    = {Wen, Hong and Zhang, Jing and Wang, Yuan and Lv, Fuyu and Bao, Wentian
-                   and Lin, Quan and Yang, Keping},
-      booktitle = {SIGIR},
-      year      = {2020},
-      doi       = {10.1145/3397271.3401443},
-    }
-    """
+    cite = "wen2020entire"
     requires = frozenset({"click", "macro"})
-    search_space = {
-        "macro_weight": FloatDistribution(0.1, 10, log=True),
-        "ctcvr_weight": FloatDistribution(0.1, 10, log=True),
-    }
 
-    def __init__(
-        self, blueprint: Blueprint, *, macro_weight: float = 1.0, ctcvr_weight: float = 1.0
-    ) -> None:
-        super().__init__(blueprint)
+    macro_weight: float = tuned(1.0, low=0.1, high=10)
+    ctcvr_weight: float = tuned(1.0, low=0.1, high=10)
+
+    def build(self, blueprint: Blueprint) -> None:
         self.towers = blueprint.towers(4, self.backbone.width)
-        self.macro_weight = macro_weight
-        self.ctcvr_weight = ctcvr_weight
 
     def forward(self, features: Features) -> Prediction:
-        y1, y2, y3, y4 = map(Probability.from_logit, self.towers(self.backbone(features)))
+        y1, y2, y3, y4 = self.towers.probabilities(self.backbone(features))
         return Prediction(ctr=y1, macro=y2, cvr=y2.mix(y3, y4))
 
     def loss(self, batch: Batch) -> Tensor:
         prediction = self(batch.features)
         return (
-            ctr_loss(prediction, batch)
-            + self.macro_weight * path_loss(prediction, batch, "macro")
-            + self.ctcvr_weight * ctcvr_loss(prediction, batch)
+            losses.ctr_loss(prediction, batch)
+            + self.macro_weight * losses.path_loss(prediction, batch, "macro")
+            + self.ctcvr_weight * losses.ctcvr_loss(prediction, batch)
         )

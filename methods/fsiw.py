@@ -1,55 +1,41 @@
-"""FSIW: labels as known when training ends, weighted by how likely they are still to change."""
-
-from __future__ import annotations
-
 from collections.abc import Iterator
 
-from optuna.distributions import IntDistribution
-from torch import Tensor
-
-from benchmark.training.batch import Batch, Probability
-from benchmark.training.blueprint import Blueprint
+from benchmark.method import Batch, Blueprint, Phase, Probability, Tensor, Update, tuned
 from benchmark.training.delays.feedback import DelayedFeedback, Heads, matured, mean_over, times
 from benchmark.training.delays.schedule import Schedule, at_the_end
-from benchmark.training.method import Phase, Update
 
 
 class FSIW(DelayedFeedback):
-    r"""Weight a click by the odds that its final label is the one known so far.
+    r"""FSIW weights a click by how likely its final label is the one known when training ends.
 
-    With time e elapsed since the click, :math:`s(e)` P(converted by e | converts), :math:`n(e)`
-    P(no conversion | none by e), label r known when training data end and prediction
-    :math:`\hat r`, L is the mean over all clicks of
+    With the time :math:`e` elapsed since the click, :math:`s(e)` P(converted by e | converts),
+    :math:`n(e)` P(no conversion | none by e), the label :math:`r` known when training data end and
+    prediction :math:`\hat r`, the loss is the mean over all clicks of
 
     .. math:: - \frac{r}{s(e)} \log \hat r - (1 - r) \, n(e) \log (1 - \hat r)
 
-    s and n are fitted before, to clicks whose attribution window has closed, as if training had
-    ended one window earlier, and then frozen. If they are right, the loss is unbiased for that of
-    final labels.
+    Before, :math:`s` and :math:`n` are fitted to clicks whose attribution window has closed, as if
+    training had ended one window earlier, and then frozen. If they are right, the loss is unbiased
+    for that of final labels.
 
-    Evidence: weights and fits read in the code of ES-DFM's authors, and in secondary sources.
+    Evidence: we read the weights and the fits in the code of ES-DFM's authors and in secondary
+    sources.
 
-    Differs from the paper: all clicks at once, as in its batch setting, not a stream; that earlier
-    end is one attribution window before the real one; elapsed time counts up to one window.
+    Differs from the paper: all clicks are seen at once, as in its batch setting, not in a stream.
+    The earlier end is one attribution window before the real one, and the elapsed time counts up
+    to one window.
+
+    Origin of the defaults: ``head_epochs`` is ours.
     """
 
     name = "FSIW"
-    citation = """
-    @inproceedings{yasui2020feedback,
-      title     = {A Feedback Shift Correction in Predicting Conversion Rates under Delayed
-                   Feedback},
-      author    = {Yasui, Shota and Morishita, Gota and Fujita, Komei and Shibata, Masashi},
-      booktitle = {WWW},
-      year      = {2020},
-      doi       = {10.1145/3366423.3380032},
-    }
-    """
-    search_space = {"head_epochs": IntDistribution(1, 4)}
+    cite = "yasui2020feedback"
 
-    def __init__(self, blueprint: Blueprint, *, head_epochs: int = 2) -> None:
-        super().__init__(blueprint)
+    head_epochs: int = tuned(2, low=1, high=4, log=False)
+
+    def build(self, blueprint: Blueprint) -> None:
+        super().build(blueprint)
         self.heads = Heads(blueprint, 2, timed=True)
-        self.head_epochs = head_epochs
 
     def schedule(self) -> Schedule:
         return at_the_end

@@ -1,59 +1,52 @@
-"""HM3-Joint: HM3's graph of behaviours, trained by the likelihood of whole paths."""
-
-from __future__ import annotations
-
-from optuna.distributions import FloatDistribution
-from torch import Tensor
-
-from benchmark.training.batch import Batch, Features, Prediction, Probability
-from benchmark.training.blueprint import Blueprint
-from benchmark.training.losses import ctr_loss
-from benchmark.training.method import Method
+from benchmark.method import (
+    Batch,
+    Blueprint,
+    Features,
+    Method,
+    Prediction,
+    Probability,
+    Tensor,
+    losses,
+    tuned,
+)
 
 
 class HM3Joint(Method):
-    r"""Fit each step of HM3's graph where it was observed, instead of four marginals.
+    r"""HM3-Joint trains HM3's graph of behaviours by the likelihood of whole paths.
 
-    With click o, micro m, macro a, conversion r, the six probabilities of HM3, cross entropy e and
-    means over all impressions:
+    With click :math:`o`, micro :math:`m`, macro :math:`a`, conversion :math:`r`, the six
+    probabilities :math:`y_k` of HM3, cross entropy :math:`e` and means over all impressions:
 
     .. math:: L = \mathrm{mean}\, e(o, y_1) + w \, \mathrm{mean}\, o \, (e(m, y_2)
               + m e(a, y_3) + (1 - m) e(a, y_5) + a e(r, y_4) + (1 - a) e(r, y_6))
 
-    At w = 1 this is the negative log likelihood of (o, m, a, r), whose marginals are all that
-    HM3's own loss sees: here every head is identified. The steps after the click are learned from
-    clicks alone, like the naive CVR. Where a log consists of clicks, the first term is dropped.
+    At :math:`w = 1` this is the negative log-likelihood of :math:`(o, m, a, r)`. The loss of HM3
+    sees only its marginals; here every head is identified. Like the naive CVR, the steps after
+    the click are learned from clicks alone, and they carry the same bias. Where a dataset
+    consists of clicks, the first term is dropped.
 
-    Evidence: ours, derived from the graph of the cited paper by the chain rule; not published.
+    Evidence: the method is ours, derived from the graph of the cited paper by the chain rule. It
+    is not published.
 
-    Differs from the paper: the loss; heads and composition are the paper's.
+    Differs from the paper: the loss does; the heads and their composition are those of the paper.
+
+    Origin of the defaults: ``post_click_weight`` is 1, the weight of the likelihood.
     """
 
     name = "HM3-Joint"
-    citation = """
-    @inproceedings{wen2021hm3,
-      title     = {Hierarchically Modeling Micro and Macro Behaviors via Multi-Task Learning
-                   for Conversion Rate Prediction},
-      author    = {Wen, Hong and Zhang, Jing and Lv, Fuyu and Bao, Wentian and Wang, Tianyi
-                   and Chen, Zulong},
-      booktitle = {SIGIR},
-      year      = {2021},
-      doi       = {10.1145/3404835.3463053},
-    }
-    """
+    cite = "wen2021hm3"
     requires = frozenset({"click", "micro", "macro"})
-    search_space = {"post_click_weight": FloatDistribution(0.1, 10, log=True)}
 
-    def __init__(self, blueprint: Blueprint, *, post_click_weight: float = 1.0) -> None:
-        super().__init__(blueprint)
+    post_click_weight: float = tuned(1.0, low=0.1, high=10)
+
+    def build(self, blueprint: Blueprint) -> None:
         self.towers = blueprint.towers(6, self.backbone.width)
-        self.post_click_weight = post_click_weight
 
     def forward(self, features: Features) -> Prediction:
         return self._compose(self._steps(features))
 
     def _steps(self, features: Features) -> tuple[Probability, ...]:
-        return tuple(map(Probability.from_logit, self.towers(self.backbone(features))))
+        return tuple(self.towers.probabilities(self.backbone(features)))
 
     def _compose(self, steps: tuple[Probability, ...]) -> Prediction:
         y1, y2, y3, y4, y5, y6 = steps
@@ -62,7 +55,7 @@ class HM3Joint(Method):
 
     def loss(self, batch: Batch) -> Tensor:
         steps = self._steps(batch.features)
-        ctr = ctr_loss(self._compose(steps), batch)
+        ctr = losses.ctr_loss(self._compose(steps), batch)
         after_click = batch.clicked * _path_errors(steps, batch)
         return ctr + self.post_click_weight * after_click.mean()
 
@@ -74,7 +67,6 @@ def _path_errors(steps: tuple[Probability, ...], batch: Batch) -> Tensor:
     assert macro is not None
     _, y2, y3, y4, y5, y6 = steps
     to_macro = micro * y3.cross_entropy(macro) + (1 - micro) * y5.cross_entropy(macro)
-    to_conversion = macro * y4.cross_entropy(conversion) + (1 - macro) * y6.cross_entropy(
-        conversion
-    )
+    after_macro, after_none = y4.cross_entropy(conversion), y6.cross_entropy(conversion)
+    to_conversion = macro * after_macro + (1 - macro) * after_none
     return y2.cross_entropy(micro) + to_macro + to_conversion

@@ -1,51 +1,34 @@
-"""Naive: the CVR of clicked impressions, taken for the CVR of all."""
-
-from __future__ import annotations
-
-from torch import Tensor
-
-from benchmark.training.batch import Batch, Features, Prediction, Probability
-from benchmark.training.blueprint import Blueprint
-from benchmark.training.losses import click_cvr_loss
-from benchmark.training.method import Method
+from benchmark.method import Batch, Blueprint, Features, Method, Prediction, Tensor, losses
 
 
 class Naive(Method):
-    r"""Fit the CVR on clicks as if they were a fair sample of impressions.
+    r"""Naive fits the CVR on clicks as if they were a fair sample of impressions.
 
-    With clicked rows O, conversion :math:`r`, prediction :math:`\hat r` and cross entropy e:
+    With the clicked rows :math:`O`, conversion :math:`r`, prediction :math:`\hat r` and cross
+    entropy :math:`e`, the loss is
 
     .. math:: L = \frac{1}{|O|} \sum_O e(r, \hat r)
 
-    Biased where what makes a user click also bears on conversion, which is what the other methods
-    try to correct. It predicts no CTR.
+    It is unbiased if clicks are independent of conversions given the features. Where whatever
+    makes a user click also bears on conversion, it is biased, which the other methods try to
+    correct. The method predicts no CTR.
 
-    Evidence: the baseline BASE of the cited paper, whose loss is verified in secondary sources.
+    Evidence: the method is the baseline BASE of the cited paper. We read its loss in secondary
+    sources that agree.
 
-    Differs from the paper: backbone and tower sizes are the benchmark's.
+    Differs from the paper: the encoder and the tower sizes are those of the benchmark.
     """
 
     name = "Naive"
-    citation = """
-    @inproceedings{ma2018entire,
-      title     = {Entire Space Multi-Task Model: An Effective Approach for Estimating Post-Click
-                   Conversion Rate},
-      author    = {Ma, Xiao and Zhao, Liqin and Huang, Guan and Wang, Zhi and Hu, Zelin
-                   and Zhu, Xiaoqiang and Gai, Kun},
-      booktitle = {SIGIR},
-      year      = {2018},
-      doi       = {10.1145/3209978.3210104},
-    }
-    """
+    cite = "ma2018entire"
     requires = frozenset({"click"})
 
-    def __init__(self, blueprint: Blueprint) -> None:
-        super().__init__(blueprint)
+    def build(self, blueprint: Blueprint) -> None:
         self.towers = blueprint.towers(1, self.backbone.width)
 
     def forward(self, features: Features) -> Prediction:
-        (cvr,) = self.towers(self.backbone(features))
-        return Prediction(cvr=Probability.from_logit(cvr))
+        (cvr,) = self.towers.probabilities(self.backbone(features))
+        return Prediction(cvr=cvr)
 
     def loss(self, batch: Batch) -> Tensor:
-        return click_cvr_loss(self(batch.features), batch)
+        return losses.click_cvr_loss(self(batch.features), batch)

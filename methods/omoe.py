@@ -1,67 +1,46 @@
-"""OMoE: CTR and CVR as two towers on one mixture of experts."""
-
-from __future__ import annotations
-
 import torch
-from optuna.distributions import FloatDistribution, IntDistribution
-from torch import Tensor, nn
 
-from benchmark.training.batch import Batch, Features, Prediction, Probability
-from benchmark.training.blueprint import Blueprint
-from benchmark.training.losses import click_cvr_loss, ctr_loss
-from benchmark.training.method import Method
+from benchmark.method import Batch, Blueprint, CtrCvr, Features, Tensor, losses, nn, tuned
 
 
-class OMoE(Method):
-    r"""Mix the experts by one gate for both tasks: MMoE without its gates per task.
+class OMoE(CtrCvr):
+    r"""OMoE mixes experts by one gate for both tasks: it is MMoE without a gate per task.
 
-    With encoding x, experts :math:`f_i`, the gate W, tower :math:`h_k` of task k, clicked rows O of
-    impressions D, click o and conversion r:
+    With the encoding :math:`x`, experts :math:`f_i`, the gate :math:`W`, tower :math:`h_k` of task
+    :math:`k`, the clicked rows :math:`O` of the impressions :math:`D`, click :math:`o`, conversion
+    :math:`r` and cross entropy :math:`e`:
 
     .. math:: z_k = h_k(\sum_i \mathrm{softmax}(W x)_i f_i(x)), \quad
               L = \frac{1}{|D|} \sum_D e(o, \hat o) + \frac{w}{|O|} \sum_O e(r, \hat r)
 
-    The CVR is trained on clicks alone, hence as biased as the naive one but for what it shares
-    with the CTR. There is no CTCVR loss.
+    The CVR is trained on clicks alone and is therefore as biased as the naive one, but for what it
+    shares with the CTR. There is no CTCVR loss.
 
-    Evidence: architecture verified in public code; the paper is not about CVR.
+    Evidence: we verified the architecture in public code. The paper is not about the CVR.
 
     Differs from the paper: an expert is one hidden layer below the benchmark's towers, which makes
-    this method one layer deeper than the single-task ones; tasks and their weight are ours.
+    this method one layer deeper than single-task ones. The two tasks and their weight are ours.
+
+    Origin of the defaults: ``experts`` is 8, as for MMoE. ``cvr_weight`` is ours.
     """
 
     name = "OMoE"
-    citation = """
-    @inproceedings{ma2018modeling,
-      title     = {Modeling Task Relationships in Multi-task Learning with Multi-gate
-                   Mixture-of-Experts},
-      author    = {Ma, Jiaqi and Zhao, Zhe and Yi, Xinyang and Chen, Jilin and Hong, Lichan
-                   and Chi, Ed H.},
-      booktitle = {KDD},
-      year      = {2018},
-      doi       = {10.1145/3219819.3220007},
-    }
-    """
-    requires = frozenset({"impression", "click"})
-    search_space = {
-        "experts": IntDistribution(2, 8),
-        "cvr_weight": FloatDistribution(0.1, 10, log=True),
-    }
+    cite = "ma2018modeling"
 
-    def __init__(self, blueprint: Blueprint, *, experts: int = 8, cvr_weight: float = 1.0) -> None:
-        super().__init__(blueprint)
-        self.gate = nn.Linear(self.backbone.width, experts)
-        self.experts, width = blueprint.experts(experts, self.backbone.width)
+    experts: int = tuned(8, low=2, high=8, log=False)
+    cvr_weight: float = tuned(1.0, low=0.1, high=10)
+
+    def build(self, blueprint: Blueprint) -> None:
+        self.gate = nn.Linear(self.backbone.width, self.experts)
+        self.layer, width = blueprint.experts(self.experts, self.backbone.width)
         self.towers = blueprint.towers(2, width)
-        self.cvr_weight = cvr_weight
 
-    def forward(self, features: Features) -> Prediction:
+    def encode(self, features: Features) -> Tensor:
         encoding = self.backbone(features)
         gate = self.gate(encoding).softmax(1)
-        mixed = torch.einsum("be,ebd->bd", gate, self.experts(encoding))
-        ctr, cvr = map(Probability.from_logit, self.towers(mixed))
-        return Prediction(ctr=ctr, cvr=cvr)
+        return torch.einsum("be,ebd->bd", gate, self.layer(encoding))
 
     def loss(self, batch: Batch) -> Tensor:
         prediction = self(batch.features)
-        return ctr_loss(prediction, batch) + self.cvr_weight * click_cvr_loss(prediction, batch)
+        click_loss = losses.ctr_loss(prediction, batch)
+        return click_loss + self.cvr_weight * losses.click_cvr_loss(prediction, batch)

@@ -1,55 +1,48 @@
-"""DNN-OS: conversions counted several times, and the prediction corrected for it."""
-
-from __future__ import annotations
-
 import math
 
-from optuna.distributions import IntDistribution
-from torch import Tensor
-
-from benchmark.training.batch import Batch, Features, Prediction, Probability
-from benchmark.training.blueprint import Blueprint
-from benchmark.training.method import Method
+from benchmark.method import (
+    Batch,
+    Blueprint,
+    Features,
+    Method,
+    Prediction,
+    Probability,
+    Tensor,
+    tuned,
+)
 
 
 class Oversampling(Method):
-    r"""Fit the CVR on clicks of which each conversion is there k times.
+    r"""DNN-OS counts each conversion several times and corrects the prediction for it.
 
-    With clicked rows O, conversion :math:`r`, weight :math:`v = 1 + (k - 1) r`, the prediction
-    :math:`\hat r'` for the inflated rows, and cross entropy e:
+    With the clicked rows :math:`O`, conversion :math:`r`, weight :math:`v = 1 + (k - 1) r`,
+    prediction :math:`\hat r'` for the inflated rows and cross entropy :math:`e`, it minimises
 
     .. math:: L = \frac{\sum_O v \, e(r, \hat r')}{\sum_O v}, \quad
               \hat r = \frac{\hat r'}{\hat r' + (1 - \hat r') k}
 
-    The weight is what k copies amount to. The correction inverts the inflation exactly (a shift of
-    the logit by log k), so that the method is as calibrated as the naive one, and as biased by
-    selection: it treats rarity, not bias. It predicts no CTR.
+    The weight has the effect of :math:`k` copies of each conversion. The correction, a shift of
+    the logit by :math:`\log k`, inverts the inflation exactly. The method is therefore as
+    calibrated as the naive one and as biased by selection: it treats rarity, not bias. It
+    predicts no CTR.
 
-    Evidence: a baseline of the cited paper, by secondary sources; the correction is an identity.
+    Evidence: secondary sources describe it as a baseline of the cited paper. The correction is a
+    standard identity.
 
-    Differs from the paper: weights instead of copies; the correction, without which the CVR would
-    be overestimated, is ours; k is tuned, and its default is ours.
+    Differs from the paper: weights replace copies. The correction, without which the CVR would be
+    overestimated, is ours, and :math:`k` is tuned.
+
+    Origin of the defaults: ``copies``, :math:`k`, is ours; the paper searches it.
     """
 
     name = "DNN-OS"
-    citation = """
-    @inproceedings{ma2018entire,
-      title     = {Entire Space Multi-Task Model: An Effective Approach for Estimating Post-Click
-                   Conversion Rate},
-      author    = {Ma, Xiao and Zhao, Liqin and Huang, Guan and Wang, Zhi and Hu, Zelin
-                   and Zhu, Xiaoqiang and Gai, Kun},
-      booktitle = {SIGIR},
-      year      = {2018},
-      doi       = {10.1145/3209978.3210104},
-    }
-    """
+    cite = "ma2018entire"
     requires = frozenset({"click"})
-    search_space = {"copies": IntDistribution(2, 20, log=True)}
 
-    def __init__(self, blueprint: Blueprint, *, copies: int = 5) -> None:
-        super().__init__(blueprint)
+    copies: int = tuned(5, low=2, high=20)
+
+    def build(self, blueprint: Blueprint) -> None:
         self.towers = blueprint.towers(1, self.backbone.width)
-        self.copies = copies
 
     def forward(self, features: Features) -> Prediction:
         return Prediction(cvr=Probability.from_logit(self._logit(features) - math.log(self.copies)))

@@ -1,79 +1,80 @@
-"""PLE: CTR and CVR on experts of their own and shared ones, extracted level by level."""
+import math
+from collections.abc import Sequence
 
-from __future__ import annotations
+import torch
 
-from optuna.distributions import FloatDistribution, IntDistribution
-from torch import Tensor, nn
-
-from benchmark.training.batch import Batch, Features, Prediction, Probability
-from benchmark.training.blueprint import Blueprint
-from benchmark.training.losses import click_cvr_loss, ctr_loss
-from benchmark.training.method import Method
-from benchmark.training.modules.experts import Extraction
+from benchmark.method import Batch, Blueprint, CtrCvr, Features, Tensor, losses, nn, tuned
+from benchmark.training.modules.experts import GroupedExperts
 
 
-class PLE(Method):
-    r"""Give each task experts of its own beside shared ones, and stack such levels.
+class PLE(CtrCvr):
+    r"""PLE gives CTR and CVR experts of their own beside shared ones and stacks such levels.
 
-    Paths :math:`x_k`, one per task k and one shared, start as the encoding. Expert :math:`f_i`
-    reads its owner's path, and :math:`E_k` are the experts of task k and the shared ones, or all on
-    the shared path; a tower per task ends it. With clicked rows O of impressions D:
+    The paths :math:`x_k`, one per task :math:`k` and one shared, start as the encoding. An expert
+    :math:`f_i` reads the path of its owner; :math:`E_k` are the experts of task :math:`k` and the
+    shared ones, or all experts on the shared path. A tower per task ends its path. With the clicked
+    rows :math:`O` of the impressions :math:`D` and cross entropy :math:`e`:
 
     .. math:: x_k \leftarrow \sum_{i \in E_k} \mathrm{softmax}(W_k x_k)_i f_i, \quad
               L = \frac{1}{|D|} \sum_D e(o, \hat o) + \frac{w}{|O|} \sum_O e(r, \hat r)
 
-    The CVR is trained on clicks alone, hence as biased as the naive one but for what it shares.
-    One level is the paper's CGC.
+    The CVR is trained on clicks alone and is therefore as biased as the naive one, but for what it
+    shares. One level is the CGC of the paper.
 
-    Evidence: gates verified in public code, one with 4 own and 4 shared experts; one that we read
-    mixes only shared experts on the shared path, by secondary sources the paper mixes all.
+    Evidence: we verified the gates in public code. One implementation that we read mixes only
+    shared experts on the shared path; according to secondary sources, the paper mixes all.
 
-    Differs from the paper: an expert is one hidden layer; 2 levels, tasks and weight are ours.
+    Differs from the paper: an expert is one hidden layer, and the two tasks and their weight are
+    ours.
+
+    Origin of the defaults: ``own_experts`` and ``shared_experts`` are 4, as in one public
+    implementation. ``levels``, 2, and ``cvr_weight`` are ours.
     """
 
     name = "PLE"
-    citation = """
-    @inproceedings{tang2020progressive,
-      title     = {Progressive Layered Extraction ({PLE}): A Novel Multi-Task Learning ({MTL}) Model
-                   for Personalized Recommendations},
-      author    = {Tang, Hongyan and Liu, Junning and Zhao, Ming and Gong, Xudong},
-      booktitle = {RecSys},
-      year      = {2020},
-      doi       = {10.1145/3383313.3412236},
-    }
-    """
-    requires = frozenset({"impression", "click"})
-    search_space = {
-        "levels": IntDistribution(1, 3),
-        "own_experts": IntDistribution(1, 4),
-        "shared_experts": IntDistribution(1, 4),
-        "cvr_weight": FloatDistribution(0.1, 10, log=True),
-    }
+    cite = "tang2020progressive"
 
-    def __init__(
-        self,
-        blueprint: Blueprint,
-        *,
-        levels: int = 2,
-        own_experts: int = 4,
-        shared_experts: int = 4,
-        cvr_weight: float = 1.0,
-    ) -> None:
-        super().__init__(blueprint)
-        counts, width = (own_experts, own_experts, shared_experts), self.backbone.width
-        self.levels = nn.Sequential()
-        for left in reversed(range(levels)):
+    levels: int = tuned(2, low=1, high=3, log=False)
+    own_experts: int = tuned(4, low=1, high=4, log=False)
+    shared_experts: int = tuned(4, low=1, high=4, log=False)
+    cvr_weight: float = tuned(1.0, low=0.1, high=10)
+
+    def build(self, blueprint: Blueprint) -> None:
+        counts = (self.own_experts, self.own_experts, self.shared_experts)
+        width = self.backbone.width
+        self.extractions = nn.Sequential()
+        for left in reversed(range(self.levels)):
             level = Extraction(blueprint, counts, width, paths=3 if left else 2)
-            self.levels.append(level)
+            self.extractions.append(level)
             width = level.width
         self.towers = blueprint.towers(2, width)
-        self.cvr_weight = cvr_weight
 
-    def forward(self, features: Features) -> Prediction:
-        paths = self.levels(self.backbone(features).expand(3, -1, -1))
-        ctr, cvr = map(Probability.from_logit, self.towers(paths))
-        return Prediction(ctr=ctr, cvr=cvr)
+    def encode(self, features: Features) -> Tensor:
+        return self.extractions(self.backbone(features).expand(3, -1, -1))
 
     def loss(self, batch: Batch) -> Tensor:
         prediction = self(batch.features)
-        return ctr_loss(prediction, batch) + self.cvr_weight * click_cvr_loss(prediction, batch)
+        click_loss = losses.ctr_loss(prediction, batch)
+        return click_loss + self.cvr_weight * losses.click_cvr_loss(prediction, batch)
+
+
+class Extraction(nn.Module):
+    """One level of customised gates: per path, a mixture of its task's experts and the shared.
+
+    Maps (groups, B, inputs) to (paths, B, ``width``), where the paths are the first groups; the
+    shared path, where it is one of them, mixes all experts.
+    """
+
+    def __init__(
+        self, blueprint: Blueprint, counts: Sequence[int], inputs: int, *, paths: int
+    ) -> None:
+        super().__init__()
+        self.experts = GroupedExperts(blueprint, counts, inputs)
+        self.gates = blueprint.gates(paths, inputs, sum(counts))
+        self.paths, self.width = paths, self.experts.width
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the paths' next representations."""
+        hidden = self.experts.foreign[: self.paths].unsqueeze(1)
+        logits = self.gates(inputs[: self.paths]).masked_fill(hidden, -math.inf)
+        return torch.einsum("pbe,ebd->pbd", logits.softmax(2), self.experts(inputs))

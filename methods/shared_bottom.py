@@ -1,58 +1,41 @@
-"""Shared-Bottom: CTR and CVR as two towers on one hidden layer."""
-
-from __future__ import annotations
-
-from optuna.distributions import FloatDistribution
-from torch import Tensor
-
-from benchmark.training.batch import Batch, Features, Prediction, Probability
-from benchmark.training.blueprint import Blueprint
-from benchmark.training.losses import click_cvr_loss, ctr_loss
-from benchmark.training.method import Method
+from benchmark.method import Batch, Blueprint, CtrCvr, Features, Tensor, losses, tuned
 
 
-class SharedBottom(Method):
-    r"""Share the first hidden layer between the tasks.
+class SharedBottom(CtrCvr):
+    r"""Shared-Bottom shares the first hidden layer between a CTR and a CVR tower.
 
-    With encoding x, shared layer f, tower :math:`h_k` of task k, clicked rows O of impressions D,
-    click o and conversion r:
+    With the encoding :math:`x`, shared layer :math:`f`, tower :math:`h_k` of task :math:`k`, the
+    clicked rows :math:`O` of the impressions :math:`D`, click :math:`o`, conversion :math:`r` and
+    cross entropy :math:`e`:
 
     .. math:: z_k = h_k(f(x)), \quad
               L = \frac{1}{|D|} \sum_D e(o, \hat o) + \frac{w}{|O|} \sum_O e(r, \hat r)
 
-    The CVR is trained on clicks alone, hence as biased as the naive one but for what it shares
-    with the CTR. There is no CTCVR loss.
+    The CVR is trained on clicks alone and is therefore as biased as the naive one, but for what it
+    shares with the CTR. There is no CTCVR loss.
 
-    Evidence: architecture verified in public code; the paper is not about CVR.
+    Evidence: we verified the architecture in public code. The paper is not about the CVR.
 
-    Differs from the paper: the bottom is one hidden layer below the benchmark's towers, the depth
-    of an expert in MMoE; tasks and their weight are ours.
+    Differs from the paper: the bottom is one hidden layer below the benchmark's towers, which is
+    the depth of an expert in MMoE. The two tasks and their weight are ours.
+
+    Origin of the defaults: ``cvr_weight`` is ours.
     """
 
     name = "Shared-Bottom"
-    citation = """
-    @article{caruana1997multitask,
-      title     = {Multitask Learning},
-      author    = {Caruana, Rich},
-      journal   = {Machine Learning},
-      year      = {1997},
-      doi       = {10.1023/A:1007379606734},
-    }
-    """
-    requires = frozenset({"impression", "click"})
-    search_space = {"cvr_weight": FloatDistribution(0.1, 10, log=True)}
+    cite = "caruana1997multitask"
 
-    def __init__(self, blueprint: Blueprint, *, cvr_weight: float = 1.0) -> None:
-        super().__init__(blueprint)
+    cvr_weight: float = tuned(1.0, low=0.1, high=10)
+
+    def build(self, blueprint: Blueprint) -> None:
         self.bottom, width = blueprint.experts(1, self.backbone.width)
         self.towers = blueprint.towers(2, width)
-        self.cvr_weight = cvr_weight
 
-    def forward(self, features: Features) -> Prediction:
+    def encode(self, features: Features) -> Tensor:
         (shared,) = self.bottom(self.backbone(features))
-        ctr, cvr = map(Probability.from_logit, self.towers(shared))
-        return Prediction(ctr=ctr, cvr=cvr)
+        return shared
 
     def loss(self, batch: Batch) -> Tensor:
         prediction = self(batch.features)
-        return ctr_loss(prediction, batch) + self.cvr_weight * click_cvr_loss(prediction, batch)
+        click_loss = losses.ctr_loss(prediction, batch)
+        return click_loss + self.cvr_weight * losses.click_cvr_loss(prediction, batch)

@@ -1,51 +1,39 @@
-"""TDR: doubly robust learning whose imputed errors are targeted by a one-parameter fit."""
-
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
-from benchmark.training.batch import Batch, Prediction
-from benchmark.training.losses import cvr_errors
+from benchmark.method import Batch, Prediction, Tensor, losses
 from benchmark.training.modules.doubly_robust import DoublyRobust, doubly_robust_risk
 
 
 class TDR(DoublyRobust):
-    r"""Shift imputed errors along :math:`\beta = 1 / p - 1` until clicks agree with them.
+    r"""TDR shifts imputed errors along :math:`\beta = 1 / p - 1` until clicks agree with them.
 
-    With click o, conversion r, prediction :math:`\hat r`, pseudo-label :math:`\tilde r`, frozen
-    propensity p with floor, :math:`u = o / p`, :math:`e = e(r, \hat r)`, :math:`\hat e =
-    e(\tilde r, \hat r)` and means over all impressions, the prediction descends
+    With click :math:`o`, conversion :math:`r`, prediction :math:`\hat r`, pseudo-label
+    :math:`\tilde r`, frozen propensity :math:`p`, :math:`u = o / p`, :math:`e = e(r, \hat r)`,
+    :math:`\hat e = e(\tilde r, \hat r)` and means over all impressions, the prediction descends
 
     .. math:: L_r = \mathrm{mean}(\hat e' + u (e - \hat e')), \quad
               \hat e' = \hat e + \varepsilon \beta, \quad
               \varepsilon = \sum o \beta (e - \hat e) / \sum o \beta^2
 
-    and the imputation, in turn, :math:`\mathrm{mean}(u (e - \hat e)^2)`. The fit makes
-    :math:`\sum o \beta (e - \hat e') = 0`, hence :math:`L_r = \mathrm{mean}(o e + (1 - o)
-    \hat e')`: doubly robust learning with weights of clicks that balance :math:`\beta`.
+    and the imputation, in turn, :math:`\mathrm{mean}(u (e - \hat e)^2)`. The fit of
+    :math:`\varepsilon` makes :math:`\sum o \beta (e - \hat e') = 0`, hence
+    :math:`L_r = \mathrm{mean}(o e + (1 - o) \hat e')`: the weights of clicks balance :math:`\beta`.
 
-    Evidence: :math:`\varepsilon` and imputation read in code of the paper's first author.
+    Evidence: we read :math:`\varepsilon` and the imputation in the first author's later code.
 
-    Differs from the paper: :math:`\varepsilon` is fitted on each batch, not once at the end; it
-    has a gradient in :math:`\hat r`, since as a constant it would change nothing. That code
-    squares the errors instead, and its imputation swaps the arguments of :math:`\hat e`. Neural
-    networks stand for matrix factorisation.
+    Differs from the paper: :math:`\varepsilon` is fitted on each batch, not once at the end. It
+    has a gradient in :math:`\hat r`; that code detaches it, and the gradient there equals that of
+    plain doubly robust learning. That code also squares the errors and swaps the arguments of
+    :math:`\hat e` in its imputation. Neural networks replace matrix factorisation.
+
+    Origin of the defaults: ``propensity_floor``, ``propensity_epochs`` and ``calibrate`` are those
+    of our DR-JL.
     """
 
     name = "TDR"
-    citation = """
-    @inproceedings{li2023tdr,
-      title     = {{TDR-CL}: Targeted Doubly Robust Collaborative Learning for Debiased
-                   Recommendations},
-      author    = {Li, Haoxuan and Lyu, Yan and Zheng, Chunyuan and Wu, Peng},
-      booktitle = {ICLR},
-      year      = {2023},
-      url       = {https://arxiv.org/abs/2203.10258},
-    }
-    """
+    cite = "li2023tdr"
 
     def targeted_errors(self, prediction: Prediction, batch: Batch) -> Tensor:
         """Return ê', (B,); ε is 0 where nothing was clicked."""
@@ -53,10 +41,10 @@ class TDR(DoublyRobust):
         everywhere = replace(batch, click=torch.ones_like(clicked))
         beta = self.inverse(prediction, everywhere) - 1
         scale = (clicked * beta.square()).sum().clamp_min(torch.finfo(beta.dtype).tiny)
-        epsilon = (clicked * beta * (cvr_errors(prediction, batch) - imputed)).sum() / scale
-        return imputed + epsilon * beta
+        gaps = losses.cvr_errors(prediction, batch) - imputed
+        return imputed + (clicked * beta * gaps).sum() / scale * beta
 
     def risk(self, prediction: Prediction, batch: Batch) -> Tensor:
         targeted = self.targeted_errors(prediction, batch)
         inverse = self.inverse(prediction, batch)
-        return doubly_robust_risk(cvr_errors(prediction, batch), targeted, inverse)
+        return doubly_robust_risk(losses.cvr_errors(prediction, batch), targeted, inverse)

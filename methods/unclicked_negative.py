@@ -1,56 +1,41 @@
-"""AMAN: every unclicked impression counted as one that would not have converted."""
-
-from __future__ import annotations
-
-from optuna.distributions import FloatDistribution
-from torch import Tensor
-
-from benchmark.training.batch import Batch, Features, Prediction, Probability
-from benchmark.training.blueprint import Blueprint
-from benchmark.training.method import Method
+from benchmark.method import Batch, Blueprint, Features, Method, Prediction, Tensor, tuned
 
 
 class UnclickedNegative(Method):
-    r"""Fit the CVR over all impressions, an unclicked one being a negative of weight w.
+    r"""AMAN counts every unclicked impression as one that would not have converted.
 
-    With click :math:`o`, conversion :math:`r`, prediction :math:`\hat r`, cross entropy e and the
-    mean over all impressions:
+    With click :math:`o`, conversion :math:`r`, prediction :math:`\hat r`, cross entropy :math:`e`
+    and the mean over all impressions, the loss is
 
     .. math:: L = \mathrm{mean}\, (o \, e(r, \hat r) + w (1 - o) \, e(0, \hat r))
 
-    It underestimates: where clicks have probability c and convert with probability p, the best
-    prediction is :math:`cp / (c + w (1 - c))`, which is the CTCVR, cp, at w = 1. The order of
-    impressions then is that of the CTCVR as well. It predicts no CTR.
+    The method underestimates the CVR: where impressions are clicked with probability :math:`c`
+    and clicks convert with probability :math:`p`, the best prediction is
+    :math:`cp / (c + w (1 - c))`. At :math:`w = 1` this is the CTCVR, :math:`cp`, and the method
+    ranks impressions by it. It predicts no CTR.
 
-    Evidence: "all missing as negative" by a summary of the cited paper; as a baseline for the CVR,
-    there with sampled negatives, by secondary sources on ESMM.
+    Evidence: we read of "all missing as negative" in a summary of the cited paper. As a baseline
+    for the CVR, with sampled negatives, it is described in secondary sources on ESMM.
 
-    Differs from the paper: cross entropy of a network in place of a factorised matrix; drawing
-    negatives at the rate w is replaced by its expectation, the weight w.
+    Differs from the paper: the cross entropy of a network replaces a factorised matrix, and the
+    weight :math:`w` replaces the drawing of negatives at the rate :math:`w`, whose expectation
+    it is.
+
+    Origin of the defaults: ``negative_weight`` is 1, as in "all missing as negative".
     """
 
     name = "AMAN"
-    citation = """
-    @inproceedings{pan2008one,
-      title     = {One-Class Collaborative Filtering},
-      author    = {Pan, Rong and Zhou, Yunhong and Cao, Bin and Liu, Nathan N. and Lukose, Rajan
-                   and Scholz, Martin and Yang, Qiang},
-      booktitle = {ICDM},
-      year      = {2008},
-      doi       = {10.1109/ICDM.2008.16},
-    }
-    """
+    cite = "pan2008one"
     requires = frozenset({"impression", "click"})
-    search_space = {"negative_weight": FloatDistribution(0.01, 1, log=True)}
 
-    def __init__(self, blueprint: Blueprint, *, negative_weight: float = 1.0) -> None:
-        super().__init__(blueprint)
+    negative_weight: float = tuned(1.0, low=0.01, high=1)
+
+    def build(self, blueprint: Blueprint) -> None:
         self.towers = blueprint.towers(1, self.backbone.width)
-        self.negative_weight = negative_weight
 
     def forward(self, features: Features) -> Prediction:
-        (cvr,) = self.towers(self.backbone(features))
-        return Prediction(cvr=Probability.from_logit(cvr))
+        (cvr,) = self.towers.probabilities(self.backbone(features))
+        return Prediction(cvr=cvr)
 
     def loss(self, batch: Batch) -> Tensor:
         cvr, clicked = self(batch.features).cvr, batch.clicked

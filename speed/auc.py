@@ -18,8 +18,8 @@ from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmark.metrics.discrimination import auc, gauc
-from benchmark.metrics.ordering import Array, Integers
+from benchmark.metrics.discrimination import Classes, auc, gauc
+from benchmark.metrics.ordering import Array, Integers, Order
 
 ROWS = (100_000, 1_000_000, 10_000_000)
 GROUP_ROWS = 30
@@ -68,7 +68,7 @@ def compare(rows: int, rate: float, kind: type[np.floating]) -> None:
     group = rng.integers(0, rows // GROUP_ROWS, rows)
     ways: dict[str, dict[str, Callable[[], float]]] = {
         "AUC": {
-            "ours": lambda: auc(label, score),
+            "ours": lambda: auc(Classes.at(label, Order.of(score))),
             "scikit-learn": lambda: float(roc_auc_score(label, score)),
             "torch": lambda: torch_auc(label, score),
         },

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.plugins import method_module
 from helpers.worlds import blueprint, make_batch, schema
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
@@ -13,8 +14,9 @@ from torch.nn.functional import binary_cross_entropy
 from benchmark import registry
 from benchmark.training.losses import click_cvr_loss, ctr_loss, ips_loss
 from benchmark.training.method import Method
-from benchmark.training.modules.behaviour_graph import BehaviourGraph
-from benchmark.training.modules.experts import Extraction, GroupedExperts
+from benchmark.training.modules.experts import GroupedExperts
+
+BehaviourGraph, Extraction = method_module("gmcm").BehaviourGraph, method_module("ple").Extraction
 
 FUNNEL = make_batch(schema(), 100)
 ARCHITECTURES = (
@@ -79,7 +81,7 @@ def touched(method: Method, task: int) -> set[str]:
 
 def test_equal_gates_make_many_gates_one() -> None:
     many, one = build("mmoe", experts=3), build("omoe", experts=3)
-    for part in ("backbone", "experts", "towers"):
+    for part in ("backbone", "layer", "towers"):
         copy(getattr(many, part), getattr(one, part))
     assert not torch.allclose(log_odds(many), log_odds(one))
     one.gate.weight.data.copy_(many.gates.weight.data[0].T)
@@ -91,7 +93,7 @@ def test_equal_gates_make_many_gates_one() -> None:
 
 def test_one_expert_is_a_shared_bottom() -> None:
     mixture, bottom = build("omoe", experts=1), build("shared_bottom")
-    copy(mixture.experts, bottom.bottom)
+    copy(mixture.layer, bottom.bottom)
     for part in ("backbone", "towers"):
         copy(getattr(mixture, part), getattr(bottom, part))
     assert_same(log_odds(mixture), log_odds(bottom))
@@ -100,7 +102,7 @@ def test_one_expert_is_a_shared_bottom() -> None:
 def test_one_level_without_shared_experts_is_separate_experts() -> None:
     method = build("ple", levels=1, own_experts=1, shared_experts=0)
     encoding = method.backbone(FUNNEL.features)
-    apart = method.towers(method.levels[0].experts.layer(encoding))
+    apart = method.towers(method.extractions[0].experts.layer(encoding))
     assert_same(log_odds(method), torch.stack(apart))
     shared = touched(method, 0) & touched(method, 1)
     assert shared
@@ -112,8 +114,8 @@ def test_one_level_without_own_experts_mixes_as_gates_per_task_do() -> None:
         build("ple", levels=1, own_experts=0, shared_experts=3),
         build("mmoe", experts=3),
     )
-    copy(level.levels[0].gates, mixture.gates)
-    copy(level.levels[0].experts.layer, mixture.experts)
+    copy(level.extractions[0].gates, mixture.gates)
+    copy(level.extractions[0].experts.layer, mixture.layer)
     for part in ("backbone", "towers"):
         copy(getattr(level, part), getattr(mixture, part))
     assert_same(log_odds(level), log_odds(mixture))
@@ -122,8 +124,8 @@ def test_one_level_without_own_experts_mixes_as_gates_per_task_do() -> None:
 @pytest.mark.parametrize("levels", [1, 2, 3])
 def test_only_the_shared_path_carries_one_tasks_experts_to_the_other(levels: int) -> None:
     method = build("ple", levels=levels, own_experts=1, shared_experts=1)
-    own = {f"levels.{level}.experts.layer.0.weight[0]" for level in range(levels)}
-    carried = own - {f"levels.{levels - 1}.experts.layer.0.weight[0]"}
+    own = {f"extractions.{level}.experts.layer.0.weight[0]" for level in range(levels)}
+    carried = own - {f"extractions.{levels - 1}.experts.layer.0.weight[0]"}
     assert own <= touched(method, 0)
     assert own & touched(method, 1) == carried
 

@@ -11,6 +11,7 @@ import shutil
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import py7zr
@@ -258,3 +259,47 @@ def test_a_disk_without_room_is_said_so(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
     with pytest.raises(DataError, match="more than the 4,000 bytes left on the disk: make room"):
         unpack(path)
+
+
+@pytest.mark.parametrize("name", ["rows.zip", "rows.tar.gz", "rows.7z"])
+def test_backslashes_in_names_part_folders(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(packed(name, "retail\\part\\a.csv", b"1"))
+    unpack(path)
+    assert files(tmp_path) == {name, "rows/retail/part/a.csv"}
+    assert (tmp_path / "rows/retail/part/a.csv").read_bytes() == b"1"
+
+
+def test_a_folder_written_with_a_backslash_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "rows.zip"
+    path.write_bytes(zipped({"a\\": b"", "a\\b.csv": b"1", "a\\c/d.csv": b"2"}))
+    unpack(path)
+    assert files(tmp_path) == {"rows.zip", "rows/a/b.csv", "rows/a/c/d.csv"}
+    path.write_bytes(zipped({"a/b.csv": b"1", "a\\b.csv": b"2"}))
+    shutil.rmtree(tmp_path / "rows")
+    with pytest.raises(DataError, match=r"is refused: it has two members named a/b\.csv"):
+        unpack(path)
+
+
+@pytest.mark.parametrize("pack", [zipped, sevened])
+def test_what_a_file_manager_adds_to_an_archive_is_left_out(
+    tmp_path: Path, pack: Callable[[dict[str, bytes]], bytes]
+) -> None:
+    path = tmp_path / ("rows.zip" if pack is zipped else "rows.7z")
+    added = ("__MACOSX/._inner.zip", "__MACOSX/data/._a.csv", "data/.DS_Store", "._data")
+    path.write_bytes(
+        pack(
+            {"data/a.csv": b"1", "inner.zip": zipped({"b.csv": b"2"})} | dict.fromkeys(added, b"?")
+        )
+    )
+    unpack(path)
+    assert files(tmp_path) == {path.name, "rows/data/a.csv", "rows/inner/b.csv"}
+    assert not (tmp_path / "rows" / "__MACOSX").exists()
+
+
+def test_an_archive_whose_content_lies_beside_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"1")
+    path = tmp_path / "a.csv.zip"
+    path.write_bytes(zipped({"a.csv": b"1"}))
+    unpack(path)
+    assert files(tmp_path) == {"a.csv", "a.csv.zip"}

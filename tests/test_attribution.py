@@ -11,7 +11,7 @@ import pytest
 from helpers.event_logs import Event, attributed
 
 from benchmark.data.reading.attribution import attribute, split_at, split_by_time
-from benchmark.data.reading.past import Past
+from benchmark.data.reading.history import Past
 
 LABELS = ("macro", "conversion")
 TYPES = dict.fromkeys(("who", "item", "time"), pl.Int64) | {

@@ -10,30 +10,29 @@ from typing import Any
 import pytest
 import torch
 from helpers.histories import LENGTH, remembering, remembering_funnel, with_history
+from helpers.plugins import methods_that_load
 from helpers.watch import Watch
 from helpers.worlds import make_batch, schema
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
-from benchmark import registry
 from benchmark.config import BackboneParams
 from benchmark.schema import Schema
 from benchmark.training.backbones import blueprint
 from benchmark.training.backbones.dhen import DHEN
 from benchmark.training.backbones.eta import ETA
+from benchmark.training.backbones.interactions import (
+    Cross,
+    FactorisationMachine,
+    InnerProducts,
+    Interaction,
+)
 from benchmark.training.backbones.mirrn import MIRRN, FourierFilter
 from benchmark.training.backbones.neumf import NeuMF
 from benchmark.training.backbones.retrieval import SimHash, TargetAttention, nearest, taken
 from benchmark.training.backbones.sfg import SFG
 from benchmark.training.batch import Features
 from benchmark.training.blueprint import Backbone, Embeddings
-from benchmark.training.method import Method
-from benchmark.training.modules.interactions import (
-    Cross,
-    FactorisationMachine,
-    InnerProducts,
-    Interaction,
-)
 from benchmark.training.trainer import train_batch
 
 PLAIN, REMEMBERING = schema(), with_history(schema())
@@ -177,7 +176,7 @@ def test_hidden_layers_end_all_but_those_of_recbole(kind: str) -> None:
     assert backbone(inputs(KINDS[kind][0])).shape == (32, backbone.width)
 
 
-METHODS = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
+METHODS = methods_that_load()
 GRADIENT_METHODS = [name for name in METHODS if METHODS[name].fit is None]
 
 

@@ -5,44 +5,42 @@ from __future__ import annotations
 import re
 
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from benchmark import registry
 from benchmark.documentation import catalogue
+from benchmark.training.hyperparameters import tuned
 from benchmark.training.method import Method
 
-TEXT = catalogue.markdown()
 NAMES = registry.names("methods")
 
 
-class Declared:
+class Declared(Method):
     r"""Do :math:`a_b`, ``plainly``.
 
     Evidence: a guess
     over two lines.
 
     Differs from the paper: :math:`x, y` and ``z``.
+
+    Origin of the defaults: ``rate`` is the paper's, ``kind`` and
+    ``count`` are ours.
     """
 
     name = "Declared"
-    citation = """
-    @article{someone2001declared,
+    cite = "someone2001declared"
+    citation = """@article{someone2001declared,
       title   = {{DECL}: A Title
                  over Lines},
       journal = {Journal},
       year    = {2001},
       doi     = {10.1/2},
       eprint  = {1.2},
-    }
-    """
+    }"""
     requires = frozenset({"conversion", "click"})
-    search_space = {
-        "rate": FloatDistribution(0.001, 1, log=True),
-        "kind": CategoricalDistribution(["a", "b"]),
-    }
 
-    def __init__(self, _blueprint: object, *, rate: float = 0.5, kind: str = "a") -> None:
-        """Take what is tuned."""
+    rate: float = tuned(0.5, low=0.001, high=1)
+    kind: str = tuned("a", choices=("a", "b"))
+    count: int = tuned(2, low=1, high=3, log=False)
 
 
 @pytest.fixture
@@ -56,18 +54,21 @@ def only(monkeypatch: pytest.MonkeyPatch) -> type:
 
 def test_the_file_is_what_would_be_generated() -> None:
     path = registry.ROOT / "docs" / "methods.md"
-    assert path.read_text(encoding="utf-8") == TEXT, "run `python -m benchmark methods`"
+    assert path.read_text(encoding="utf-8") == catalogue.markdown(), (
+        "run `python -m benchmark methods`"
+    )
 
 
 def test_every_method_has_a_row_and_a_section_in_order() -> None:
-    rows = re.findall(r"^\| \[.+?\]\(#(\w+)\) \|", TEXT, re.MULTILINE)
-    assert rows == re.findall(r"^## (\w+)$", TEXT, re.MULTILINE) == NAMES
-    tables = [line for line in TEXT.splitlines() if line.startswith("|")]
+    text = catalogue.markdown()
+    rows = re.findall(r"^\| \[.+?\]\(#(\w+)\) \|", text, re.MULTILINE)
+    assert rows == re.findall(r"^## (\w+)$", text, re.MULTILINE) == NAMES
+    tables = [line for line in text.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in tables} == {6}
     for name in NAMES:
         method = registry.load("methods", name, Method)
-        assert f"[{method.name}](../methods/{name}.py)" in TEXT
-        assert all(f"`{option}`" in TEXT for option in method.search_space)
+        assert f"[{method.name}](../methods/{name}.py)" in text
+        assert all(f"`{option}`" in text for option in method.search_space)
 
 
 @pytest.mark.usefixtures("only")
@@ -78,7 +79,9 @@ def test_what_is_declared_is_what_is_written() -> None:
         "\n## declared\n"
         "\n[Declared](../methods/declared.py), after `someone2001declared`: "
         "Do $`a_b`$, `plainly`.\n"
-        "\n**Tuned:** `rate` 0.001 to 1 (log), default 0.5; `kind` a or b, default a.\n"
+        "\n**Tuned:** `rate` 0.001 to 1 (log), default 0.5; `kind` a or b, default a; "
+        "`count` 1 to 3, default 2.\n"
+        "\n**Origin of the defaults:** `rate` is the paper's, `kind` and `count` are ours.\n"
     )
 
 
@@ -86,9 +89,17 @@ def test_what_is_declared_is_what_is_written() -> None:
     ("attribute", "value", "message"),
     [
         ("__doc__", "Do.\n\nEvidence: none.\n", "declared.py lacks a paragraph 'Differs from"),
-        ("citation", "A paper.", "declared.py is not BibTeX"),
-        ("citation", "@misc{a2000b, title = {T}, year = {2000}}", "declared.py needs one of doi"),
-        ("citation", Declared.citation + "@misc{a2000b,}", "declared.py must cite one BibTeX"),
+        (
+            "__doc__",
+            "Do.\n\nEvidence: none.\n\nDiffers from the paper: not.",
+            "declared.py lacks a paragraph 'Origin of",
+        ),
+        (
+            "citation",
+            "@misc{a2000b, title = {T}, year = {2000}}",
+            "'someone2001declared' in methods/references.bib, which methods/declared.py cites, "
+            "needs one of doi",
+        ),
     ],
 )
 def test_what_is_missing_is_said_in_one_sentence(

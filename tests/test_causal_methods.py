@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.gradients import assert_equal, gradients
+from helpers.plugins import method_module
 from helpers.worlds import FixedLogits, blueprint, make_batch, schema
 from torch import Tensor
 
@@ -14,7 +15,6 @@ from benchmark import registry
 from benchmark.training import losses
 from benchmark.training.batch import Probability
 from benchmark.training.method import Method, Phase
-from benchmark.training.modules.transport import matched_share
 
 ROWS = 400
 FUNNEL = make_batch(schema(), ROWS)
@@ -250,7 +250,10 @@ def test_transported_labels_are_constants() -> None:
     method = build("idefn", cvr_weight=2.0, click_share=0.8, mass=0.1)
     encoding = method.backbone(FUNNEL.features)
     converted = FUNNEL.clicked * FUNNEL.conversion
-    matched = matched_share(encoding.detach(), 1 - FUNNEL.clicked, converted, **method.transport)
+    sizes = {"mass": method.mass, "temperature": method.temperature}
+    matched = method_module("idefn").matched_share(
+        encoding.detach(), 1 - FUNNEL.clicked, converted, **sizes
+    )
     assert matched[UNCLICKED].mean().item() == pytest.approx(0.1, rel=1e-5)
     ctr, cvr = (logit.detach().requires_grad_() for logit in method.towers(encoding))
     method.towers = FixedLogits(ctr, cvr)

@@ -8,24 +8,15 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers.gradients import assert_equal, gradients
+from helpers.plugins import method_module
 from helpers.worlds import FixedLogits, blueprint, make_batch, rows_of, schema
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from benchmark.training import losses
 from benchmark.training.batch import Prediction, Probability
-from benchmark.training.modules.contrastive import contrastive_loss, same_ids
-from benchmark.training.modules.distillation import (
-    AdversarialTeacher,
-    InformationTransfer,
-    TwoHeadCvr,
-    divergence,
-    reverse_gradient,
-    uncertainty_weighted,
-)
-from benchmark.training.modules.latent import LatentPrior, gaussian_kl, top_share
-from benchmark.training.modules.transport import matched_share, partial_plan
 
+CL4CVR, ESCIM, EVI, IDEFN, UKD = map(method_module, ("cl4cvr", "escim", "evi", "idefn", "ukd"))
 ROWS = 400
 FUNNEL = make_batch(schema(), ROWS)
 UNCLICKED = FUNNEL.clicked == 0
@@ -47,18 +38,18 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def test_reversal_flips_the_sign_and_nothing_else() -> None:
     values = (100 * normal(50)).requires_grad_()
-    assert reverse_gradient(values).equal(values)
+    assert UKD.reverse_gradient(values).equal(values)
     weights = normal(50, seed=1)
     plain, reversed_ = (
         gradients((weights * made.square()).sum(), [values])[0]
-        for made in (values, reverse_gradient(values))
+        for made in (values, UKD.reverse_gradient(values))
     )
     assert reversed_.equal(-plain)
 
 
 def test_features_unlearn_what_the_discriminator_learns() -> None:
     torch.manual_seed(0)
-    teacher = AdversarialTeacher(blueprint(schema()), 0.7).double()
+    teacher = UKD.AdversarialTeacher(blueprint(schema()), 0.7).double()
     hidden = teacher.layer(teacher.backbone(FUNNEL.features))
     cvr, click = map(Probability.from_logit, teacher.towers(torch.cat([hidden, hidden])))
     conversion_loss = losses.click_cvr_loss(Prediction(cvr=cvr), FUNNEL)
@@ -73,18 +64,20 @@ def test_features_unlearn_what_the_discriminator_learns() -> None:
 def test_divergence_is_that_of_bernoulli_variables() -> None:
     one, other = (Probability.from_logit(logit) for logit in logits(2))
     expected = kl_divergence(Bernoulli(one.value()), Bernoulli(other.value()))
-    torch.testing.assert_close(divergence(one, other), expected, rtol=1e-9, atol=1e-12)
-    assert (divergence(one, other) >= 0).all()
-    assert not divergence(one, one).any()
+    torch.testing.assert_close(UKD.divergence(one, other), expected, rtol=1e-9, atol=1e-12)
+    assert (UKD.divergence(one, other) >= 0).all()
+    assert not UKD.divergence(one, one).any()
 
 
 def test_doubt_lowers_trust_and_does_not_pay() -> None:
     uncertainty = torch.linspace(0, 3, 20, dtype=torch.float64, requires_grad=True)
-    trust = uncertainty_weighted(torch.ones_like(uncertainty), uncertainty, scale=2.0) - uncertainty
+    trust = (
+        UKD.uncertainty_weighted(torch.ones_like(uncertainty), uncertainty, scale=2.0) - uncertainty
+    )
     torch.testing.assert_close(trust, (-2 * uncertainty).exp())
     assert (trust.diff() < 0).all()
     (slope,) = gradients(
-        uncertainty_weighted(torch.full_like(uncertainty, 0.4), uncertainty, scale=2.0).sum(),
+        UKD.uncertainty_weighted(torch.full_like(uncertainty, 0.4), uncertainty, scale=2.0).sum(),
         [uncertainty],
     )
     assert (slope > 0).all()
@@ -92,7 +85,7 @@ def test_doubt_lowers_trust_and_does_not_pay() -> None:
 
 def test_equal_heads_do_not_doubt_and_dropout_makes_them() -> None:
     torch.manual_seed(0)
-    towers = TwoHeadCvr(blueprint(schema()), width=6).double()
+    towers = UKD.TwoHeadCvr(blueprint(schema()), width=6).double()
     encoding = normal(ROWS, 6)
     for parameter in towers.cvr_towers.parameters():
         parameter.data[1] = parameter.data[0]
@@ -101,17 +94,17 @@ def test_equal_heads_do_not_doubt_and_dropout_makes_them() -> None:
 
 
 def test_averaged_heads_are_averaged_as_probabilities() -> None:
-    towers = TwoHeadCvr(blueprint(schema()), width=6).double().eval()
+    towers = UKD.TwoHeadCvr(blueprint(schema()), width=6).double().eval()
     ctr, first, second = logits(3)
     towers.ctr_tower, towers.cvr_towers = FixedLogits(ctr), FixedLogits(first, second)  # type: ignore[assignment]
     prediction, uncertainty = towers(normal(ROWS, 6))
     torch.testing.assert_close(prediction.cvr.value(), (first.sigmoid() + second.sigmoid()) / 2)
-    assert uncertainty.equal(divergence(*map(Probability.from_logit, (first, second))))
+    assert uncertainty.equal(UKD.divergence(*map(Probability.from_logit, (first, second))))
 
 
 def test_information_is_greatest_at_the_variance_of_the_residual() -> None:
     torch.manual_seed(0)
-    transfer = InformationTransfer(5, 3).double()
+    transfer = EVI.InformationTransfer(5, 3).double()
     student, teacher = normal(200, 5), (3 * normal(200, 3, seed=1)).requires_grad_()
     residual = (teacher - transfer.map(student)).square().mean(0).detach() - 1e-3
     transfer.spread.data = residual + torch.log(-torch.expm1(-residual))  # softplus, inverted
@@ -129,29 +122,29 @@ def test_information_is_greatest_at_the_variance_of_the_residual() -> None:
 def test_as_many_rows_are_labelled_as_the_rate_on_clicks_implies() -> None:
     clicks, conversions = FUNNEL.clicked.sum(), FUNNEL.conversion.sum()
     scores = normal(ROWS)
-    label = top_share(scores, FUNNEL)
+    label = ESCIM.top_share(scores, FUNNEL)
     assert label.sum().item() == conversions * (ROWS // clicks)
     assert scores[label == 1].min() > scores[label == 0].max()
-    assert not top_share(scores, replace(FUNNEL, click=torch.zeros(ROWS))).any()
+    assert not ESCIM.top_share(scores, replace(FUNNEL, click=torch.zeros(ROWS))).any()
 
 
 def test_imagined_clicks_are_the_unclicked_rows() -> None:
     torch.manual_seed(0)
-    imagined = LatentPrior(blueprint(schema())).imagine(FUNNEL)
+    imagined = ESCIM.LatentPrior(blueprint(schema())).imagine(FUNNEL)
     assert imagined.clicked.equal(1 - FUNNEL.clicked)
     assert imagined.conversion.unique().tolist() == [0, 1]
 
 
 def test_the_prior_learns_from_clicks_alone() -> None:
     torch.manual_seed(0)
-    prior = LatentPrior(blueprint(schema())).double().eval()
+    prior = ESCIM.LatentPrior(blueprint(schema())).double().eval()
     clicks = rows_of(FUNNEL, (~UNCLICKED).nonzero().squeeze(1))
     torch.testing.assert_close(prior.loss(FUNNEL), prior.loss(clicks), rtol=1e-9, atol=0)
 
 
 def test_the_autoencoder_reads_the_encoding_and_leaves_it_alone() -> None:
     torch.manual_seed(0)
-    prior = LatentPrior(blueprint(schema())).double().eval()
+    prior = ESCIM.LatentPrior(blueprint(schema())).double().eval()
     encoding = prior.backbone(FUNNEL.features)
     (logit,) = prior.towers(torch.cat([encoding, torch.zeros_like(encoding)], 1))
     conversion_loss = losses.click_cvr_loss(Prediction(cvr=Probability.from_logit(logit)), FUNNEL)
@@ -165,8 +158,8 @@ def test_gaussian_divergence_has_its_closed_form() -> None:
     mean, log_variance = normal(50, 4), normal(50, 4, seed=1)
     standard = Normal(torch.zeros(()).double(), torch.ones(()).double())
     expected = kl_divergence(Normal(mean, (log_variance / 2).exp()), standard).sum(1)
-    torch.testing.assert_close(gaussian_kl(mean, log_variance), expected)
-    assert not gaussian_kl(torch.zeros(2, 3), torch.zeros(2, 3)).any()
+    torch.testing.assert_close(ESCIM.gaussian_kl(mean, log_variance), expected)
+    assert not ESCIM.gaussian_kl(torch.zeros(2, 3), torch.zeros(2, 3)).any()
 
 
 # --- partial transport
@@ -184,7 +177,7 @@ def test_plans_keep_their_marginals(mass: float, temperature: float) -> None:
     points = normal(300, 4)
     rows, columns = part(300, *range(50, 300)), part(40, *range(25))
     cost = torch.cdist(points, points[:40]).square() / 8
-    plan = partial_plan(cost, rows, columns, mass=mass, temperature=temperature)
+    plan = IDEFN.partial_plan(cost, rows, columns, mass=mass, temperature=temperature)
     assert (plan >= 0).all()
     assert (plan.sum(1) <= rows / 250 * (1 + 1e-9)).all()
     assert plan.sum().item() == pytest.approx(mass, rel=1e-3)
@@ -194,20 +187,20 @@ def test_plans_keep_their_marginals(mass: float, temperature: float) -> None:
 def test_nearer_rows_give_more() -> None:
     points = torch.linspace(0, 1, 11, dtype=torch.float64).unsqueeze(1)
     rows, columns = part(11, *range(1, 11)), part(11, 0)
-    share = matched_share(points, rows, columns, mass=0.1, temperature=0.1)
+    share = IDEFN.matched_share(points, rows, columns, mass=0.1, temperature=0.1)
     assert (share[1:].diff() < 0).all()
-    sharp = matched_share(points, rows, columns, mass=0.05, temperature=1e-3)
+    sharp = IDEFN.matched_share(points, rows, columns, mass=0.05, temperature=1e-3)
     torch.testing.assert_close(sharp, part(11, 1) / 2, rtol=0, atol=1e-3)
 
 
 def test_no_partner_no_match() -> None:
     points, nobody, all_rows = normal(20, 3), torch.zeros(20).double(), torch.ones(20).double()
     for rows, columns in ((all_rows, nobody), (nobody, all_rows), (nobody, nobody)):
-        assert not matched_share(points, rows, columns, mass=0.1, temperature=0.1).any()
+        assert not IDEFN.matched_share(points, rows, columns, mass=0.1, temperature=0.1).any()
 
 
 def test_coinciding_points_share_alike() -> None:
-    share = matched_share(
+    share = IDEFN.matched_share(
         torch.ones(20, 3).double(),
         part(20, *range(5, 20)),
         part(20, 0, 1),
@@ -248,26 +241,26 @@ def views(rows: int = 12) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def test_contrast_agrees_with_loops() -> None:
     first, second, same, alike = views()
     expected = by_loops(first, second, same, alike, 0.5) + by_loops(second, first, same, alike, 0.5)
-    found = contrastive_loss(first, second, same, alike, 0.5).item()
+    found = CL4CVR.contrastive_loss(first, second, same, alike, 0.5).item()
     assert found == pytest.approx(expected, rel=1e-12)
 
 
 def test_aligned_views_lose_less() -> None:
     first, second, same, alike = views()
-    aligned = contrastive_loss(first, first + 0.1 * second, same, alike, 0.5)
-    assert aligned < contrastive_loss(first, second, same, alike, 0.5)
-    assert aligned < contrastive_loss(first, first.roll(3, 0), same, alike, 0.5)
+    aligned = CL4CVR.contrastive_loss(first, first + 0.1 * second, same, alike, 0.5)
+    assert aligned < CL4CVR.contrastive_loss(first, second, same, alike, 0.5)
+    assert aligned < CL4CVR.contrastive_loss(first, first.roll(3, 0), same, alike, 0.5)
 
 
 def test_doubled_rows_change_nothing() -> None:
     first, second, same, alike = views()
     one, other = first.tile(2, 1), second.tile(2, 1)
-    doubled = contrastive_loss(one, other, same.tile(2, 2), alike.tile(2, 2), 0.5)
-    torch.testing.assert_close(doubled, contrastive_loss(first, second, same, alike, 0.5))
+    doubled = CL4CVR.contrastive_loss(one, other, same.tile(2, 2), alike.tile(2, 2), 0.5)
+    torch.testing.assert_close(doubled, CL4CVR.contrastive_loss(first, second, same, alike, 0.5))
 
 
 def test_same_impressions_agree_in_every_field() -> None:
     ids = torch.tensor([[1, 2], [1, 3], [1, 2], [4, 2]])
     expected = torch.eye(4, dtype=torch.bool)
     expected[0, 2] = expected[2, 0] = True
-    assert same_ids(ids).equal(expected)
+    assert CL4CVR.same_ids(ids).equal(expected)

@@ -15,8 +15,8 @@ from helpers.raw_logs import load, same
 
 from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
-from benchmark.data.reading import clicked
-from benchmark.data.reading.clicked import with_clicked_before
+from benchmark.data.reading import history
+from benchmark.data.reading.history import with_clicked_before
 
 DAY = 86_400
 
@@ -260,6 +260,6 @@ def test_histories_are_the_same_however_many_partitions_there_are(
     histories = {"clicked": ("item", 2)}
     expected = [[], [], [], ["item 0"], ["item 0"], [], [], [], ["item 3", "item 4"]]
     for part in (1000, 10):
-        monkeypatch.setattr(clicked, "PART_BYTES", part)
+        monkeypatch.setattr(history, "PART_BYTES", part)
         table = with_clicked_before(rows, histories, raw, tmp_path / "scratch").collect()
         assert table.sort("item")["clicked"].to_list() == expected

@@ -13,7 +13,7 @@ import pytest
 from helpers.layouts import coat, jd_micro
 from helpers.raw_logs import LAYOUTS, comparable, layout, load, same
 
-from benchmark import registry
+from benchmark import bibliography, registry
 from benchmark.config import Params
 from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
@@ -31,6 +31,10 @@ def test_the_walk_finds_the_adapters_and_params_names_some_of_them() -> None:
     assert set(Params.read(ROOT / "params.yaml").datasets) <= set(NAMES)
 
 
+def test_every_reference_is_cited() -> None:
+    assert set(bibliography.known("datasets")) == {load(name)().cite for name in NAMES}
+
+
 @pytest.mark.parametrize("name", NAMES)
 class TestContract:
     def test_it_says_what_it_is(self, name: str) -> None:
@@ -44,6 +48,16 @@ class TestContract:
         assert re.search(r"\btitle\s*=\s*\{", citation)
         assert re.search(r"\b(doi|url|eprint|note)\s*=\s*\{", citation)
         assert citation.count("{") == citation.count("}")
+
+    def test_an_unknown_citation_is_one_clear_sentence(self, name: str) -> None:
+        dataset = load(name)()
+        dataset.cite = dataset.cite[:-1] + "x"
+        with pytest.raises(
+            LookupError,
+            match=rf"^datasets/{name}.py cites '{dataset.cite}', which is not in "
+            r"datasets/references\.bib; .*add the entry there$",
+        ):
+            _ = dataset.citation
 
     def test_its_stages_are_a_funnel_in_order(self, name: str) -> None:
         stages = load(name)().stages

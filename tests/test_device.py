@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.plugins import methods_that_load
 from helpers.worlds import blueprint, make_batch, schema
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from benchmark import registry
 from benchmark.config import Protocol
 from benchmark.training import backbones, optimizer
 from benchmark.training import host_table as streamed
@@ -29,7 +29,7 @@ CPU, META = torch.device("cpu"), torch.device("meta")
 HYPER = {"learning_rate": 0.01, "weight_decay": 1e-4}
 ASKING = {"item", "_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "_unique2"}
 
-METHODS = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
+METHODS = methods_that_load()
 DESCENDING = [name for name, kind in METHODS.items() if kind.fit is None]  # not those of trees
 each = pytest.mark.parametrize("name", DESCENDING)
 with_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

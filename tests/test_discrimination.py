@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from benchmark.metrics.discrimination import auc, average_precision, gauc, ks, snips_auc
+from benchmark.metrics import discrimination
+from benchmark.metrics.discrimination import Classes, gauc
+from benchmark.metrics.ordering import Order
 from benchmark.metrics.undefined import UndefinedError
 
 RNG = np.random.default_rng(0)
@@ -28,6 +30,24 @@ SCORES = {
     "one part in 2⁵²": 1 + np.spacing(1.0) * NORMAL.round(),
     "whole": NORMAL.round().astype(int),
 }
+
+
+def auc(label: np.ndarray, score: np.ndarray) -> float:
+    return discrimination.auc(Classes.at(label, Order.of(score)))
+
+
+def average_precision(label: np.ndarray, score: np.ndarray) -> float:
+    return discrimination.average_precision(Classes.at(label, Order.of(score)))
+
+
+def ks(label: np.ndarray, score: np.ndarray) -> float:
+    return discrimination.ks(Classes.at(label, Order.of(score)))
+
+
+def snips_auc(label: np.ndarray, score: np.ndarray, propensity: np.ndarray | None) -> float:
+    return discrimination.snips_auc(label, Order.of(score), propensity)
+
+
 MEASURES = (auc, average_precision, ks)
 
 
@@ -78,7 +98,7 @@ def test_one_class_is_undefined_and_what_is_no_class_or_number_is_refused(
     for only in (0.0, 1.0):
         with pytest.raises(UndefinedError, match=f"all labels are {only:.0f}"):
             measure(np.full(5, only), NORMAL[:5])
-    for bad in (0.25, np.nan, -1.0):
+    for bad in (1.25, np.nan, -1.0):
         with pytest.raises(ValueError, match=f"label is {bad}"):
             measure(np.array([0.0, 1.0, bad]), NORMAL[:3])
     for label in (0.0, 1.0):
@@ -108,8 +128,8 @@ def test_gauc_without_groups_or_without_both_classes_in_any_is_undefined() -> No
         gauc(LABEL, NORMAL, LABEL.astype(int))
     with pytest.raises(ValueError, match="not a number"):
         gauc(np.array([0.0, 1.0]), np.array([0.1, np.nan]), np.zeros(2, dtype=int))
-    with pytest.raises(ValueError, match=r"label is 0\.5"):
-        gauc(np.array([0.5, 1.0]), np.array([0.1, 0.2]), np.zeros(2, dtype=int))
+    with pytest.raises(ValueError, match=r"label is 1\.5"):
+        gauc(np.array([1.5, 1.0]), np.array([0.1, 0.2]), np.zeros(2, dtype=int))
 
 
 @pytest.mark.parametrize("name", SCORES)

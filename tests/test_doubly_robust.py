@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.plugins import method_module
 from helpers.worlds import blueprint, make_batch, schema, simulate
 from torch import Tensor, nn
 
@@ -16,7 +17,7 @@ from benchmark import registry
 from benchmark.training.batch import Features, Probability
 from benchmark.training.losses import ctcvr_loss, cvr_errors
 from benchmark.training.method import Method, Update
-from benchmark.training.modules.doubly_robust import balancing_weights, doubly_robust_risk
+from benchmark.training.modules.doubly_robust import doubly_robust_risk
 from benchmark.training.trainer import Updates, train_batch
 
 FROZEN = ("dr_jl", "mrdr", "dr_bias", "dr_mse", "tdr")
@@ -209,7 +210,7 @@ def test_only_right_propensities_balance_a_function_of_the_features(
     for seed in range(30):
         truth, logged, _, _ = simulate(5_000, seed)
         ctr = Probability.from_logit(line(propensity)(logged.features))
-        weights = balancing_weights(replace(truth, ctr=ctr), logged, 1e-3)
+        weights = method_module("dr_v2").balancing_weights(replace(truth, ctr=ctr), logged, 1e-3)
         means.append((weights * function(logged.features.dense.squeeze(1))).mean())
     assert standard_errors(means) < 3 if propensity == RIGHT else standard_errors(means) > 5
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -12,9 +14,14 @@ from helpers.servers import BODY, OTHER, PAGE, SHA, Server, fetch, lock, manifes
 from benchmark.data.dataset import DataError, Source
 from benchmark.data.fetching import http
 from benchmark.data.fetching.download import is_verified
-from benchmark.data.fetching.raw import find
+from benchmark.data.fetching.raw import find, find_all
 
 pytest_plugins = ["helpers.serving"]
+
+
+def by_hand(manual: Path) -> str:
+    """Return the way round that every failed download names."""
+    return f"; or get body.bin from {PAGE} by hand, put it into {manual}/ and run this again"
 
 
 def test_a_pinned_file_is_fetched_recorded_and_not_fetched_again(
@@ -26,7 +33,9 @@ def test_a_pinned_file_is_fetched_recorded_and_not_fetched_again(
         "file": "body.bin", "size": len(BODY), "sha256": SHA, "origin": source.url, "pin": "adapter"
     }  # fmt: skip
     assert (raw / "body.bin").read_bytes() == BODY
-    assert manifest(raw) == {"verified": True, "manual": manual.as_posix(), "files": [entry]}
+    assert manifest(raw) == {
+        "verified": True, "manual": manual.as_posix(), "files": [entry], "content": []
+    }  # fmt: skip
     assert not lock(raw).exists()
     assert is_verified(raw)
     fetch("log", [source], raw, manual)
@@ -102,11 +111,127 @@ def test_a_length_that_is_a_lie_is_found_by_size_or_hash(
         fetch("log", [server.source("claims-less")], raw, manual)
 
 
+def test_a_file_longer_than_declared_is_cut_off_early(
+    server: Server, raw: Path, manual: Path
+) -> None:
+    with pytest.raises(DataError, match=r"no-length is longer than the 1,000 bytes declared; or "):
+        fetch("log", [server.source("no-length", sha256=None, size=1000)], raw, manual)
+    assert not (raw / "body.bin.part").exists()
+
+
+def test_a_circle_of_addresses_is_one_sentence(server: Server, raw: Path, manual: Path) -> None:
+    with pytest.raises(DataError) as error:
+        fetch("log", [server.source("circle")], raw, manual)
+    assert str(error.value).endswith(by_hand(manual))
+    assert "signature" not in str(error.value)
+
+
+def test_links_among_manual_files_are_followed(raw: Path, manual: Path, tmp_path: Path) -> None:
+    put(tmp_path / "disk", {"part/a.csv": b"1", "b.csv": b"2"})
+    put(manual, {"c.csv": b"3"})
+    (manual / "more").symlink_to(tmp_path / "disk")
+    (manual / "d.csv").symlink_to(tmp_path / "disk" / "b.csv")
+    fetch("log", [Source(file="a.csv", page=PAGE)], raw, manual)
+    found = {entry["file"] for entry in manifest(raw)["files"]}
+    assert found == {"c.csv", "d.csv", "more/b.csv", "more/part/a.csv"}
+    assert (raw / "more" / "part" / "a.csv").read_bytes() == b"1"
+    assert not any(path.is_symlink() for path in raw.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "says"),
+    [
+        ("part/back", "..", "a link back to a folder that it lies in"),
+        ("part/self", "self", "a link to nothing"),
+        ("gone.csv", "nowhere.csv", "a link to nothing"),
+    ],
+)
+def test_a_link_in_a_circle_or_to_nothing_is_refused(
+    raw: Path, manual: Path, link: str, target: str, says: str
+) -> None:
+    put(manual, {"part/a.csv": b"1"})
+    (manual / link).symlink_to(target)
+    with pytest.raises(DataError, match=rf"{link} is {says}: remove it"):
+        fetch("log", [Source(file="a.csv", page=PAGE)], raw, manual)
+
+
+def test_what_file_managers_add_to_a_manual_folder_is_left_out(raw: Path, manual: Path) -> None:
+    names = ("__MACOSX/._a.csv", ".DS_Store", "._a.csv", "Thumbs.db", "a.csv")
+    put(manual, dict.fromkeys(names, b"1"))
+    fetch("log", [Source(file="a.csv", page=PAGE)], raw, manual)
+    assert [entry["file"] for entry in manifest(raw)["files"]] == ["a.csv"]
+
+
+@pytest.mark.parametrize("archive", ["rows.csv.zip", "part/rows.csv.zip"])
+@pytest.mark.parametrize("beside", [None, "rows.csv", "rows.csv/rows.csv", "other/rows.csv"])
+def test_an_archive_beside_its_content_counts_once(
+    raw: Path, manual: Path, archive: str, beside: str | None
+) -> None:
+    put(manual, {archive: b"", **({beside: b"1,2"} if beside else {})})
+    with zipfile.ZipFile(manual / archive, "w") as file:
+        file.writestr("rows.csv", "1,2")
+    for _ in range(2):
+        fetch("log", [Source(file="rows.csv.zip", page=PAGE)], raw, manual)
+        assert find(raw, "rows.csv*").read_bytes() == b"1,2"
+        assert len(find_all(raw, "rows.csv*")) == 1
+        assert not is_verified(raw)
+
+
+def test_files_of_a_name_with_other_content_are_not_one(raw: Path) -> None:
+    put(raw, {"a/rows.csv": b"1,2", "b/rows.csv": b"1,3", "c/rows.csv": b"1,2"})
+    with pytest.raises(DataError, match=r"holds 2 files named rows\.csv, expected one: "):
+        find(raw, "rows.csv")
+    assert find_all(raw, "rows.csv") == [raw / "a/rows.csv", raw / "b/rows.csv"]
+    with pytest.raises(DataError, match="holds 0 files named x, expected one or more"):
+        find_all(raw, "x")
+
+
+@pytest.mark.parametrize("file", ["rows.zip", "rows/rows.csv"])
+def test_an_edited_raw_file_is_noticed_and_made_again(raw: Path, manual: Path, file: str) -> None:
+    manual.mkdir(parents=True)
+    with zipfile.ZipFile(manual / "rows.zip", "w") as archive:
+        archive.writestr("rows.csv", "1,2")
+    whole = (manual / "rows.zip").read_bytes()
+    source = Source(file="rows.zip", page=PAGE, sha256=hashlib.sha256(whole).hexdigest())
+    fetch("log", [source], raw, manual)
+    assert manifest(raw)["content"] == [
+        {"file": "rows/rows.csv", "size": 3, "sha256": hashlib.sha256(b"1,2").hexdigest()}
+    ]
+    assert is_verified(raw)
+    path, content = raw / file, (raw / file).read_bytes()
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    path.unlink()
+    path.write_bytes(content[:-1] + b"x")
+    os.utime(path, ns=times)  # as a copy that keeps times does
+    with pytest.raises(
+        DataError, match=rf"{file} is not what .*manifest\.json records: .* run `py"
+    ):
+        is_verified(raw)
+    fetch("log", [source], raw, manual)
+    assert is_verified(raw)
+    assert (raw / file).read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"files": ['])
+def test_a_damaged_manifest_counts_as_absent(
+    server: Server, raw: Path, manual: Path, content: bytes
+) -> None:
+    source = server.source("plain")
+    fetch("log", [source], raw, manual)
+    (raw / "manifest.json").write_bytes(content)
+    with pytest.raises(FileNotFoundError, match="python -m benchmark download log"):
+        is_verified(raw)
+    fetch("log", [source], raw, manual)
+    assert is_verified(raw)
+
+
 def test_a_web_page_is_no_file(server: Server, raw: Path, manual: Path) -> None:
     source = server.source("web-page", sha256=None)
     with pytest.raises(DataError) as error:
         fetch("log", [source], raw, manual)
-    assert str(error.value) == f"{source.url} is a web page, not body.bin; see {PAGE}"
+    assert str(error.value) == (
+        f"{source.url} is a web page, not body.bin; its address may have changed{by_hand(manual)}"
+    )
     assert not lock(raw).exists()
 
 
@@ -152,8 +277,8 @@ def test_another_size_than_pinned_is_refused_before_the_download(
 @pytest.mark.parametrize(
     ("status", "says"),
     [
-        (404, f"404 Not Found; see {PAGE}"),
-        (403, f"403 Forbidden; see {PAGE}"),
+        (404, "404 Not Found; its address may have changed"),
+        (403, "403 Forbidden; its address may have changed"),
         (500, "500 Internal Server Error; try again later"),
         (429, "429 Too Many Requests; try again later"),
     ],
@@ -164,7 +289,7 @@ def test_a_refusal_is_one_sentence(
     source = server.source(str(status))
     with pytest.raises(DataError) as error:
         fetch("log", [source], raw, manual)
-    assert str(error.value) == f"{source.url}: {says}"
+    assert str(error.value) == f"{source.url}: {says}{by_hand(manual)}"
     assert len(server.asked) == (http.TRIES if status in http.BUSY else 1)
 
 

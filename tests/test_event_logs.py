@@ -206,7 +206,7 @@ def test_a_log_that_was_read_is_not_read_again(
 def test_the_number_of_cores_changes_no_byte(tmp_path: Path) -> None:
     rees46.write(tmp_path / "raw")
     code = (
-        "import sys; from pathlib import Path; from raw_logs import load;"
+        "import sys; from pathlib import Path; from helpers.raw_logs import load;"
         "from benchmark.data.preprocess import preprocess; folder = Path(sys.argv[1]);"
         "print(preprocess(load('rees46')(), 'x', folder / 'raw', folder / 'x',"
         " verified=False).fingerprint)"

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from helpers.contract import every, is_fitted_by_steps, kind, line_of, require
 from helpers.worlds import SPACES, blueprint, clicks, doubled, make_batch, rows_of, schema, without
 from optuna.distributions import (
     BaseDistribution,
@@ -28,17 +29,14 @@ from benchmark.training.method import Method, Update
 from benchmark.training.trainer import train_batch
 
 NAMES = registry.names("methods")
-METHODS = {name: registry.load("methods", name, Method) for name in NAMES}
+GRADIENT_METHODS = [name for name in NAMES if is_fitted_by_steps(name)]
 
-every_method = pytest.mark.parametrize("name", NAMES)
-every_gradient_method = pytest.mark.parametrize(
-    "name", [name for name in NAMES if METHODS[name].fit is None]
-)
+every_method, every_gradient_method = every(NAMES), every(GRADIENT_METHODS)
 
 
 def build(name: str, space: str = "funnel", seed: int = 0, **hyperparameters: Any) -> Method:
     torch.manual_seed(seed)
-    return METHODS[name](blueprint(schema(space)), **hyperparameters)
+    return kind(name)(blueprint(schema(space)), **hyperparameters)
 
 
 def probabilities(prediction: Prediction) -> dict[str, Probability]:
@@ -71,17 +69,24 @@ def gradients(update: Update) -> dict[nn.Parameter, Tensor]:
     return {p: g for p, g in zip(parameters, found, strict=True) if g is not None}
 
 
-def assert_trains(method: Method, batch: Batch) -> None:
+def assert_trains(name: str, method: Method, batch: Batch, case: str) -> None:
     """Assert that every update has a finite scalar loss, and finite gradients if it needs any."""
     if method.fit is not None:
         method.fit(batch, 0)
     for update in all_updates(method, batch):
-        assert update.loss.shape == ()
-        assert update.loss.isfinite()
+        loss, at = update.loss, "updates" if line_of(name, "updates") else "loss"
+        is_tensor = isinstance(loss, Tensor)
+        require(is_tensor, name, f"loss returns {type(loss).__name__}; return a tensor", at)
+        sentence = f"loss has the shape {tuple(loss.shape)}; return a scalar, such as a mean"
+        require(loss.shape == (), name, sentence, at)
+        guard = "guard divisions and logarithms, as losses.over_clicks and Probability do"
+        finite = bool(loss.isfinite())
+        require(finite, name, f"loss is {loss.item()} on a batch with {case}; {guard}", at)
         if method.fit is None:
-            found = gradients(update)
-            assert found
-            assert all(gradient.isfinite().all() for gradient in found.values())
+            sentence = "loss depends on no parameter; compute it from the prediction"
+            require(loss.requires_grad, name, sentence, at)
+            whole = all(gradient.isfinite().all() for gradient in gradients(update).values())
+            require(whole, name, f"a gradient is not finite on a batch with {case}; {guard}", at)
 
 
 def trainings(method: Method, rate: float, seed: int = 0) -> list[Callable[[Batch], int]]:
@@ -98,9 +103,12 @@ def trainings(method: Method, rate: float, seed: int = 0) -> list[Callable[[Batc
 
 @every_method
 def test_each_absent_need_is_a_reason(name: str) -> None:
-    method = METHODS[name]
+    method, known = kind(name), get_args(Need)
+    valid = isinstance(method.requires, frozenset) and method.requires <= set(known)
+    sentence = f"requires is {method.requires!r}; let it be a frozenset of {', '.join(known)}"
+    require(valid, name, sentence, "requires")
+    require("click" in method.requires, name, 'requires lacks "click"; add it', "requires")
     assert method.missing(schema()) is None
-    assert {"click"} <= method.requires <= set(get_args(Need))
     for need in method.requires:
         assert need in (method.missing(without(need)) or "")
 
@@ -108,8 +116,8 @@ def test_each_absent_need_is_a_reason(name: str) -> None:
 @every_method
 @pytest.mark.parametrize("space", SPACES)
 def test_every_log_is_refused_with_a_reason_or_trained_on(name: str, space: str) -> None:
-    if METHODS[name].missing(schema(space)) is None:
-        assert_trains(build(name, space), make_batch(schema(space), 32))
+    if kind(name).missing(schema(space)) is None:
+        assert_trains(name, build(name, space), make_batch(schema(space), 32), f"{space} alone")
 
 
 # --- predictions
@@ -117,24 +125,33 @@ def test_every_log_is_refused_with_a_reason_or_trained_on(name: str, space: str)
 
 @every_method
 def test_forward_sees_features_only(name: str) -> None:
-    assert list(inspect.signature(METHODS[name].forward).parameters) == ["self", "features"]
+    taken = list(inspect.signature(kind(name).forward).parameters)
+    sentence = f"forward takes {', '.join(taken)}; let it take self and features alone"
+    require(taken == ["self", "features"], name, sentence, "forward")
     method = build(name).eval()
     batch = make_batch(schema(), 16)
     before = outputs(method(batch.features))
     total_loss(method, make_batch(schema(), 16, click=1.0))
-    assert all(value.equal(before[key]) for key, value in outputs(method(batch.features)).items())
+    after = outputs(method(batch.features))
+    sentence = "forward uses labels that loss has left behind; keep none of a batch in self"
+    require(all(v.equal(before[key]) for key, v in after.items()), name, sentence, "forward")
 
 
 @every_method
 def test_one_finite_probability_per_row(name: str) -> None:
     prediction = build(name)(make_batch(schema(), 32).features)
+    sentence = f"forward returns {type(prediction).__name__}; return a Prediction"
+    require(isinstance(prediction, Prediction), name, sentence, "forward")
     for key, value in outputs(prediction).items():
-        assert value.shape == (32,), key
-        assert value.isfinite().all(), key
-    for p in probabilities(prediction).values():
-        assert (p.log < 0).all()
-        assert (p.log_not < 0).all()
-        torch.testing.assert_close(p.log.exp() + p.log_not.exp(), torch.ones(32))
+        sentence = f"{key} has the shape {tuple(value.shape)} for 32 rows; let it be (32,)"
+        require(value.shape == (32,), name, sentence, "forward")
+        sentence = f"{key} is not finite; make it from a logit, by Probability.from_logit"
+        require(value.isfinite().all(), name, sentence, "forward")
+    for key, p in probabilities(prediction).items():
+        total = (p.log.exp() + p.log_not.exp() - 1).abs().max() < 1e-5
+        sentence = f"{key} is no probability; make it from a logit, by Probability.from_logit"
+        valid = total and (p.log < 0).all() and (p.log_not < 0).all()
+        require(valid, name, sentence, "forward")
 
 
 @every_method
@@ -172,7 +189,7 @@ EDGES = {
 @every_method
 @pytest.mark.parametrize("edge", EDGES)
 def test_edge_batches_give_finite_losses_and_gradients(name: str, edge: str) -> None:
-    assert_trains(build(name), EDGES[edge])
+    assert_trains(name, build(name), EDGES[edge], edge)
 
 
 @every_gradient_method
@@ -183,14 +200,11 @@ def test_huge_logits_give_finite_losses_and_gradients(name: str, edge: str) -> N
         inflate(layer, method, batch)
     smallest = min(value.min() for value in outputs(method(batch.features)).values())
     assert smallest < -20
-    assert_trains(method, batch)
+    assert_trains(name, method, batch, f"{edge} and logits of 50")
 
 
 # Targeting divides by 1/p - 1 of clicks, which is rounding alone where p is 1 in single precision.
-WELL_CONDITIONED = [name for name in NAMES if METHODS[name].fit is None and name != "tdr"]
-
-
-@pytest.mark.parametrize("name", WELL_CONDITIONED)
+@every([name for name in GRADIENT_METHODS if name != "tdr"])
 @pytest.mark.parametrize("edge", EDGES)
 def test_gradients_at_huge_logits_are_right(name: str, edge: str) -> None:
     """What saturates, or is cut, in single precision but not in double would differ."""
@@ -227,17 +241,21 @@ def test_every_parameter_learns_from_a_mixed_batch(name: str) -> None:
     for update in all_updates(method, make_batch(schema(), 256)):
         for parameter, gradient in gradients(update).items():
             learned |= {(parameter, i) for i, part in enumerate(gradient) if part.any()}
-    for module in method.modules():
-        for key, parameter in module.named_parameters(recurse=False):
+    for owner, module in method.named_modules():
+        for key, parameter in module.named_parameters(prefix=owner, recurse=False):
             maps = len(parameter) if isinstance(module, ParallelLinear) else 1
-            assert sum(p is parameter for p, _ in learned) >= maps, f"{module}: {key}"
+            taught = sum(p is parameter for p, _ in learned) >= maps
+            sentence = f"no loss teaches {key}; use it in loss, or do not make it"
+            require(taught, name, sentence, "build")
 
 
 @every_method
 def test_a_batch_and_its_double_teach_the_same(name: str) -> None:
     method, batch = build(name).eval(), make_batch(schema(), 32)
     twice = rows_of(batch, torch.arange(32).repeat(2))
-    torch.testing.assert_close(total_loss(method, twice), total_loss(method, batch))
+    one, two = total_loss(method, batch), total_loss(method, twice)
+    sentence = f"loss is {one:.6g} on a batch and {two:.6g} on its double; average over rows"
+    require(torch.isclose(one, two, rtol=1.3e-6, atol=1e-5), name, sentence, "loss")
     if method.fit is None:
         once = [gradients(update) for update in all_updates(method, batch)]
         for one, update in zip(once, all_updates(method, twice), strict=True):
@@ -249,9 +267,11 @@ def test_a_batch_and_its_double_teach_the_same(name: str) -> None:
 
 @every_method
 def test_same_seed_same_losses_and_they_fall(name: str) -> None:
-    history = losses_of(name, seed=1)
-    assert history == losses_of(name, seed=1)
-    assert min(history) < history[0]  # not the last: what a student imitates may run ahead of it
+    history, again = losses_of(name, seed=1), losses_of(name, seed=1)
+    sentence = "two trainings with one seed differ; draw random numbers by torch alone"
+    require(history == again, name, sentence)
+    fell = min(history) < history[0]  # not the last: what a student imitates may run ahead of it
+    require(fell, name, "20 steps on one batch do not lower the loss; check its sign", "loss")
 
 
 @every_gradient_method
@@ -278,9 +298,9 @@ def losses_of(name: str, seed: int, steps: int = 20) -> list[float]:
 @every_method
 def test_every_hyperparameter_matters(name: str) -> None:
     default = training_of(name)
-    for key, distribution in METHODS[name].search_space.items():
+    for key, distribution in kind(name).search_space.items():
         changed = (training_of(name, **{key: end}) != default for end in ends(distribution))
-        assert any(changed), key
+        require(any(changed), name, f"{key} changes nothing; use self.{key}, or delete it", key)
 
 
 def training_of(name: str, **hyperparameters: Any) -> tuple[list[int], list[float], float]:

@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from benchmark.metrics.evaluation import (
-    MEASURES,
-    assess,
-    curves,
-    evaluate,
-    evaluate_one,
-    why_undefined,
-)
+from benchmark.metrics.calibration import log_loss
+from benchmark.metrics.diagnostics import ctr_deciles
+from benchmark.metrics.discrimination import Classes, auc, average_precision, gauc
+from benchmark.metrics.evaluation import assess, evaluate, evaluate_one
+from benchmark.metrics.measures import BY_SPACE
+from benchmark.metrics.ordering import Order
 from benchmark.metrics.populations import Labels, Scores
 from benchmark.metrics.undefined import UndefinedError
 from benchmark.reporting import metric as reported
@@ -50,8 +48,6 @@ def test_names_say_the_population_and_each_population_holds_its_rows() -> None:
     assert found["ctr_auc_impressions"] == pytest.approx(roc_auc_score(truth.click, SCORE))
     assert found["ctcvr_auc_impressions"] == pytest.approx(roc_auc_score(joint, SCORE**2))
     assert not [name for name in found if "oracle" in name or "random" in name or "gauc" in name]
-    observed = LABEL[clicked].mean()
-    assert found["cvr_ieb_impressions"] == pytest.approx(SCORE.mean() - observed)
 
 
 def test_what_a_method_or_log_lacks_is_not_printed() -> None:
@@ -74,12 +70,40 @@ def test_randomised_rows_are_their_own_population() -> None:
     assert {name.split("_")[-1] for name in found} == {"random"}
 
 
-def test_the_oracle_scores_every_impression_against_the_truth() -> None:
-    truth = labels(oracle_conversion=LABEL, oracle_cvr=SCORE)
-    found = evaluate(truth, Scores(cvr=SCORE / 2, ctr=None))
+def test_the_oracle_metrics_take_the_true_probabilities_and_not_the_sampled_outcomes() -> None:
+    truth = labels(oracle_conversion=LABEL, oracle_cvr=SCORE, group=np.arange(ROWS) % 50)
+    score = np.sqrt(SCORE) * RNG.uniform(0.5, 1, ROWS)
+    found = evaluate(truth, Scores(cvr=score, ctr=None))
+    classes = Classes.at(SCORE, Order.of(score))
+    assert found["cvr_auc_oracle"] == auc(classes)
+    assert found["cvr_gauc_oracle"] == gauc(SCORE, score, truth.group)
+    assert found["cvr_prauc_oracle"] == average_precision(classes)
+    assert found["cvr_logloss_oracle"] == log_loss(SCORE, score)
+    assert found["cvr_bias_oracle"] == pytest.approx(score.mean() - SCORE.mean())
+    assert found["cvr_pcoc_oracle"] == pytest.approx(score.sum() / SCORE.sum())
+    assert found["cvr_brier_oracle"] == pytest.approx(np.square(score - SCORE).mean())
+    resampled = replace(truth, oracle_conversion=1 - LABEL)
+    assert evaluate(resampled, Scores(cvr=score, ctr=None)) == found
+
+
+def test_without_true_probabilities_the_oracle_takes_the_outcomes() -> None:
+    truth = labels(oracle_conversion=LABEL)
+    found = evaluate(truth, Scores(cvr=SCORE, ctr=None))
     assert found["cvr_auc_oracle"] == pytest.approx(roc_auc_score(LABEL, SCORE))
-    assert found["cvr_bias_oracle"] == pytest.approx(-SCORE.mean() / 2)
-    assert found["cvr_pcoc_oracle"] == pytest.approx(0.5)
+
+
+def test_rows_and_positives_of_every_population_are_counted() -> None:
+    truth, scores = everything()
+    counts = assess(truth, scores).counts
+    logged = ~truth.random
+    assert truth.click is not None
+    clicked = logged & (truth.click == 1)
+    assert counts.keys() == BY_SPACE.keys()
+    assert counts["cvr_clicked"] == {"rows": clicked.sum(), "positives": LABEL[clicked].sum()}
+    assert counts["cvr_random"]["positives"] == LABEL[truth.random].sum()
+    assert counts["ctr_impressions"]["positives"] == clicked.sum()
+    assert counts["cvr_oracle"] == {"rows": ROWS, "positives": pytest.approx(SCORE.sum())}
+    assert "cvr_oracle" not in assess(labels(), scores).counts
 
 
 def test_asking_for_an_unknown_metric_names_those_that_are_defined() -> None:
@@ -111,9 +135,10 @@ def everything() -> tuple[Labels, Scores]:
 
 
 def test_where_all_is_known_every_metric_is_defined_and_finite() -> None:
-    values, reasons = assess(*everything())
-    assert reasons == {}
-    assert len(values) == sum(map(len, MEASURES.values())) > 50
+    found = assess(*everything())
+    values = found.test
+    assert found.undefined == {}
+    assert len(values) == sum(map(len, BY_SPACE.values())) > 50
     assert np.isfinite(list(values.values())).all()
     assert all(type(value) is float for value in values.values())
     assert evaluate(*everything()).keys() == values.keys()
@@ -153,29 +178,30 @@ def test_no_metric_depends_on_the_order_of_rows() -> None:
         ({"group": np.arange(ROWS)}, "cvr_gauc_random", "no group has both classes"),
         ({"oracle_ctr": None}, "cvr_snipsauc_clicked", "propensities of clicks are unknown"),
         ({"estimated_ctr": None}, "cvr_drlogloss_impressions", "validation split alone"),
-        ({"oracle_cvr": None}, "cvr_mse_oracle", "true probabilities are unknown"),
-        ({"oracle_conversion": np.zeros(ROWS)}, "cvr_auc_oracle", "all labels are 0"),
+        ({"oracle_cvr": None}, "cvr_brier_oracle", "true probabilities are unknown"),
+        ({"oracle_cvr": np.zeros(ROWS)}, "cvr_auc_oracle", "all labels are 0"),
     ],
 )
 def test_what_is_lacking_is_the_reason(
     lacking: dict[str, Any], population: str, reason: str
 ) -> None:
     truth, scores = everything()
-    values, reasons = assess(replace(truth, **lacking), scores)
+    found = assess(replace(truth, **lacking), scores)
+    values, reasons = found.test, found.undefined
     assert reason in reasons[population]
     assert population not in values
     explained = [
         name in values or name in reasons or space in reasons
-        for space, measures in MEASURES.items()
-        for name in (space.replace("_", f"_{measure}_") for measure in measures)
+        for space, measures in BY_SPACE.items()
+        for name in (space.replace("_", f"_{measure.name}_") for measure in measures)
     ]
     assert all(explained)
 
 
 def test_a_method_without_ctr_is_the_reason_where_one_is_needed() -> None:
     truth, scores = everything()
-    reasons = why_undefined(truth, replace(scores, ctr=None))
-    needing = {"ctr_impressions", "ctcvr_impressions", "cvr_pip_clicked", "cvr_pippvalue_clicked"}
+    reasons = assess(truth, replace(scores, ctr=None)).undefined
+    needing = {"ctr_impressions", "ctcvr_impressions", "cvr_pip_clicked"}
     assert reasons == dict.fromkeys(needing, "the method predicts no CTR")
 
 
@@ -193,25 +219,24 @@ def test_selection_bias_by_ctr_is_taken_by_the_true_ctr_or_else_the_predicted() 
     truth, scores = everything()
     right = replace(scores, cvr=SCORE)
     assert evaluate(truth, right)["cvr_ctrbias_oracle"] == pytest.approx(0, abs=1e-12)
-    by_true = curves(truth, scores)["ctr_deciles"]["cvr_oracle"]
-    by_predicted = curves(replace(truth, oracle_ctr=None), scores)["ctr_deciles"]["cvr_oracle"]
-    largest = max(abs(mean - true) for _, _, mean, true in by_true)
-    assert evaluate(truth, scores)["cvr_ctrbias_oracle"] == pytest.approx(largest) != 0
-    assert by_true != by_predicted
+    assert truth.oracle_ctr is not None
+    assert scores.ctr is not None
+    unknown = replace(truth, oracle_ctr=None)
+    for known, ctr in ((truth, truth.oracle_ctr), (unknown, scores.ctr)):
+        deciles = ctr_deciles(SCORE, scores.cvr, ctr)
+        largest = max(abs(mean - true) for _, _, mean, true in deciles)
+        assert evaluate(known, scores)["cvr_ctrbias_oracle"] == pytest.approx(largest) != 0
 
 
-def test_what_a_seed_records_is_small_and_json() -> None:
-    values, reasons = assess(*everything())
-    pictures = curves(*everything())
-    assert len(json.dumps([values, reasons, pictures])) < 10_000
-    assert set(pictures["reliability"]) == set(MEASURES) - {"cvr_impressions"}
-    assert all(len(bins) == 10 for bins in pictures["reliability"].values())
+def test_what_a_record_holds_of_a_test_split_is_small_and_json() -> None:
+    found = assess(*everything())
+    assert len(json.dumps(vars(found))) < 10_000
+    assert set(found.reliability) == set(BY_SPACE) - {"cvr_impressions"}
+    assert all(len(bins) == 10 for bins in found.reliability.values())
 
 
-def test_tables_can_show_every_measure_of_which_better_is_known() -> None:
-    unordered = {"ieb", "pippvalue"}
-    measured = {measure for measures in MEASURES.values() for measure in measures}
-    assert measured - set(reported.MEASURES) == unordered
-    assert not set(reported.MEASURES) - measured
+def test_every_metric_can_be_shown_and_named() -> None:
     spaces = {f"{task}_{rows}" for task in reported.TASKS for rows in reported.POPULATIONS}
-    assert set(MEASURES) <= spaces
+    assert set(BY_SPACE) <= spaces
+    for name in assess(*everything()).test:
+        assert reported.Metric.parse(name).name == name

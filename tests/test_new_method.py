@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers.projects import copy_project
 
-from benchmark import registry
+from benchmark import bibliography, registry
 from benchmark.registry import ROOT
 from benchmark.scaffold import method as new_method
 
@@ -51,10 +52,35 @@ def test_the_new_file_is_clean_and_says_what_to_write(project: Path) -> None:
     python(project, "ruff", "check", "--no-cache", path)
     python(project, "ruff", "format", "--no-cache", "--check", path)
     text = (project / path).read_text(encoding="utf-8")
-    assert "class FreshStart2(Method):" in text
+    assert "class FreshStart2(CtrCvr):" in text
     assert 'name = "Fresh start 2"' in text
-    assert text.count("TODO") > 5
+    assert len(text.splitlines()) <= 30
+    assert text.count("TODO") == 4
     assert "$" not in text
+    assert (project / "methods" / "references.bib").read_text("utf-8").count("{TODO") == 2
+
+
+def test_a_new_file_may_cite_a_paper_that_is_known(project: Path) -> None:
+    key = next(iter(bibliography.known("methods")))
+    before = (project / "methods" / "references.bib").read_text("utf-8")
+    try:
+        python(project, "benchmark", "new-method", "second_start", "--cite", key)
+        text = (project / "methods" / "second_start.py").read_text("utf-8")
+    finally:
+        (project / "methods" / "second_start.py").unlink()
+    assert f'cite = "{key}"' in text
+    assert (project / "methods" / "references.bib").read_text("utf-8") == before
+
+
+def test_an_unknown_paper_is_reported_in_one_sentence() -> None:
+    known = next(iter(bibliography.known("methods")))
+    sentence = (
+        f"the new method cites '{known}x', which is not in methods/references.bib; "
+        f"write '{known}' if you mean that, or add the entry there"
+    )
+    with pytest.raises(LookupError, match=re.escape(sentence)):
+        new_method.create("second_start", f"{known}x")
+    assert "second_start" not in registry.names("methods")
 
 
 def test_the_new_file_enters_the_catalogue(project: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_cut_off_gz_without_a_length_is_refused(
 ) -> None:
     packed = gzip.compress(BODY)
     source = replace(server.source("no-length", sha256=None), file="body.csv.gz")
-    monkeypatch.setattr("servers.BODY", packed)
+    monkeypatch.setattr("helpers.servers.BODY", packed)
     with pytest.raises(DataError, match=r"no-length was cut off or damaged: .*; try again"):
         fetch("log", [source], raw, manual)
     assert not list(raw.iterdir())
@@ -136,8 +136,8 @@ def test_a_token_is_asked_for_and_sent(
         fetch("log", [source], raw, manual)
     assert str(error.value) == (
         f"{source.url}: 401 Unauthorized; accept the terms at {PAGE} while logged in, put a token "
-        f"from {login.page} into the environment variable LOG_TOKEN and run this again, or put "
-        "body.bin by hand into this dataset's folder in data/manual/"
+        f"from {login.page} into the environment variable LOG_TOKEN and run this again; or get "
+        f"body.bin from {PAGE} by hand, put it into {manual}/ and run this again"
     )
     monkeypatch.setenv("LOG_TOKEN", " secret\n")
     with pytest.raises(DataError, match="403 Forbidden; the token in LOG_TOKEN was sent; if it is"):
@@ -146,6 +146,27 @@ def test_a_token_is_asked_for_and_sent(
     assert (raw / "body.bin").read_bytes() == BODY
     assert server.tokens == [None, "Bearer secret", "Bearer secret"]
     assert "secret" not in (raw / "manifest.json").read_text()
+
+
+@pytest.mark.parametrize("token", ["sec ret", "sec\nret", "s\u00e9cret", "sec\x7fret"])
+def test_what_is_no_token_is_neither_sent_nor_told(
+    server: Server, raw: Path, manual: Path, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    login = tokens.Login("LOG_TOKEN", "https://example.org/tokens")
+    monkeypatch.setattr(tokens, "LOGINS", {"127.0.0.1": login})
+    monkeypatch.setenv("LOG_TOKEN", token)
+    with pytest.raises(DataError) as error:
+        fetch("log", [server.source("members-only")], raw, manual)
+    assert str(error.value).startswith("the token in the environment variable LOG_TOKEN has a ")
+    assert not {"sec", "cret", token} & {*str(error.value).split()}
+    assert not server.asked
+
+
+def test_a_signed_address_is_not_told(server: Server, raw: Path, manual: Path) -> None:
+    with pytest.raises(DataError, match=r"with url: /always-drops\?\.\.\. ") as error:
+        fetch("log", [server.source("leads-on")], raw, manual)
+    assert "signature" not in str(error.value)
+    assert f"put it into {manual}/" in str(error.value)
 
 
 def test_a_token_is_for_its_own_host_only(monkeypatch: pytest.MonkeyPatch) -> None:

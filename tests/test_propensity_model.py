@@ -8,7 +8,8 @@ from helpers.worlds import blueprint, make_batch, schema, simulate
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from benchmark.metrics.evaluation import ece
+from benchmark.metrics.calibration import ece, tenths
+from benchmark.metrics.ordering import Order
 from benchmark.training.batch import Batch, Features
 from benchmark.training.modules.doubly_robust import PropensityModel
 
@@ -28,7 +29,7 @@ def model() -> PropensityModel:
 
 
 def error(model: PropensityModel, batch: Batch) -> float:
-    return ece(batch.clicked.numpy(), model(batch.features).value().numpy())
+    return ece(tenths(Order.of(model(batch.features).value().numpy()), batch.clicked.numpy()))
 
 
 def test_one_pass_comes_close_to_maximum_likelihood(model: PropensityModel) -> None:

@@ -61,7 +61,7 @@ def test_damaged_songs_are_shown(tmp_path: Path, line: str, says: str) -> None:
 def test_songs_between_other_separators_are_refused(tmp_path: Path) -> None:
     write_songs(tmp_path)
     next(tmp_path.rglob(f"{SONGS}-test.txt")).write_text("1,1,5\n2,1,5\n", encoding="utf-8")
-    with pytest.raises(DataError, match="line 1: 1 cells, expected 3, user_id, item_id"):
+    with pytest.raises(DataError, match="line 1: 1 cells, expected 3: user_id, item_id"):
         load("yahoo_r3")().table(tmp_path)
 
 

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from benchmark.data.dataset import DataError
+from benchmark.data.reading.layouts import starts_with
 from benchmark.data.reading.readers import locate_read_errors, scan_json_lines, scan_table
 
 COLUMNS = {"item": pl.Int64, "name": pl.String, "price": pl.Float64}
@@ -41,6 +42,9 @@ def fault(path: Path, **options: object) -> str:
         (TEXT.replace("3,y,", "3,y,NULL"), {"null_values": ["NULL"]}),
         (TEXT.replace("\n", "\r\n"), {}),
         ("\ufeff" + TEXT, {}),
+        ("\ufeff" + TEXT.split("\n", 1)[1], {"header": False}),
+        (TEXT.replace("2,,", '2,"",').replace("3,y,", '3,y,""'), {}),
+        (TEXT.replace("2,,", '2,"NULL",'), {"null_values": ["NULL"]}),
         (TEXT.replace("x", '"x"'), {}),
         (TEXT[:-1], {}),
     ],
@@ -93,7 +97,18 @@ def test_without_quotes_they_are_text(tmp_path: Path) -> None:
         ("item,name,price\n1,x,2\n\n", "line 3: it is empty; delete it"),
         ('item,name,price\n1,"x\ny, z",2\n"2",y\n3,"",3\n', "line 4: 2 cells, expected 3"),
         ('item,name,price\n1,"x,2\ny",\n2\n3,"",3\n', "line 4: 1 cells, expected 3"),
+        ("item,name,price\n1,x,2\n2,y,3,", "the last line: 4 cells, expected 3: item, name, price"),
         (b"item,name,price\n1,x,2\n1,\xff,2\n", "line 3: byte 3 is 0xff, which is not UTF-8"),
+        ('item,name,price\n1,"x,y",2,3\n', "line 2: 4 cells, expected 3: item, name, price"),
+        (
+            'item,name,price\n1,"x"y,2\n',
+            """line 2: '1,"x"y,2\\n' has an open quote, or one inside""",
+        ),
+        (
+            'item,name,price\n1,x"y,2\n2,z,3\n',
+            """line 2: '1,x"y,2\\n2,z,3\\n' has an open quote, or""",
+        ),
+        ('item,name,price\n1,"x\ny",2\n2,z,dear\n', "line 4: price is 'dear'; it must be a number"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_one_sentence(
@@ -115,6 +130,36 @@ def test_a_short_line_is_told_where_its_columns_are_not_asked_for(tmp_path: Path
         locate_read_errors("The log"),
     ):
         scan_table(path, COLUMNS).select("item").collect()
+
+
+@pytest.mark.parametrize("more", [",9", ",", ",9,9"])
+@pytest.mark.parametrize("asked", ["item", "price"])
+def test_a_long_line_is_told_where_its_columns_are_not_asked_for(
+    tmp_path: Path, more: str, asked: str
+) -> None:
+    lines = ["item,other,name,price", *(f"{i},o,x,1" for i in range(10_000)), f"7,o,y,{more}", ""]
+    path, cells = file(tmp_path, "\n".join(lines)), 4 + more.count(",")
+    with (
+        pytest.raises(DataError, match=f"line 10002: {cells} cells, expected 4: item, other, name"),
+        locate_read_errors("The log"),
+    ):
+        scan_table(path, COLUMNS).select(asked).collect()
+    headless = file(tmp_path, "\n".join(lines[1:]), "headless.csv")
+    columns = {"item": pl.Int64, "other": pl.String, "name": pl.String, "price": pl.Float64}
+    with (
+        pytest.raises(DataError, match=f"line 10001: {cells} cells, expected 4"),
+        locate_read_errors("The log"),
+    ):
+        scan_table(headless, columns, header=False).select(asked).collect()
+
+
+def test_a_fault_behind_records_of_several_lines_is_found_in_its_line(tmp_path: Path) -> None:
+    lines = ["item,name,price", *(f'{i},"x\n,\n",1' for i in range(10_000)), "x,y,1"]
+    path = file(tmp_path, "\n".join(lines))
+    assert fault(path) == f"{path}, line 30002: item is 'x'; it must be a whole number"
+    rules = {"prices are 1": pl.col("price") == 1}
+    path = file(tmp_path, "\n".join([*lines[:-1], "3,y,2"]))
+    assert fault(path, rules=rules) == f"{path}, line 30002: price is 2.0; prices are 1"
 
 
 def test_a_type_that_ends_early_says_where(tmp_path: Path) -> None:
@@ -181,6 +226,19 @@ def test_json_lines_are_read_as_declared(tmp_path: Path) -> None:
     packed = file(tmp_path, gzip.compress(text.encode()), "log.jsonl.gz")
     for path in (plain, packed):
         assert scan_json_lines(path, KEYS).collect().rows() == [(1, [{"item": 2}]), (3, None)]
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+    text = '\ufeff{"session": 1, "events": [{"item": 2, "more": 0}]}\n\n{"session": 3}\n'
+    plain = file(tmp_path, text, "log.jsonl")
+    packed = file(tmp_path, gzip.compress(text.encode()), "log.jsonl.gz")
+    for path in (plain, packed):
+        assert scan_json_lines(path, KEYS).collect().rows() == [(1, [{"item": 2}]), (3, None)]
+    path = file(tmp_path, text + '{"session": "one"}\n', "log.jsonl")
+    with pytest.raises(DataError, match=r"log\.jsonl, line 4: "), locate_read_errors("The log"):
+        scan_json_lines(path, KEYS).collect()
+    assert starts_with(plain, '{"session": 1')
+    assert not starts_with(plain, "\ufeff")
 
 
 @pytest.mark.parametrize(

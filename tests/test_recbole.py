@@ -14,17 +14,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from helpers.plugins import methods_that_load
 from helpers.watch import Watch
 from torch import nn
 
-from benchmark import registry
 from benchmark.config import BackboneParams, Protocol
 from benchmark.registry import ROOT
 from benchmark.schema import Field, Schema
 from benchmark.training.backbones import blueprint, recbole
 from benchmark.training.backbones.recbole import HEADS, RecBoleBackbone, isolated
 from benchmark.training.batch import Features
-from benchmark.training.method import Method
 from benchmark.training.trainer import Data, fit
 
 CPU = torch.device("cpu")
@@ -238,7 +237,7 @@ def test_an_unknown_backbone_is_answered_with_the_known_ones() -> None:
         blueprint(SCHEMA, backbone_params("deepfm"))
 
 
-METHODS = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
+METHODS = methods_that_load()
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name].fit is None])

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import TinyFunnel
+from helpers.plugins import methods_that_load
 
 from benchmark import registry
 from benchmark.cli import main
@@ -41,10 +42,9 @@ from benchmark.reporting.studies.regret.measure import (
 from benchmark.reporting.studies.regret.report import conclusions, markdown
 from benchmark.sealing import write_sealed
 from benchmark.studies import Setting
-from benchmark.training.method import Method
 
 AUC, RISK, TRUE = "cvr_auc_clicked", "cvr_drlogloss_impressions", "cvr_logloss_oracle"
-KINDS = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
+KINDS = methods_that_load()
 PLAIN = next(n for n, k in KINDS.items() if not k.search_space and k.requires == {"click"})
 
 

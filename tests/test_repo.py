@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -24,6 +25,23 @@ def test_the_engine_names_no_plugin() -> None:
         if f"{quote}{plugin}{quote}" in path.read_text(encoding="utf-8")
     ]
     assert not named
+
+
+READERS = re.compile(r"\b(?:scan|read)_(?:parquet|csv|ndjson|ipc|lines|csv_batched)\w*\(")
+BY_PATH = ("benchmark/parquet.py", "benchmark/data/reading/")  # in which no path is a pattern
+
+
+def test_no_path_is_taken_for_a_pattern_when_a_table_is_read() -> None:
+    """A project in ``bench[12]`` read, and recorded as its own, what lay in ``bench1``."""
+    files = [*ENGINE, *(ROOT / "datasets").glob("*.py"), *(ROOT / "methods").glob("*.py")]
+    raw = [
+        f"{name}: {line.strip()}"
+        for path in files
+        if not (name := path.relative_to(ROOT).as_posix()).startswith(BY_PATH)
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if READERS.search(line)
+    ]
+    assert not raw
 
 
 def test_reporting_knows_nothing_of_training() -> None:

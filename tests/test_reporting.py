@@ -16,10 +16,11 @@ import pytest
 from helpers.fake_runs import CLICKS, METHODS, NEEDS, ORACLE, bibtex, edit, tables, write_project
 from scipy import stats
 
+from benchmark import bibliography
 from benchmark.cli import main
 from benchmark.files import read_json, write_json
 from benchmark.registry import ROOT
-from benchmark.reporting import citations, latex
+from benchmark.reporting import latex
 from benchmark.reporting.metric import MEASURES, Metric, indistinguishable, interval
 from benchmark.reporting.table import duration
 
@@ -174,7 +175,7 @@ def test_every_seed_is_on_record_with_its_origin(published: Path) -> None:
 
 def test_references_hold_every_entry_once(published: Path) -> None:
     text = (published / "references.bib").read_text(encoding="utf-8")
-    keys = citations.keys(text)
+    keys = bibliography.keys(text)
     assert keys == sorted(set(keys))
     assert len(keys) == len(METHODS) + 2
     assert text.startswith(
@@ -200,11 +201,11 @@ def test_one_key_for_two_entries_is_refused(
 @pytest.mark.parametrize("citation", ["Smith et al., 2020", "@article{a2020b, title = {open"])
 def test_a_citation_that_is_not_bibtex_is_refused(citation: str) -> None:
     with pytest.raises(ValueError, match=r"the citation in methods/x\.py"):
-        citations.entries(citation, "methods/x.py")
+        bibliography.entries(citation, "methods/x.py")
 
 
 def test_an_empty_citation_has_no_entry() -> None:
-    assert citations.entries("\n   ", "datasets/x.py") == {}
+    assert bibliography.entries("\n   ", "datasets/x.py") == {}
 
 
 def test_latex_has_equal_columns_and_escapes(published: Path) -> None:

@@ -304,7 +304,7 @@ def test_the_command_line_changes_what_params_say() -> None:
     assert launch.on == "slurm"
     with pytest.raises(ValueError, match="is no YAML"):
         asked(params, None, None, "time: [")
-    with pytest.raises(ValueError, match="literal_error"):
+    with pytest.raises(ValueError, match=r"on is .cloud.; it must be one of local, slurm, ray"):
         asked(params, "cloud", None, None)
 
 

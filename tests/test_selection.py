@@ -13,10 +13,10 @@ import polars as pl
 import pytest
 import torch
 from helpers.fake_runs import write_project
+from helpers.plugins import methods_that_load
 from helpers.runs import run
 from helpers.worlds import schema
 
-from benchmark import registry
 from benchmark.cli import main
 from benchmark.config import Protocol
 from benchmark.files import read_json
@@ -36,14 +36,13 @@ from benchmark.metrics.undefined import UndefinedError
 from benchmark.reporting.facts import selected
 from benchmark.training import nuisances
 from benchmark.training.backbones import blueprint
-from benchmark.training.method import Method
 from benchmark.training.nuisances import with_estimates
 from benchmark.training.search import defaults, sample, search_space, tune
 from benchmark.training.trainer import Data, fit
 
 CPU = torch.device("cpu")
 HYPER = {"learning_rate": 0.01, "weight_decay": 0.0}
-KINDS = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
+KINDS = methods_that_load()
 PLAIN = next(n for n, k in KINDS.items() if not k.search_space and k.requires == {"click"})
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

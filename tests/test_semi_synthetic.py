@@ -183,7 +183,7 @@ def test_it_says_that_it_is_semi_synthetic_and_of_what() -> None:
         assert dataset.claims.startswith("Semi-synthetic: rows, features and splits are those of ")
         assert base.title in dataset.claims
         assert (dataset.base, dataset.sources) == (name, base.sources)
-        assert (dataset.licence, dataset.citation) == (base.licence, base.citation)
+        assert (dataset.licence, dataset.citation) == (base.licence, base().citation)
 
 
 @pytest.mark.parametrize(

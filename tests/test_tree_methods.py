@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.plugins import methods_that_load
 from helpers.worlds import blueprint, make_batch, schema
 from torch import Tensor
 
-from benchmark import registry
 from benchmark.config import Protocol
 from benchmark.schema import Field
 from benchmark.training.batch import Batch, Features
@@ -20,7 +20,7 @@ from benchmark.training.modules.trees import BINS, BoostedTrees
 from benchmark.training.search import defaults, search_space
 from benchmark.training.trainer import Data, Fit, fit, predict
 
-METHODS = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
+METHODS = methods_that_load()
 NAMES = [name for name, method in METHODS.items() if method.fit is not None]
 EVERYTHING = {"min_child_samples": 1, "min_sum_hessian_in_leaf": 0, "feature_pre_filter": False}
 

@@ -8,14 +8,21 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.plugins import method_module
 from helpers.worlds import make_batch, schema, simulate
 from torch import Tensor
 
 from benchmark.training import losses
 from benchmark.training.batch import Batch, Prediction, Probability
-from benchmark.training.losses import click_weights, cvr_errors, no_click_weights
-from benchmark.training.modules.weights import self_normalised, snips_loss, unclicked_loss
+from benchmark.training.losses import (
+    click_weights,
+    cvr_errors,
+    no_click_weights,
+    self_normalised,
+    snips_loss,
+)
 
+unclicked_loss = method_module("evi").unclicked_loss
 ROWS = 400
 FLOOR = 1e-3
 FUNNEL = make_batch(schema(), ROWS)

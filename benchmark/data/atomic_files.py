@@ -21,6 +21,7 @@ from pathlib import Path
 import polars as pl
 import yaml
 
+from benchmark import parquet
 from benchmark.data.dataset import DataError
 from benchmark.files import replacing_folder, write_text
 from benchmark.schema import POST_CLICK, SPLITS, Field, Schema
@@ -43,7 +44,7 @@ def export_recbole(processed: Path, folder: Path) -> None:
     features = [_column(field, schema) for field in schema.fields]
     with replacing_folder(folder) as temporary:
         for split in SPLITS:
-            table = pl.scan_parquet(processed / f"{split}.parquet")
+            table = parquet.scan(processed / f"{split}.parquet")
             for suffix, (rows, labels) in _parts(schema).items():
                 path = temporary / f"{folder.name}.{split}{suffix}.inter"
                 _write(table.filter(rows), [*features, *labels], path)

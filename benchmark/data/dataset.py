@@ -6,7 +6,8 @@ import atexit
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from benchmark import bibliography
 from benchmark.schema import Stage
 
 
@@ -45,7 +47,7 @@ class Dataset(ABC):
     """
 
     title: str
-    citation: str
+    cite: str  # the key of its paper in datasets/references.bib
     licence: str
     claims: str  # what may and may not be said of results on this log, one paragraph
     stages: tuple[Stage, ...]
@@ -60,6 +62,7 @@ class Dataset(ABC):
     min_count: int = 1  # ids seen less often in train are "unknown"
     options: ClassVar[Mapping[str, Any]] = {}
     redraws: ClassVar[bool] = False  # whether each value of its option `seed` is a fresh draw of it
+    _scratch: Path | None = None
 
     def __init__(self, **options: Any) -> None:
         unknown = sorted(set(options) - set(self.options))
@@ -70,9 +73,32 @@ class Dataset(ABC):
             )
         self.chosen: dict[str, Any] = {**self.options, **options}
 
-    @cached_property
+    @property
+    def citation(self) -> str:
+        """The entry of ``datasets/references.bib`` that ``cite`` names.
+
+        Raises:
+            LookupError: there is none.
+        """
+        path = type(self).__module__.removeprefix("benchmark_plugins.").replace(".", "/")
+        return bibliography.entry("datasets", self.cite, f"{path}.py")
+
+    @property
     def scratch(self) -> Path:
-        """A folder for intermediate files; a temporary one unless `preprocess` gives another."""
+        """The folder for intermediate files: that of :meth:`working_in`, or a temporary one."""
+        return self._scratch or self._temporary
+
+    @contextmanager
+    def working_in(self, folder: Path) -> Iterator[None]:
+        """Keep intermediate files in a folder, where the next process finds them after a kill."""
+        before, self._scratch = self._scratch, folder
+        try:
+            yield
+        finally:
+            self._scratch = before
+
+    @cached_property
+    def _temporary(self) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="cvr-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         return folder
@@ -82,9 +108,13 @@ class Dataset(ABC):
 
         A part that was read whole is not read again after a kill; so an adapter of large files
         returns more than one here, and from :meth:`table` their concatenation, finished. Once all
-        were read, this is not called again: of the attributes, it may change ``claims`` only.
+        were read, this is not called again.
         """
         return {"rows": self.table(raw)}
+
+    def notes(self, raw: Path) -> str:
+        """Return what only the raw files tell of the claims, in full sentences; "" for nothing."""
+        return ""
 
     def finished(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Add what only all parts together tell to their concatenation, like splits by time."""

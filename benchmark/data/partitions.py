@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from benchmark import parquet
 from benchmark.files import replacing, replacing_folder
 
 WORKERS = min(4, pl.thread_pool_size())  # more would hold more parts in memory
@@ -30,12 +31,12 @@ def stored(frame: pl.LazyFrame, path: Path) -> pl.LazyFrame:
     if not path.is_file():
         with replacing(path) as temporary:
             frame.sink_parquet(temporary, compression="uncompressed", row_group_size=ROW_GROUP)
-    return pl.scan_parquet(path, glob=False)
+    return parquet.scan(path)
 
 
 def scanned(folder: Path) -> pl.LazyFrame:
     """Return a scan of all Parquet files in a folder, whose name may hold any characters."""
-    return pl.scan_parquet(sorted(folder.glob("*.parquet")), glob=False, hive_partitioning=False)
+    return parquet.scan(sorted(folder.glob("*.parquet")))
 
 
 def temporary_folder(scratch: Path) -> Path:

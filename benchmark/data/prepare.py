@@ -22,6 +22,7 @@ from benchmark.data.dataset import Dataset
 from benchmark.data.fetching.download import fetch, is_verified
 from benchmark.data.preprocess import preprocess
 from benchmark.data.resumption import inputs
+from benchmark.errors import sentence
 from benchmark.registry import PluginError
 from benchmark.sealing import read_sealed, write_sealed
 from benchmark.studies import Setting, Workspace
@@ -100,7 +101,7 @@ def _fetched(dataset: str, workspace: Workspace) -> str | None:
         manual = MANUAL / (adapter.base or dataset)
         fetch(dataset, adapter.sources, workspace.raw / dataset, manual, CHECKSUMS)
     except (OSError, ValueError, LookupError, PluginError) as error:
-        return _sentence(error)
+        return sentence(error)
     return None
 
 
@@ -131,7 +132,7 @@ def _try(work: Callable[[], object], draw: Draw, failures: dict[str, str]) -> No
     try:
         work()
     except (OSError, ValueError, LookupError, PluginError) as error:
-        failures.setdefault(draw.name, _sentence(error))
+        failures.setdefault(draw.name, sentence(error))
 
 
 def process(draw: Draw) -> None:
@@ -146,8 +147,3 @@ def report(failures: Mapping[str, str]) -> None:
     """Say what failed, and that the rest is there."""
     for name, reason in failures.items():
         sys.stderr.write(f"warning: {name} could not be prepared: {reason}\n")
-
-
-def _sentence(error: Exception) -> str:
-    text = error.args[0] if isinstance(error, LookupError) and error.args else error
-    return " ".join(str(text).split())

@@ -11,13 +11,14 @@ from typing import Any
 
 import polars as pl
 
+from benchmark import parquet
 from benchmark.data import checks, encoding
 from benchmark.data.dataset import Dataset, kept
 from benchmark.data.full_disk import raise_on_full_disk
 from benchmark.data.partitions import stored
 from benchmark.data.reading.readers import locate_read_errors
 from benchmark.data.resumption import resumable
-from benchmark.files import fingerprint, read_json, replacing_folder, sha256, write_json
+from benchmark.files import fingerprint, read_record, replacing_folder, sha256, write_json
 from benchmark.schema import ORACLE, PROPENSITY, SPLITS, TIMES, Schema
 
 ROW_GROUP = 1 << 18  # fixed: by default it follows the number of cores, and so would fingerprints
@@ -42,7 +43,7 @@ def preprocess(
         raise_on_full_disk(scratch),
         replacing_folder(processed) as folder,
     ):
-        table, dropped = _evaluated(dataset, raw, scratch)
+        table, notes, dropped = _evaluated(dataset, raw, scratch)
         report: dict[str, Any] = checks.check(table, dataset)
         vocabularies = _write_splits(table, dataset, folder, report)
         schema = Schema(
@@ -59,7 +60,7 @@ def preprocess(
             verified=verified,
             licence=dataset.licence,
             citation=dataset.citation,
-            claims=dataset.claims,
+            claims=f"{dataset.claims} {notes}".rstrip(),
             fingerprint=fingerprint(sha256(path) for path in sorted(folder.glob("*.parquet"))),
             attribution_window=dataset.attribution_window if checks.has(table, TIMES) else None,
         )
@@ -68,27 +69,30 @@ def preprocess(
     return schema
 
 
-def _evaluated(dataset: Dataset, raw: Path, scratch: Path) -> tuple[pl.LazyFrame, dict[str, int]]:
-    """Go through the raw files once; return the table that came of it, and what it left out."""
+def _evaluated(
+    dataset: Dataset, raw: Path, scratch: Path
+) -> tuple[pl.LazyFrame, str, dict[str, int]]:
+    """Read the raw files once; return the table, the notes on it and the counts of dropped rows."""
     with locate_read_errors(f"{dataset.title}: the files in {raw}"):
-        table = dataset.finished(pl.concat(_parts(dataset, raw, scratch)))
+        parts, notes = _parts(dataset, raw, scratch)
+        table = dataset.finished(pl.concat(parts))
     if "dropped" not in table.collect_schema():
-        return table, {}
+        return table, notes, {}
     rules = table.select(pl.col("dropped").drop_nulls()).group_by("dropped").len().sort("dropped")
-    return kept(table), dict(rules.collect(engine="streaming").iter_rows())
+    return kept(table), notes, dict(rules.collect(engine="streaming").iter_rows())
 
 
-def _parts(dataset: Dataset, raw: Path, scratch: Path) -> list[pl.LazyFrame]:
+def _parts(dataset: Dataset, raw: Path, scratch: Path) -> tuple[list[pl.LazyFrame], str]:
     """Return the parts from files, written if a killed process had not come to the last one."""
     record = scratch / "parts.json"
-    if not record.is_file():
+    if (known := read_record(record)) is None:
         parts = dataset.parts(raw)
         for name, part in parts.items():
             stored(checks.with_defaults(part, dataset), scratch / f"{name}.parquet")
-        write_json(record, {"names": list(parts), "claims": dataset.claims})
-    known = read_json(record)
-    dataset.claims = known["claims"]
-    return [pl.scan_parquet(scratch / f"{name}.parquet", glob=False) for name in known["names"]]
+        known = {"names": list(parts), "notes": dataset.notes(raw)}
+        write_json(record, known)
+    files = (scratch / f"{name}.parquet" for name in known["names"])
+    return [parquet.scan(file) for file in files], known["notes"]
 
 
 def _write_splits(

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmark.code_keys import code_key
 from benchmark.data.dataset import Dataset
 from benchmark.data.full_disk import DiskFullError
-from benchmark.files import fingerprint, read_json, write_json
+from benchmark.files import fingerprint, read_record, write_json
 
 HERE = Path(__file__).parent
 
@@ -26,22 +26,20 @@ def resumable(dataset: Dataset, raw: Path, processed: Path) -> Iterator[Path]:
     """
     scratch = processed.with_name(f".{processed.name}.scratch")
     now, record = inputs(dataset, raw), scratch / "inputs.json"
-    if not record.is_file() or read_json(record) != now:
+    if read_record(record) != now:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         write_json(record, now)
     _sweep(scratch)
-    dataset.scratch = scratch
     try:
-        yield scratch
+        with dataset.working_in(scratch):
+            yield scratch
     except DiskFullError:  # with room made, the next run goes on
         _sweep(scratch)
         raise
     except Exception:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    finally:
-        del dataset.scratch
     shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -14,7 +14,7 @@ from optuna.distributions import (
 )
 
 from benchmark import registry
-from benchmark.reporting.citations import entries
+from benchmark.bibliography import field
 from benchmark.schema import Need
 from benchmark.training.method import Method
 
@@ -29,6 +29,7 @@ it lists its own.
 |---|---|---|---|---|
 """
 PARTS = ("Evidence", "Differs from the paper")
+ORIGIN = "Origin of the defaults"
 LINKS = {"doi": "https://doi.org/", "eprint": "https://arxiv.org/abs/", "url": ""}
 
 
@@ -36,7 +37,8 @@ def markdown() -> str:
     """Return a table of all methods, and below it what each does and tunes.
 
     Raises:
-        ValueError: a docstring lacks a part, or a citation is not one BibTeX entry.
+        ValueError: a docstring lacks a part, or an entry a link.
+        LookupError: a citation is unknown.
     """
     methods = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
     rows = [_row(name, method) for name, method in methods.items()]
@@ -45,12 +47,15 @@ def markdown() -> str:
 
 
 def _row(name: str, method: type[Method]) -> str:
-    _, entry = _cited(name, method)
-    venue = _field(entry, "booktitle") or _field(entry, "journal") or "arXiv"
-    links = [base + value for key, base in LINKS.items() if (value := _field(entry, key))]
+    entry = method.citation
+    venue = field(entry, "booktitle") or field(entry, "journal") or "arXiv"
+    links = [base + value for key, base in LINKS.items() if (value := field(entry, key))]
     if not links:
-        raise ValueError(f"the citation in methods/{name}.py needs one of {', '.join(LINKS)}")
-    paper = f"[{_field(entry, 'title')}]({links[0]}), {venue} {_field(entry, 'year')}"
+        raise ValueError(
+            f"{method.cite!r} in methods/references.bib, which methods/{name}.py cites, needs one "
+            f"of {', '.join(LINKS)}"
+        )
+    paper = f"[{field(entry, 'title')}]({links[0]}), {venue} {field(entry, 'year')}"
     needs = ", ".join(stage for stage in get_args(Need) if stage in method.requires)
     text = inspect.getdoc(method) or ""
     parts = [_part(name, text, label).replace("|", r"\|") for label in PARTS]
@@ -59,27 +64,16 @@ def _row(name: str, method: type[Method]) -> str:
 
 def _section(name: str, method: type[Method]) -> str:
     text = inspect.getdoc(method) or ""
-    key, _ = _cited(name, method)
-    source = f"[{method.name}](../methods/{name}.py), after `{key}`"
+    source = f"[{method.name}](../methods/{name}.py), after `{method.cite}`"
     parts = [f"{source}: {_inline(text.splitlines()[0])}"]
-    default = method.__init__.__kwdefaults__ or {}
     space = method.search_space.items()
-    tuned = [f"`{option}` {_range(values)}, default {default[option]}" for option, values in space]
-    parts += [f"**Tuned:** {'; '.join(tuned)}."] * bool(tuned)
+    if tuned := [
+        f"`{option}` {_range(values)}, default {method.defaults[option]}"
+        for option, values in space
+    ]:
+        parts.append(f"**Tuned:** {'; '.join(tuned)}.")
+        parts.append(f"**{ORIGIN}:** {_part(name, text, ORIGIN)}")
     return "\n".join(f"\n{part}" for part in (f"## {name}", *parts)) + "\n"
-
-
-def _cited(name: str, method: type[Method]) -> tuple[str, str]:
-    found = entries(method.citation, f"methods/{name}.py")
-    if len(found) != 1:
-        raise ValueError(f"methods/{name}.py must cite one BibTeX entry, found {len(found)}")
-    return next(iter(found.items()))
-
-
-def _field(entry: str, key: str) -> str:
-    """Return the value of a BibTeX field on one line, "" if there is none."""
-    found = re.search(rf"\b{key}\s*=\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}", entry)
-    return " ".join(re.sub("[{}]", "", found[1]).split()) if found else ""
 
 
 def _part(name: str, text: str, label: str) -> str:

@@ -18,7 +18,7 @@ import torch
 from benchmark import registry
 from benchmark.config import Protocol
 from benchmark.metrics.criteria import ESTIMATED
-from benchmark.metrics.evaluation import assess, curves, evaluate
+from benchmark.metrics.evaluation import assess, evaluate
 from benchmark.metrics.undefined import UndefinedError
 from benchmark.training.backbones import blueprint
 from benchmark.training.method import Method
@@ -144,12 +144,9 @@ def resolve_device(name: str) -> torch.device:
 
 def _tested(method: Method, data: Data) -> dict[str, Any]:
     scores = predict(method, data.test.table)
-    values, reasons = assess(data.test.labels, scores)
     return {
         "valid": evaluate(data.valid.labels, predict(method, data.valid.table)),
-        "test": values,
-        "undefined": reasons,
-        **curves(data.test.labels, scores),
+        **vars(assess(data.test.labels, scores)),
     }
 
 

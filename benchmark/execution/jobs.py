@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from benchmark import registry
 from benchmark.config import Protocol
+from benchmark.errors import BenchmarkError, locate
 from benchmark.execution.executors.executor import Executor
 from benchmark.execution.executors.local import LocalExecutor, cores, visible
 from benchmark.execution.fitting import Job, Work, resolve_device
@@ -27,7 +28,7 @@ from benchmark.sealing import read_record, read_sealed, write_sealed
 from benchmark.training.method import Method
 
 
-class ForeignError(RuntimeError):
+class ForeignError(BenchmarkError):
     """A worker's record would not be what the key of its task says."""
 
 
@@ -132,6 +133,14 @@ def perform(group: JobGroup) -> dict[Path, dict[str, Any]]:
     Raises:
         ForeignError: this worker, its code or its data are not those of the task.
     """
+    try:
+        return _performed(group)
+    except Exception as error:
+        locate(error)
+        raise
+
+
+def _performed(group: JobGroup) -> dict[Path, dict[str, Any]]:
     records = group.records()
     if records.keys() >= group.jobs.keys():
         return records

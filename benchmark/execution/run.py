@@ -9,15 +9,17 @@ from contextlib import AbstractContextManager
 from threading import RLock
 from typing import Any
 
-import yaml
 from tqdm import tqdm
 
 from benchmark.config import Launch
+from benchmark.configuration.documents import Node, Place, parse
+from benchmark.configuration.mistakes import validated
+from benchmark.errors import sentence
 from benchmark.execution.executors import connect
 from benchmark.execution.executors.executor import Executor
 from benchmark.execution.jobs import Queue
 from benchmark.execution.provenance import environment
-from benchmark.execution.tasks import Candidates, Cell, Task, sentence
+from benchmark.execution.tasks import Candidates, Cell, Task
 from benchmark.metrics.criteria import check_name
 from benchmark.studies import Setting, Workspace
 
@@ -64,13 +66,17 @@ def asked(
     Raises:
         ValueError: not a number, a place or YAML.
     """
-    try:
-        given = yaml.safe_load(f"{{{options or ''}}}")
-    except yaml.YAMLError as error:
-        raise ValueError(f"--options {options!r} is no YAML, as in 'time: 240'") from error
-    changes = {"on": on, "workers": workers, "options": launch.options | given}
-    named = {name: value for name, value in changes.items() if value is not None}
-    return Launch.model_validate(launch.model_dump() | named)
+    given = {"on": on, "workers": workers, "options": options and f"{{{options}}}"}
+    node = Node({}, Place("command line"))
+    for name, text in given.items():
+        if text is not None:
+            value = parse(text, f"--{name}", lines=False)
+            node = node.merged(Node({name: value}, node.place))
+    changes = validated(Launch, node)
+    named = changes.model_dump(exclude_unset=True)
+    if "options" in named:
+        named["options"] = {**launch.options, **changes.options}
+    return launch.model_copy(update=named)
 
 
 def tasks(

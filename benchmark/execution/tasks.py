@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmark import registry
 from benchmark.config import Protocol
+from benchmark.errors import BenchmarkError, sentence
 from benchmark.execution.candidates import train_and_record
 from benchmark.execution.fitting import Job, Work, train
 from benchmark.execution.jobs import Queue
@@ -305,14 +306,8 @@ class Candidates(Cell):
         )
 
 
-class FailedBeforeError(RuntimeError):
+class FailedBeforeError(BenchmarkError):
     """The task failed before, and would fail again with the same code and data."""
-
-
-def sentence(error: BaseException) -> str:
-    """Return what an error says, in one sentence."""
-    text = error.args[0] if isinstance(error, LookupError) and error.args else error
-    return " ".join(str(text).split()) or type(error).__name__
 
 
 def prepare_folder(folder: Path, task: Mapping[str, Any], missing: str | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmark.metrics.ordering import Array, tie_means
+from benchmark.metrics.ordering import Array, Order
 from benchmark.metrics.undefined import UndefinedError
 
 BINS = 10
@@ -21,8 +21,11 @@ def cross_entropy(label: Array, score: Array) -> Array:
     return -(label * low + (1 - label) * high)
 
 
-def mse(truth: Array | None, score: Array) -> float:
-    """Return the mean squared error against the true probabilities.
+def brier(truth: Array | None, score: Array) -> float:
+    """Return the mean squared distance to the true probabilities.
+
+    The usual Brier score, against outcomes, is larger by their mean variance, which no prediction
+    can lower.
 
     Raises:
         UndefinedError: they are unknown.
@@ -48,27 +51,21 @@ def pcoc(label: Array, score: Array) -> float:
     return float(score.sum() / label.sum())
 
 
-def ece(label: Array, score: Array) -> float:
-    """Return the expected calibration error over ten bins that hold equally many rows."""
-    return sum(
-        rows / len(label) * abs(mean_score - mean_label)
-        for rows, mean_score, mean_label in reliability(label, score)
-    )
+def ece(reliability: list[tuple[float, ...]]) -> float:
+    """Return the expected calibration error over ten bins that hold equally many rows.
+
+    The argument is that of :func:`tenths` by score: (rows, mean score, mean label) of each bin.
+    """
+    total = sum(rows for rows, *_ in reliability)
+    return sum(rows / total * abs(score - label) for rows, score, label in reliability)
 
 
-def reliability(label: Array, score: Array) -> list[tuple[float, ...]]:
-    """Return (rows, mean score, mean label) of tenths of the rows, by score."""
-    return tenths(score, label)
+def tenths(order: Order, *values: Array) -> list[tuple[float, ...]]:
+    """Return (rows, mean key, mean of each value) of ten bins of equally many rows.
 
-
-def tenths(variable: Array, *values: Array) -> list[tuple[float, ...]]:
-    """Return (rows, mean variable, mean of each value) of ten bins of equally many rows.
-
-    The bins follow the variable; rows tied in it count alike, wherever an edge falls.
+    The bins follow the order; rows tied in it count alike, wherever an edge falls.
     There are fewer bins if there are fewer rows.
     """
-    order = np.argsort(variable)
-    ordered = variable[order]
-    columns = [ordered, *(tie_means(ordered, value[order]) for value in values)]
+    columns = [order.key, *(order.means(value) for value in values)]
     parts = zip(*(np.array_split(column, BINS) for column in columns), strict=True)
     return [(len(part[0]), *(float(p.mean()) for p in part)) for part in parts if len(part[0])]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmark.metrics.directions import DIRECTIONS, HIGHER, Direction
+from benchmark.metrics.directions import HIGHER, Direction
+from benchmark.metrics.measures import MEASURES
 from benchmark.metrics.undefined import UndefinedError
 from benchmark.schema import Schema
 
@@ -21,7 +22,7 @@ CRITERIA = (*OBSERVED, *ESTIMATED)
 
 def direction(metric: str) -> Direction:
     """Return which values of a metric are better."""
-    return DIRECTIONS[metric.split("_")[1]]
+    return MEASURES[metric.split("_")[1]].direction
 
 
 def best(metric: str, values: Sequence[float]) -> int:

@@ -25,12 +25,3 @@ def _distance_to_one(ratio: Array) -> Array:
 
 HIGHER, LOWER = Direction("↑", np.negative), Direction("↓", np.positive)
 ZERO, ONE = Direction("→0", np.abs), Direction("→1", _distance_to_one)
-
-DIRECTIONS: dict[str, Direction] = {
-    **dict.fromkeys(("auc", "gauc", "prauc", "ks", "snipsauc"), HIGHER),
-    **{f"{measure}{k}": HIGHER for measure in ("dcg", "hits", "recall") for k in (2, 4, 6)},
-    **{f"ndcg{k}": HIGHER for k in (5, 10)},
-    **dict.fromkeys(("logloss", "snipslogloss", "drlogloss", "ece", "mse", "ctrbias"), LOWER),
-    **dict.fromkeys(("bias", "pip"), ZERO),
-    "pcoc": ONE,
-}

@@ -1,147 +1,147 @@
-"""How well scores tell the classes apart: exact under ties, equal to scikit-learn to 1e-12.
+r"""How well scores tell the classes apart, for labels from 0 to 1; exact under ties.
 
-Each class is sorted by itself, then every positive is looked up among the negatives.
+A label :math:`p_i` is the probability of a positive: 0 or 1 where the outcome is known, anything
+between where only the probability is. Each metric is the ratio of two expectations over outcomes
+that are drawn from the labels independently. With labels of 0 and 1 it is the usual metric, equal
+to scikit-learn's to 1e-12. With others, it has no sampling noise; it differs from the mean of the
+usual metric over sampled outcomes by a relative error of the order of one over the expected number
+of positives.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmark.metrics.ordering import BITS, Array, Integers, keys, numbered, sums
+from benchmark.metrics.ordering import BITS, Array, Integers, Order, keys, numbered, sums
 from benchmark.metrics.undefined import UndefinedError
 
 
-def auc(label: Array, score: Array) -> float:
-    """Return the area under the ROC curve, ties counted half.
+@dataclass(frozen=True)
+class Classes:
+    """The weight of both classes at each distinct score, ascending: arrays (scores,).
 
-    Raises:
-        UndefinedError: only one class is present.
-        ValueError: a label is not 0 or 1, or a score is not a number.
+    ``same`` is the weight of pairs of a row with itself, which are none; ``rows`` is how many rows
+    score at least as high.
     """
-    negatives, positives = _classes(label, score)
-    below, through = _places(negatives, positives)
-    return int(below.sum() + through.sum()) / (2 * len(negatives) * len(positives))
+
+    positive: Array
+    negative: Array
+    same: Array
+    rows: Integers
+
+    @classmethod
+    def at(cls, label: Array, order: Order, weight: Array | None = None) -> Classes:
+        """Sum the rows of each score.
+
+        Raises:
+            UndefinedError: only one class is possible.
+            ValueError: a label is not between 0 and 1.
+        """
+        label = _bounded(label)
+        if len(label) == 1 or label.max() == 0 or label.min() == 1:
+            raise UndefinedError(f"all labels are {label[0]:g}")
+        positive, negative = label, 1 - label
+        if weight is not None:
+            positive, negative = positive * weight, negative * weight
+        return cls(
+            order.totals(positive),
+            order.totals(negative),
+            order.totals(positive * negative),
+            len(label) - order.first,
+        )
 
 
-def snips_auc(label: Array, score: Array, propensity: Array | None) -> float:
+def auc(classes: Classes) -> float:
+    r"""Return the area under the ROC curve, ties counted half.
+
+    With weights w of 1 unless others are given, it is
+    :math:`\sum p_i (1-p_j) w_i w_j [1(s_i > s_j) + \frac12 1(s_i = s_j)]` over
+    :math:`\sum p_i (1-p_j) w_i w_j`, both over :math:`i \ne j`.
+    """
+    high, low, same = classes.positive, classes.negative, classes.same.sum()
+    wins = high @ (2 * np.cumsum(low) - low) - same
+    return float(wins / (2 * (high.sum() * low.sum() - same)))
+
+
+def snips_auc(label: Array, order: Order, propensity: Array | None) -> float:
     """Return the AUC with each pair weighted by both inverse propensities, self-normalised.
 
     Over clicks it estimates the AUC over all impressions, provided that the propensities are the
     true ones and account for all that click and conversion share.
 
     Raises:
-        UndefinedError: only one class is present, or there are no positive propensities.
-        ValueError: a label is not 0 or 1, or a score is not a number.
+        UndefinedError: only one class is possible, or there are no positive propensities.
+        ValueError: a label is not between 0 and 1.
     """
     if propensity is None:
         raise UndefinedError("the true propensities of clicks are unknown")
     if not (propensity > 0).all():
         raise UndefinedError("a clicked row has no positive propensity")
-    negative, positive = _sides(label)
-    low, low_weight = _weighted(score[negative], 1 / propensity[negative])
-    high, high_weight = _weighted(score[positive], 1 / propensity[positive])
-    mass = np.concatenate([[0.0], np.cumsum(low_weight)])
-    below, through = _places(low, high)
-    wins = high_weight @ (mass[below] + mass[through]) / 2
-    return float(wins / (mass[-1] * high_weight.sum()))
+    return auc(Classes.at(label, order, 1 / propensity))
 
 
 def gauc(label: Array, score: Array, group: Integers | None) -> float:
-    """Return the AUC within groups, weighted by rows, over groups that have both classes.
+    r"""Return the mean AUC of groups, weighted by rows times the chance of having both classes.
+
+    With labels of 0 and 1, that chance is 1 or 0, and the mean is over the groups that have both
+    classes. With others it is :math:`1 - \prod (1-p_i) - \prod p_i`. The value approaches the mean
+    over sampled outcomes if groups have many expected positives, or all labels are small.
 
     Raises:
-        UndefinedError: there are no groups, or none has both classes.
-        ValueError: a label is not 0 or 1, or a score is not a number.
+        UndefinedError: there are no groups, or none can have both classes.
+        ValueError: a label is not between 0 and 1, or a score is not a number.
     """
     if group is None:
         raise UndefinedError("the log has no groups")
-    _, positive = _sides(label)
+    label = _bounded(label)
     group = numbered(group)
-    rows, hits = np.bincount(group), np.bincount(group[positive], minlength=group.max() + 1)
-    both = (hits > 0) & (hits < rows)
-    if not both.any():
+    rows, itself = np.bincount(group), sums(group, label * (1 - label), int(group.max()) + 1)
+    hits = sums(group, label, len(rows))
+    pairs = hits * (rows - hits) - itself
+    weight = rows * _both(label, group, len(rows))
+    kept = (pairs > 0) & (weight > 0)
+    if not kept.any():
         raise UndefinedError("no group has both classes")
-    wins = _wins(keys(group, score), positive, rows - hits)[both]
-    pairs = hits[both] * (rows - hits)[both]
-    return float(np.average(wins / pairs, weights=rows[both]))
+    wins = _wins(label, Order.of(keys(group, score)), rows - hits) - itself / 2
+    return float(np.average(wins[kept] / pairs[kept], weights=weight[kept]))
 
 
-def _wins(key: Integers, positive: NDArray[np.bool_], negatives: Integers) -> Array:
+def _both(label: Array, group: Integers, groups: int) -> Array:
+    """Return the probability that both classes occur in each group, (groups,)."""
+    with np.errstate(divide="ignore"):
+        none, every = (sums(group, np.log(p), groups) for p in (1 - label, label))
+    return -np.expm1(none) - np.exp(every)
+
+
+def _wins(label: Array, order: Order, negatives: Array) -> Array:
     """Return the pairs that each group ranks right, (groups,), ties counted half."""
-    sought = np.sort(key[positive])
-    below, through = _places(np.sort(key[~positive]), sought)
-    group, earlier = sought >> BITS, np.cumsum(negatives) - negatives
-    return sums(group, (below + through) / 2 - earlier[group], len(negatives))
+    high, low = order.totals(label), order.totals(1 - label)
+    group = order.key[order.first].astype(np.int64) >> BITS
+    earlier = np.cumsum(negatives) - negatives
+    return sums(group, high * (np.cumsum(low) - low / 2 - earlier[group]), len(negatives))
 
 
-def ks(label: Array, score: Array) -> float:
-    """Return the largest true-positive rate less false-positive rate of any threshold.
+def ks(classes: Classes) -> float:
+    """Return the largest true-positive rate less false-positive rate of any threshold."""
+    missed, rejected = np.cumsum(classes.positive), np.cumsum(classes.negative)
+    return max(0.0, float((rejected / rejected[-1] - missed / missed[-1]).max()))
 
-    Raises:
-        UndefinedError: only one class is present.
-        ValueError: a label is not 0 or 1, or a score is not a number.
+
+def average_precision(classes: Classes) -> float:
+    r"""Return the mean precision at the positives, tied rows being retrieved together.
+
+    With :math:`k_i` the number of rows that score at least :math:`s_i`, it is
+    :math:`\sum_i p_i (1 + \sum_{j \ne i, s_j \ge s_i} p_j) / k_i` over :math:`\sum_i p_i`.
     """
-    negatives, positives = _classes(label, score)
-    below, _ = _places(negatives, positives)
-    missed = np.arange(len(positives)) / len(positives)
-    return float((below / len(negatives) - missed).max())
+    found = np.cumsum(classes.positive[::-1])[::-1]
+    hits = (classes.positive * found + classes.same) / classes.rows
+    return float(hits.sum() / classes.positive.sum())
 
 
-def average_precision(label: Array, score: Array) -> float:
-    """Return the area under the precision-recall steps, tied rows being retrieved together.
-
-    Raises:
-        UndefinedError: only one class is present.
-        ValueError: a label is not 0 or 1, or a score is not a number.
-    """
-    negatives, positives = _classes(label, score)
-    below, _ = _places(negatives, positives)
-    earlier, _ = _places(positives, positives)
-    false, true = len(negatives) - below, len(positives) - earlier
-    return float((true / (true + false)).mean())
-
-
-def is_positive(label: Array) -> NDArray[np.bool_]:
-    """Return which labels are 1.
-
-    Raises:
-        ValueError: a label is not 0 or 1.
-    """
-    positive = label == 1
-    if not (positive | (label == 0)).all():
-        value = label[~positive & (label != 0)][0]
-        raise ValueError(f"a label is {value}; ranking needs labels of 0 and 1")
-    return positive
-
-
-def _sides(label: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which rows are negatives, and which are positives; both exist."""
-    positive = is_positive(label)
-    if positive.all() or not positive.any():
-        raise UndefinedError(f"all labels are {label[0]:.0f}")
-    return ~positive, positive
-
-
-def _classes(label: Array, score: Array) -> tuple[Array, Array]:
-    """Return the ascending scores of negatives and of positives."""
-    negative, positive = _sides(label)
-    return np.sort(score[negative]), np.sort(score[positive])
-
-
-def _weighted(score: Array, weight: Array) -> tuple[Array, Array]:
-    """Return the scores, ascending, and the weights beside them."""
-    order = np.argsort(score)
-    return score[order], weight[order]
-
-
-def _places(ordered: NDArray[Any], sought: NDArray[Any]) -> tuple[Integers, Integers]:
-    """Return how many values are below each sought one, and how many are not above it.
-
-    Both arrays are ascending, so that one that is not a number is last.
-    """
-    if np.isnan(ordered[-1]) or np.isnan(sought[-1]):
-        raise ValueError("a score is not a number")
-    return np.searchsorted(ordered, sought, "left"), np.searchsorted(ordered, sought, "right")
+def _bounded(label: Array) -> Array:
+    bad = ~((label >= 0) & (label <= 1))
+    if bad.any():
+        raise ValueError(f"a label is {label[bad][0]}; ranking needs labels from 0 to 1")
+    return label.astype(np.float64, copy=False)

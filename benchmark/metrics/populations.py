@@ -15,6 +15,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.metrics.calibration import tenths
+from benchmark.metrics.discrimination import Classes
+from benchmark.metrics.ordering import Order
 from benchmark.metrics.ranking import Lists
 from benchmark.metrics.undefined import UndefinedError
 
@@ -62,9 +65,29 @@ class Population:
     estimated_cvr: Array | None
 
     @property
-    def target(self) -> Array:
-        """What a calibrated score equals on average: the true probability, else the label."""
+    def soft(self) -> Array:
+        """The expected label: its true probability where that is known, else the label itself."""
         return self.label if self.truth is None else self.truth
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """The number of rows and of positives, expected ones where only these are known."""
+        return {"rows": len(self.score), "positives": float(np.nansum(self.soft))}
+
+    @cached_property
+    def order(self) -> Order:
+        """The rows by score."""
+        return Order.of(self.score)
+
+    @cached_property
+    def classes(self) -> Classes:
+        """Both classes at each score."""
+        return Classes.at(self.soft, self.order)
+
+    @cached_property
+    def reliability(self) -> list[tuple[float, ...]]:
+        """Tenths of the rows by score: (rows, mean score, mean label)."""
+        return tenths(self.order, self.soft)
 
     @cached_property
     def lists(self) -> Lists:
@@ -81,19 +104,20 @@ def population(name: str, labels: Labels, scores: Scores) -> Population:
     rows, label, score, truth = POPULATIONS[name](labels, scores)
     if not rows.any():
         raise UndefinedError("no row of this population has a known label")
+    chosen = slice(None) if rows.all() else rows
     return Population(
-        label[rows],
-        score[rows],
-        group=_where(rows, labels.group),
-        truth=_where(rows, truth),
-        ctr=_where(rows, scores.ctr),
-        propensity=_where(rows, labels.oracle_ctr),
-        estimated_ctr=_where(rows, labels.estimated_ctr),
-        estimated_cvr=_where(rows, labels.estimated_cvr),
+        label[chosen],
+        score[chosen],
+        group=_where(chosen, labels.group),
+        truth=_where(chosen, truth),
+        ctr=_where(chosen, scores.ctr),
+        propensity=_where(chosen, labels.oracle_ctr),
+        estimated_ctr=_where(chosen, labels.estimated_ctr),
+        estimated_cvr=_where(chosen, labels.estimated_cvr),
     )
 
 
-def _where(rows: NDArray[np.bool_], column: NDArray[T] | None) -> NDArray[T] | None:
+def _where(rows: NDArray[np.bool_] | slice, column: NDArray[T] | None) -> NDArray[T] | None:
     return None if column is None else column[rows]
 
 

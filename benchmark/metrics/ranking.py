@@ -12,17 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmark.metrics.discrimination import is_positive
-from benchmark.metrics.ordering import (
-    Array,
-    Integers,
-    keys,
-    numbered,
-    starts,
-    sums,
-    tie_means,
-)
+from benchmark.metrics.ordering import Array, Integers, Order, keys, numbered, starts, sums
 from benchmark.metrics.undefined import UndefinedError
 
 
@@ -50,16 +42,23 @@ class Lists:
         if group is None:
             raise UndefinedError("the log has no groups")
         dense = numbered(group)
-        positives = np.bincount(dense[is_positive(label)], minlength=dense.max() + 1)
+        positives = np.bincount(dense[_is_positive(label)], minlength=dense.max() + 1)
         kept = positives[dense] > 0
         if not kept.any():
             raise UndefinedError("no group has a positive label")
-        key = keys(dense[kept], score[kept], descending=True)
-        order = np.argsort(key)
-        first = starts(dense[kept][order])
-        place = np.arange(len(order)) - np.flatnonzero(first)[np.cumsum(first) - 1]
-        gain = tie_means(key[order], label[kept][order])
+        order = Order.of(keys(dense[kept], score[kept], descending=True))
+        first = starts(dense[kept][order.rows])
+        place = np.arange(len(first)) - np.flatnonzero(first)[np.cumsum(first) - 1]
+        gain = order.means(label[kept])
         return cls(gain, place, np.cumsum(first) - 1, positives[positives > 0])
+
+
+def _is_positive(label: Array) -> NDArray[np.bool_]:
+    positive = label == 1
+    if not (positive | (label == 0)).all():
+        value = label[~positive & (label != 0)][0]
+        raise ValueError(f"a label is {value}; lists need labels of 0 and 1")
+    return positive
 
 
 def dcg(lists: Lists, k: int) -> float:

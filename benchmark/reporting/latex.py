@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
-from benchmark.reporting.citations import keys
+from benchmark.bibliography import keys
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import Task
 from benchmark.reporting.table import Cell, Row, Table

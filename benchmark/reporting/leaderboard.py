@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.bibliography import keys
 from benchmark.config import Params
 from benchmark.files import write_text
 from benchmark.reporting import citations, latex
@@ -124,7 +125,7 @@ def _name(task: Task) -> str:
 
 
 def _cite(citation: str) -> str:
-    cited = "; ".join(f"@{key}" for key in citations.keys(citation))
+    cited = "; ".join(f"@{key}" for key in keys(citation))
     return f" [{cited}]" if cited else ""
 
 

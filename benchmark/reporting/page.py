@@ -11,8 +11,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from benchmark.bibliography import keys
 from benchmark.files import write_text
-from benchmark.reporting.citations import keys
 from benchmark.reporting.leaderboard import UNVERIFIED
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import Task

@@ -38,6 +38,7 @@ class Fit(_Record):
     parameters: int = 0
     test: dict[str, float] = {}
     undefined: dict[str, str] = {}
+    counts: dict[str, dict[str, float]] = {}
     reliability: dict[str, tuple[tuple[int, float, float], ...]] = {}
 
 

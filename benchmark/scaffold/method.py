@@ -6,19 +6,31 @@ import re
 from pathlib import Path
 from string import Template
 
+from benchmark import bibliography
 from benchmark.files import write_text
 from benchmark.registry import ROOT
 
 TEMPLATE = Path(__file__).parent / "method.py.txt"
+PLACEHOLDER = Template("""\
+@misc{$key,
+  title  = {TODO: the title of the paper behind $title},
+  author = {TODO: Family, Given and Family, Given},
+  year   = {2000},
+  url    = {https://example.org/TODO-a-doi-eprint-or-url},
+}
+""")
 SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
-def create(name: str) -> Path:
+def create(name: str, cite: str | None = None) -> Path:
     """Write ``methods/<name>.py`` from the template and return its path.
+
+    It cites the given entry of ``methods/references.bib``, or a placeholder that is added there.
 
     Raises:
         ValueError: the name is not in snake case, or is a word of the engine.
         FileExistsError: there is such a method.
+        LookupError: there is no such entry.
     """
     if not SNAKE_CASE.fullmatch(name):
         raise ValueError(
@@ -31,10 +43,27 @@ def create(name: str) -> Path:
     if user := _user(name):
         raise ValueError(f"{name!r} is a word in {user}; choose a name that only the method has")
     words = name.split("_")
+    title = " ".join(words).capitalize()
+    key = _placeholder(title) if cite is None else _known(cite)
+    class_name = "".join(map(str.capitalize, words))
     template = Template(TEMPLATE.read_text(encoding="utf-8"))
-    class_name, title = "".join(map(str.capitalize, words)), " ".join(words).capitalize()
-    write_text(path, template.substitute(class_name=class_name, title=title))
+    write_text(path, template.substitute(class_name=class_name, title=title, key=key))
     return path
+
+
+def _known(cite: str) -> str:
+    bibliography.entry("methods", cite, "the new method")
+    return cite
+
+
+def _placeholder(title: str) -> str:
+    """Add an entry to the bibliography, unless it is there, and return its key."""
+    key = "todo2000" + re.sub("[^a-z0-9]", "", title.lower())
+    if key not in bibliography.known("methods"):
+        path = ROOT / "methods" / bibliography.NAME
+        entry = PLACEHOLDER.substitute(key=key, title=title)
+        write_text(path, path.read_text(encoding="utf-8").rstrip() + "\n\n" + entry)
+    return key
 
 
 def _user(name: str) -> Path | None:

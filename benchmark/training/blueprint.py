@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.schema import Schema
-from benchmark.training.batch import Features
+from benchmark.training.batch import Features, Probability
 
 
 class Backbone(nn.Module):
@@ -118,6 +118,10 @@ class Towers(nn.Module):
         logits: Tensor = self.layers(encoding)
         return logits.squeeze(2).unbind(0)
 
+    def probabilities(self, encoding: Tensor) -> tuple[Probability, ...]:
+        """Return the probabilities whose logits :meth:`forward` returns."""
+        return tuple(map(Probability.from_logit, self(encoding)))
+
     def hidden(self, encoding: Tensor) -> Tensor:
         """Return what the last layers see, (count, B, ``width``)."""
         seen: Tensor = self.layers[:-1](encoding)
@@ -164,6 +168,10 @@ class Blueprint:
         size = self.tower[0] if self.tower else width
         layers = (ParallelLinear(count, width, size), nn.ReLU(), nn.Dropout(self.dropout))
         return nn.Sequential(*layers), size
+
+    def gates(self, count: int, width: int, experts: int) -> nn.Module:
+        """Return ``count`` linear gates, (B, width) to the logits (count, B, experts)."""
+        return ParallelLinear(count, width, experts)
 
     def shared_tower(self, outputs: int, width: int) -> nn.Module:
         """Return one tower whose last layer has several outputs: (B, width) to (B, outputs)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeVar
 
+import torch
 from torch import Tensor
 
 from benchmark.training.batch import Batch, Prediction, Probability
@@ -78,6 +79,21 @@ def ips_loss(prediction: Prediction, batch: Batch, floor: float) -> Tensor:
     return (click_weights(prediction, batch, floor) * cvr_errors(prediction, batch)).mean()
 
 
+def self_normalised(weights: Tensor) -> Tensor:
+    """Return non-negative weights (B,) divided by their sum; all 0 stay 0."""
+    return weights / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
+
+
+def snips_loss(prediction: Prediction, batch: Batch, floor: float) -> Tensor:
+    """Return the sum of o · e(r, r̂) / ô over that of o / ô, 0 if nothing was clicked.
+
+    Consistent for the mean of e(r, r̂) over impressions if the propensities are right up to a
+    common factor; on a finite batch its bias is of the order of one over the number of clicks.
+    """
+    weights = self_normalised(click_weights(prediction, batch, floor))
+    return (weights * cvr_errors(prediction, batch)).sum()
+
+
 def dr_loss(prediction: Prediction, batch: Batch, floor: float) -> Tensor:
     """Return the mean of δ̂ + o · (e(r, r̂) - δ̂) / ô over impressions, the doubly robust risk.
 
@@ -94,18 +110,6 @@ def imputation_loss(prediction: Prediction, batch: Batch, floor: float) -> Tenso
     errors = cvr_errors(prediction, batch).detach()
     imputed = _present(prediction.imputed_error, "imputed error")
     return (click_weights(prediction, batch, floor) * (errors - imputed).square()).mean()
-
-
-def counterfactual_loss(prediction: Prediction, batch: Batch, floor: float) -> Tensor:
-    """Return the mean of (1 - o) · e(1, r̂*) / (1 - ô) over impressions, r̂* the opposite CVR."""
-    weights = no_click_weights(prediction, batch, floor)
-    return -(weights * _present(prediction.counterfactual_cvr, "counterfactual CVR").log).mean()
-
-
-def counterfactual_gap(prediction: Prediction) -> Tensor:
-    """Return the mean of |1 - r̂ - r̂*| over impressions."""
-    opposite = _present(prediction.counterfactual_cvr, "counterfactual CVR")
-    return (prediction.cvr.log_not.exp() - opposite.value()).abs().mean()
 
 
 def _ctr(prediction: Prediction) -> Probability:

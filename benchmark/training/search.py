@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import TrialState
 
-from benchmark.config import Protocol
+from benchmark.config import Protocol, Range
 from benchmark.metrics.criteria import is_maximised
 from benchmark.training.method import Method
 from benchmark.training.trainer import DivergedError
@@ -26,15 +26,19 @@ Evaluate = Callable[[int, Sequence[dict[str, Any]]], list[float | None]]
 def search_space(method: type[Method], protocol: Protocol) -> dict[str, BaseDistribution]:
     """Return what is tuned: the optimiser's ranges, the same for all, and the method's own."""
     shared: dict[str, BaseDistribution] = {
-        "learning_rate": protocol.learning_rate.distribution(),
-        "weight_decay": protocol.weight_decay.distribution(),
+        "learning_rate": _log_uniform(protocol.learning_rate),
+        "weight_decay": _log_uniform(protocol.weight_decay),
     }
     return shared | dict(method.search_space)
 
 
+def _log_uniform(bounds: Range) -> FloatDistribution:
+    return FloatDistribution(bounds.low, bounds.high, log=True)
+
+
 def defaults(method: type[Method], protocol: Protocol) -> dict[str, Any]:
     """Return the first trial: the protocol's defaults, and the method's for what it leaves open."""
-    own = (method.__init__.__kwdefaults__ or {}) | protocol.defaults
+    own = dict(method.defaults) | protocol.defaults
     return {
         "learning_rate": protocol.learning_rate.default,
         "weight_decay": protocol.weight_decay.default,

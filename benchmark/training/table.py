@@ -11,6 +11,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from benchmark import parquet
 from benchmark.schema import LABELS, TIMES, Schema
 from benchmark.training.batch import Batch, Features
 from benchmark.training.delays.schedule import Clicks
@@ -38,7 +39,7 @@ class Table:
     @classmethod
     def read(cls, folder: Path, split: str, schema: Schema) -> Table:
         """Read a Parquet split of a ready folder, piece by piece: memory holds it once."""
-        scan = pl.scan_parquet(folder / f"{split}.parquet")
+        scan = parquet.scan(folder / f"{split}.parquet")
         present = scan.collect_schema().names()
         names = tuple(label for label in LABELS if label in present)
         length = max((field.length for field in schema.sequences), default=0)

@@ -14,6 +14,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
+from benchmark import parquet
 from benchmark.config import Protocol
 from benchmark.metrics.criteria import best
 from benchmark.metrics.evaluation import evaluate_one
@@ -249,12 +250,12 @@ def _gather(parts: list[Tensor]) -> Array:
 
 def read_labels(folder: Path, split: str, schema: Schema) -> Labels:
     """Read the truth of a split: NaN where a label is unknown, oracle columns where they exist."""
-    scan = pl.scan_parquet(folder / f"{split}.parquet")
+    scan = parquet.scan(folder / f"{split}.parquet")
     present = scan.collect_schema().names()
     wanted = ("conversion", "click", "policy", "group")
     frame = scan.select(name for name in wanted if name in present).collect()
     oracle = folder / f"{split}.oracle.parquet"
-    truth = pl.read_parquet(oracle) if oracle.is_file() else None
+    truth = parquet.read(oracle) if oracle.is_file() else None
     return Labels(
         conversion=_floats(frame["conversion"]),
         click=_floats(frame["click"]) if "click" in frame.columns else None,

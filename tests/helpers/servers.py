@@ -21,6 +21,10 @@ BUSY = {
     "busy-at-first": ((503, b""), (503, b"")),
     "busy-for-hours": ((429, b"", {"Retry-After": "36000"}),),
 }
+LEADS = {  # by signed addresses, to where nobody listens and to itself
+    "leads-on": "http://127.0.0.1:1/always-drops?signature=secret",
+    "circle": "/circle?signature=secret",
+}
 LIES = {
     "web-page": {"Content-Type": "text/html; charset=utf-8"},
     "encoded": {"Content-Encoding": "gzip"},
@@ -50,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        behaviour, asked = self.path.strip("/"), self.headers["Range"]
+        behaviour, asked = self.path.partition("?")[0].strip("/"), self.headers["Range"]
         self.server.asked.append((behaviour, asked))
         self.server.tokens.append(self.headers["Authorization"])
         attempt = sum(path == behaviour for path, _ in self.server.asked)
@@ -65,6 +69,8 @@ class Handler(BaseHTTPRequestHandler):
         elif behaviour in LIES:
             half = behaviour == "no-length" and attempt == 1
             self._answer(200, BODY, LIES[behaviour], sent=len(BODY) // 2 if half else None)
+        elif behaviour in LEADS:
+            self._answer(302, b"", {"Location": LEADS[behaviour]})
         elif behaviour == "replaced":
             self._replace(asked, attempt)
         else:

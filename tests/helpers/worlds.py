@@ -129,6 +129,10 @@ class FixedLogits(nn.Module):
         """Return the logits."""
         return self.logits
 
+    def probabilities(self, encoding: Tensor) -> tuple[Probability, ...]:
+        """Return their probabilities."""
+        return tuple(map(Probability.from_logit, self(encoding)))
+
 
 def simulate(rows: int, seed: int, slope: float = 1.5) -> tuple[Prediction, Batch, Batch, Tensor]:
     """Return a world of ``rows`` impressions in which clicks and conversions depend on one x.

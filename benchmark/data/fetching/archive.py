@@ -11,7 +11,8 @@ import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath, PurePosixPath
 
 from benchmark.data.dataset import DataError
 from benchmark.files import replacing_folder
@@ -24,6 +25,7 @@ RATIO = 300  # bytes from one byte of an archive; those of logs stay below 50
 FLOOR = 1 << 28  # bytes that even a small archive may become
 MEMBER = 512  # bytes that a member takes besides its content, so that empty ones count too
 DEPTH = 4  # archives inside archives
+REFUSE = ("__MACOSX", "._*", ".DS_Store", "Thumbs.db", "desktop.ini")  # what file managers add
 PIECE = 1 << 20  # bytes
 
 
@@ -35,17 +37,24 @@ def folder_of(path: Path) -> Path | None:
     return None
 
 
+def is_refuse(path: PurePath) -> bool:
+    """Return whether a relative path is of what file managers add to folders and archives."""
+    return any(fnmatchcase(part, pattern) for part in path.parts for pattern in REFUSE)
+
+
 def unpack(path: Path) -> None:
     """Unpack an archive into its own folder, and the archives inside it, which are then removed.
 
-    A file that is no archive, or is unpacked already, is left alone.
+    A file that is no archive, or is unpacked already, is left alone; so is one whose content, by
+    its name, lies beside it. Backslashes in names of members part folders, and what file managers
+    add is left out.
 
     Raises:
         DataError: the archive is damaged, becomes too large, holds a link, or a name in it leads
             out of the folder.
     """
     folder = folder_of(path)
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not folder.exists():
         _unpack(path, folder, _Budget.of(path), DEPTH)
 
 
@@ -76,6 +85,9 @@ class _Budget:
     def refuse_link(self, member: str) -> None:
         raise self._refused(f"its member {member!r} is a link or a device")
 
+    def refuse_twice(self, member: PurePath) -> None:
+        raise self._refused(f"it has two members named {member.as_posix()}")
+
     def refuse_clash(self, inner: Path, inside: Path) -> None:
         """Check that an inner archive's folder is not the place of something else."""
         if inside.exists():
@@ -101,11 +113,38 @@ def _unpack(path: Path, folder: Path, budget: _Budget, depth: int) -> None:
             raise DataError(
                 f"{path} cannot be unpacked: {reason}; delete it and get it again"
             ) from error
+        _part_at_backslashes(temporary, budget)
+        _remove_refuse(temporary)
         for inner in sorted(temporary.rglob("*")):
             if inner.is_file() and (inside := folder_of(inner)):
                 budget.refuse_clash(inner, inside)
                 _unpack(inner, inside, budget, depth - 1)
                 inner.unlink()
+
+
+def _part_at_backslashes(folder: Path, budget: _Budget) -> None:
+    """Move what has backslashes in its name, by which some Windows programs part folders."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        name = path.relative_to(folder).as_posix()
+        if "\\" not in name:
+            continue
+        target = folder / name.replace("\\", "/")
+        if path.is_dir():
+            path.rmdir()
+        elif name.endswith("\\") and not path.stat().st_size:  # a folder, as they write it
+            path.unlink()
+            target.mkdir(parents=True, exist_ok=True)
+        elif target.exists():
+            budget.refuse_twice(target.relative_to(folder))
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+
+
+def _remove_refuse(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if is_refuse(path.relative_to(folder)):
+            path.rmdir() if path.is_dir() else path.unlink()
 
 
 def _extract(path: Path, folder: Path, budget: _Budget) -> None:

@@ -1,8 +1,9 @@
 """Raw files: fetched and verified, or taken from ``data/manual/`` where a person must get them.
 
 A raw folder holds the files, beside each archive a folder with its content, and
-``manifest.json``. The latter is written last: without it the folder is not to be relied on. Until
-then ``unfinished.json`` records what was downloaded; other files there are never taken for that.
+``manifest.json``, which has the SHA-256 of each of them. The latter is written last: without it the
+folder is not to be relied on. Until then ``unfinished.json`` records what was downloaded; other
+files there are never taken for that.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 from benchmark.data.dataset import DataError, Source
-from benchmark.data.fetching.archive import folder_of, unpack
+from benchmark.data.fetching.archive import folder_of, is_refuse, unpack
 from benchmark.data.fetching.checksums import Checksums
-from benchmark.data.fetching.http import download, partial
-from benchmark.data.fetching.raw import MANIFEST, UNFINISHED, Entry, manifest
-from benchmark.files import read_json, sha256, write_json
+from benchmark.data.fetching.http import DownloadError, download, partial
+from benchmark.data.fetching.raw import MANIFEST, UNFINISHED, Entry, Unpacked, manifest
+from benchmark.files import read_json, read_record, sha256, write_json
 
 MANUAL = "manual"  # the origin of what a person put there
 NO_LENGTH = "no length"  # the pin of a download that may be a part
@@ -41,18 +43,21 @@ def fetch(name: str, sources: Sequence[Source], raw: Path, manual: Path, lock: P
     pins = Checksums(lock)
     locked = [pins.locked(source) for source in sources]
     wanted = given or {source.file: raw / source.file for source in sources}
-    entries = _in_place(raw, wanted)
-    if entries is None:
-        entries = _taken(given, locked, raw) if given else _downloaded(locked, raw)
+    entries, content = _in_place(raw, wanted)
+    if not entries:
+        entries = _taken(given, locked, raw) if given else _downloaded(locked, raw, manual)
         for entry in entries:
             unpack(raw / entry["file"])
+        content = _content(raw, entries)
     for entry in entries:
         entry["pin"] = _pin(entry, sources, locked)
         if entry["pin"] is None and entry["origin"] != MANUAL:
             pins.add(entry)
             entry["pin"] = "first use"
     verified = all(entry["pin"] in KNOWN_BEFORE for entry in entries)
-    record = {"verified": verified, "manual": manual.as_posix(), "files": entries}
+    record = {
+        "verified": verified, "manual": manual.as_posix(), "files": entries, "content": content
+    }  # fmt: skip
     write_json(raw / MANIFEST, record)
     (raw / UNFINISHED).unlink(missing_ok=True)
 
@@ -61,6 +66,7 @@ def is_verified(raw: Path) -> bool:
     """Return whether every raw file equalled a SHA-256 that was known before it was got.
 
     Raises:
+        DataError: a file is not what was recorded of it: it was edited since, or damaged.
         FileNotFoundError: the dataset was not downloaded.
     """
     record = manifest(raw)
@@ -68,17 +74,36 @@ def is_verified(raw: Path) -> bool:
         raise FileNotFoundError(
             f"{raw / MANIFEST} is missing; run `python -m benchmark download {raw.name}` first"
         )
+    if changed := _changed(raw, record):
+        raise DataError(
+            f"{raw / changed} is not what {raw / MANIFEST} records: it was edited, removed or "
+            f"damaged since; run `python -m benchmark download {raw.name}`"
+        )
     return bool(record["verified"])
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """Return the files below a folder by their relative names, hidden ones left out."""
-    paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*"))}
-    return {
-        name.as_posix(): path
-        for name, path in paths.items()
-        if path.is_file() and not any(part.startswith(".") for part in name.parts)
-    }
+def _files(folder: Path, above: Sequence[Path] = ()) -> dict[str, Path]:
+    """Return the files below a folder by their relative names, those behind links too.
+
+    Hidden ones, and what file managers add, are left out.
+
+    Raises:
+        DataError: a link leads nowhere, or back to a folder that it lies in.
+    """
+    found: dict[str, Path] = {}
+    here = [*above, folder.resolve()]
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith(".") or is_refuse(PurePath(path.name)):
+            continue
+        if path.is_symlink() and (not path.exists() or path.resolve() in here):
+            where = "back to a folder that it lies in" if path.exists() else "to nothing"
+            raise DataError(f"{path} is a link {where}: remove it, or put there what is meant")
+        if path.is_dir():
+            below = _files(path, here)
+            found |= {f"{path.name}/{name}": file for name, file in below.items()}
+        elif path.is_file():
+            found[path.name] = path
+    return found
 
 
 def _by_hand(name: str, sources: Sequence[Source], manual: Path) -> str:
@@ -90,27 +115,49 @@ def _by_hand(name: str, sources: Sequence[Source], manual: Path) -> str:
     )
 
 
-def _in_place(raw: Path, wanted: Mapping[str, Path]) -> list[Entry] | None:
+def _in_place(raw: Path, wanted: Mapping[str, Path]) -> tuple[list[Entry], list[Unpacked]]:
     """Return what the manifest records if it is about the wanted files and still true."""
     record = manifest(raw)
-    if record is None:
-        return None
-    entries: list[Entry] = record["files"]
+    if record is None or _changed(raw, record):
+        return [], []
+    entries: dict[str, Entry] = {entry["file"]: entry for entry in record["files"]}
     written = (raw / MANIFEST).stat().st_mtime
-    true = {entry["file"] for entry in entries} == set(wanted) and all(
-        _intact(path, entry, written)
-        for entry in entries
-        for path in {raw / entry["file"], wanted[entry["file"]]}
+    true = entries.keys() == wanted.keys() and all(
+        _intact(path, entries[file], written) for file, path in wanted.items()
     )
-    unpacked = all((folder_of(raw / entry["file"]) or raw).is_dir() for entry in entries)
-    return entries if true and unpacked else None
+    return (list(entries.values()), record["content"]) if true else ([], [])
 
 
-def _intact(path: Path, entry: Entry, written: float) -> bool:
-    """Tell whether a file is the recorded one; only one younger than the record is read."""
+def _changed(raw: Path, record: Mapping[str, Any]) -> str | None:
+    """Return a file that is not what a manifest records of it; one that records too little is."""
+    if "content" not in record:
+        return MANIFEST
+    written = (raw / MANIFEST).stat().st_mtime
+    files: list[Entry | Unpacked] = [*record["files"], *record["content"]]
+    false = (file["file"] for file in files if not _intact(raw / file["file"], file, written))
+    return next(false, None)
+
+
+def _content(raw: Path, entries: Sequence[Entry]) -> list[Unpacked]:
+    """Return what came out of the archives, but what was taken or downloaded by itself."""
+    known = {entry["file"] for entry in entries}
+    folders = {folder for entry in entries if (folder := folder_of(raw / entry["file"]))}
+    files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return [
+        Unpacked(file=name, size=path.stat().st_size, sha256=sha256(path))
+        for path in files
+        if (name := path.relative_to(raw).as_posix()) not in known
+    ]
+
+
+def _intact(path: Path, entry: Entry | Unpacked, written: float) -> bool:
+    """Tell whether a file is the recorded one; only one touched after the record is read.
+
+    The time is that of the last change of its content, name or rights, which no program sets.
+    """
     if not path.is_file() or path.stat().st_size != entry["size"]:
         return False
-    return path.stat().st_mtime <= written or sha256(path) == entry["sha256"]
+    return path.stat().st_ctime <= written or sha256(path) == entry["sha256"]
 
 
 def _taken(given: Mapping[str, Path], sources: Sequence[Source], raw: Path) -> list[Entry]:
@@ -123,21 +170,22 @@ def _taken(given: Mapping[str, Path], sources: Sequence[Source], raw: Path) -> l
     return entries
 
 
-def _downloaded(sources: Sequence[Source], raw: Path) -> list[Entry]:
+def _downloaded(sources: Sequence[Source], raw: Path, manual: Path) -> list[Entry]:
     """Download the sources but those that are there, by the record of whatever run ended last."""
     entries = _recorded(sources, raw)
     keep = {path.name for source in sources for path in partial(raw / source.file)}
     _clear(raw, keep | {UNFINISHED, *entries})
     for source in sources:
         if source.file not in entries:
-            entries[source.file] = _fetched(source, raw)
+            entries[source.file] = _fetched(source, raw, manual)
             write_json(raw / UNFINISHED, {"files": list(entries.values())})
     return [entries[source.file] for source in sources]
 
 
 def _recorded(sources: Sequence[Source], raw: Path) -> dict[str, Entry]:
     """Return the entries of the downloads that are still what was recorded of them."""
-    path = next((raw / name for name in (MANIFEST, UNFINISHED) if (raw / name).is_file()), None)
+    paths = (raw / name for name in (MANIFEST, UNFINISHED))
+    path = next((path for path in paths if read_record(path) is not None), None)
     if path is None:
         return {}
     known = {entry["file"]: entry for entry in read_json(path)["files"]}
@@ -152,9 +200,15 @@ def _recorded(sources: Sequence[Source], raw: Path) -> dict[str, Entry]:
     }
 
 
-def _fetched(source: Source, raw: Path) -> Entry:
+def _fetched(source: Source, raw: Path, manual: Path) -> Entry:
     path = raw / source.file
-    found, whole = download(source, path)
+    try:
+        found, whole = download(source, path)
+    except DownloadError as error:
+        raise DataError(
+            f"{error}; or get {source.file} from {source.page} by hand, put it into {manual}/ and "
+            "run this again"
+        ) from error
     pin = None if whole else NO_LENGTH
     return Entry(
         file=source.file, size=path.stat().st_size, sha256=found, origin=source.url or "", pin=pin

@@ -8,6 +8,7 @@ start anew instead, or know one host only, and the logs have gigabytes on many.
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 import time
 import zlib
@@ -31,6 +32,11 @@ TIMEOUT = (15, 60)  # seconds to connect, seconds without a byte
 PIECE = 1 << 16  # bytes; what of it had come when a connection drops is lost
 BUSY = (429, 500, 502, 503, 504)
 DROPPED = (requests.ConnectionError, requests.Timeout, HTTPError)
+SECRET = re.compile(r"\?[^\s'\")>]*")  # of an address to which a host led on: it may be signed
+
+
+class DownloadError(DataError):
+    """A host does not send the file, or sends another; a person may get it in another way."""
 
 
 def partial(path: Path) -> tuple[Path, Path]:
@@ -44,8 +50,9 @@ def download(source: Source, path: Path) -> tuple[str, bool]:
     Returns its SHA-256 and whether anything tells that it came whole: a length, a pin or its end.
 
     Raises:
-        DataError: the server refuses, goes on failing, or sends another file than the pinned one,
-            or a web page in its place; or the disk has no room for it.
+        DownloadError: the server refuses, goes on failing, or sends another file than the pinned
+            one, a longer one than it declared, or a web page in its place.
+        DataError: the disk has no room for the file, or the token is none.
     """
     part, version = partial(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,19 +62,27 @@ def download(source: Source, path: Path) -> tuple[str, bool]:
             break
         except DROPPED as error:
             if attempt == TRIES - 1:
-                raise DataError(f"{source.url}: {error}; run it again to resume") from error
+                reason = f"{_told(error)}; run it again to resume"
+                raise DownloadError(f"{source.url}: {reason}") from error
             time.sleep(BACKOFF * 2**attempt)
+        except requests.RequestException as error:  # such as a circle of addresses
+            raise DownloadError(f"{source.url}: {_told(error)}") from error
     found = sha256(part)
     if source.sha256 not in (None, found):
         part.unlink()
-        raise DataError(
+        raise DownloadError(
             f"{source.url} has SHA-256 {found}, expected {source.sha256}: the file was damaged or"
-            f" replaced; try again, and if it stays so, see {source.page}"
+            " replaced; try again"
         )
     whole = measured or source.sha256 is not None or _ends(source, part)
     version.unlink(missing_ok=True)
     part.replace(path)
     return found, whole
+
+
+def _told(error: Exception) -> str:
+    """Return what an error says, without what may be a signature."""
+    return SECRET.sub("?...", str(error))
 
 
 def _ends(source: Source, part: Path) -> bool:
@@ -84,7 +99,9 @@ def _ends(source: Source, part: Path) -> bool:
                     pass
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             part.unlink()
-            raise DataError(f"{source.url} was cut off or damaged: {error}; try again") from error
+            raise DownloadError(
+                f"{source.url} was cut off or damaged: {error}; try again"
+            ) from error
     return file.name.lower().endswith(ENDED)
 
 
@@ -110,11 +127,11 @@ def _receive(source: Source, part: Path, version: Path) -> bool:
         length = response.headers.get("Content-Length")
         total = source.size if length is None else start + int(length)
         if source.size not in (None, total):
-            raise DataError(f"{source.url} has {total} bytes, expected {source.size}")
+            raise DownloadError(f"{source.url} has {total} bytes, expected {source.size}")
         _check_room(source, part, (total or start) - start)
         if not start:
             _note_version(response, version)
-        _append(response, part, start, total)
+        _append(source, response, part, start, total)
     if total not in (None, size := part.stat().st_size):
         raise requests.ConnectionError(f"the connection closed after {size} of {total} bytes")
     return total is not None
@@ -140,7 +157,7 @@ def _accepted(source: Source, response: requests.Response, part: Path, start: in
         return 0
     elif status != 416:
         what = "try again later" if status in BUSY else advice(source)
-        raise DataError(f"{source.url}: {status} {response.reason}; {what}")
+        raise DownloadError(f"{source.url}: {status} {response.reason}; {what}")
     part.unlink(missing_ok=True)
     raise requests.ConnectionError("the server cannot resume the partial file")
 
@@ -149,7 +166,7 @@ def _refuse_page(source: Source, response: requests.Response) -> None:
     """Tell a file from a page that asks to log in, to agree or to come back tomorrow."""
     kind = response.headers.get("Content-Type", "")
     if kind.startswith("text/html") and not source.file.endswith((".html", ".htm")):
-        raise DataError(f"{source.url} is a web page, not {source.file}; {advice(source)}")
+        raise DownloadError(f"{source.url} is a web page, not {source.file}; {advice(source)}")
 
 
 def _check_room(source: Source, part: Path, needed: int) -> None:
@@ -170,8 +187,11 @@ def _note_version(response: requests.Response, version: Path) -> None:
         version.write_text(tag, encoding="utf-8")
 
 
-def _append(response: requests.Response, part: Path, start: int, total: int | None) -> None:
+def _append(
+    source: Source, response: requests.Response, part: Path, start: int, total: int | None
+) -> None:
     """Write the bytes as sent, also where a server declares the file's own .gz an encoding."""
+    size = start
     with (
         part.open("ab" if start else "wb") as stream,
         tqdm(
@@ -179,6 +199,10 @@ def _append(response: requests.Response, part: Path, start: int, total: int | No
         ) as bar,
     ):
         for chunk in response.raw.stream(PIECE, decode_content=False):
+            size += len(chunk)
+            if total is not None and size > total:
+                part.unlink()
+                raise DownloadError(f"{source.url} is longer than the {total:,} bytes declared")
             bar.update(stream.write(chunk))
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from benchmark.data.dataset import DataError
-from benchmark.files import read_json
+from benchmark.data.fetching.archive import folder_of
+from benchmark.files import read_record, sha256
 
 MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"  # its place until all files are there
@@ -38,11 +39,18 @@ class Entry(TypedDict):
     pin: str | None
 
 
+class Unpacked(TypedDict):
+    """A file that came out of an archive, by its name below the raw folder."""
+
+    file: str
+    size: int
+    sha256: str
+
+
 def manifest(raw: Path) -> dict[str, Any] | None:
     """Return the record of a raw folder, None where there is none, hence nothing to rely on."""
-    path = raw / MANIFEST
-    content: dict[str, Any] | None = read_json(path) if path.is_file() else None
-    return content
+    record = read_record(raw / MANIFEST)
+    return record if isinstance(record, dict) else None
 
 
 def origins(raw: Path) -> str:
@@ -56,13 +64,44 @@ def find(raw: Path, name: str) -> Path:
     """Return the one file of a name, in whatever folder below ``raw`` an archive had it.
 
     Raises:
-        DataError: there is none, or there are several.
+        DataError: there is none, or there are several of different content.
     """
-    found = sorted(path for path in raw.rglob(name) if path.is_file())
+    found = _files(raw, name)
     if len(found) != 1:
-        manual = (manifest(raw) or {}).get("manual", f"data/manual/{raw.name}")
-        raise DataError(
-            f"{raw} holds {len(found)} files named {name}, expected one: correct {manual}/ and run"
-            f" `python -m benchmark download {raw.name}`"
-        )
+        raise _miscounted(raw, name, len(found), "one")
     return found[0]
+
+
+def find_all(raw: Path, name: str) -> list[Path]:
+    """Return all files of a name, a pattern, sorted; of those with equal content the first.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not (found := _files(raw, name)):
+        raise _miscounted(raw, name, 0, "one or more")
+    return found
+
+
+def _files(raw: Path, name: str) -> list[Path]:
+    """Return the files of a name, but no archive whose content lies beside it."""
+    found: dict[tuple[int, str], Path] = {}
+    paths = [path for path in sorted(raw.rglob(name)) if path.is_file() and not _is_unpacked(path)]
+    sizes = Counter(path.stat().st_size for path in paths)
+    for path in paths:
+        size = path.stat().st_size
+        found.setdefault((size, sha256(path) if sizes[size] > 1 else ""), path)
+    return list(found.values())
+
+
+def _is_unpacked(path: Path) -> bool:
+    folder = folder_of(path)
+    return folder is not None and folder.exists()
+
+
+def _miscounted(raw: Path, name: str, found: int, expected: str) -> DataError:
+    manual = (manifest(raw) or {}).get("manual", f"data/manual/{raw.name}")
+    return DataError(
+        f"{raw} holds {found} files named {name}, expected {expected}: correct {manual}/ and run"
+        f" `python -m benchmark download {raw.name}`"
+    )

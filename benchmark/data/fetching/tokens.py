@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from benchmark.data.dataset import Source
+from benchmark.data.dataset import DataError, Source
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,18 @@ def token_variable(url: str) -> str | None:
 
 
 def authorization(url: str) -> dict[str, str]:
-    """Return the header with the person's token for the host of ``url``, none without a token."""
+    """Return the header with the person's token for the host of ``url``, none without a token.
+
+    Raises:
+        DataError: the token has a character that no header may have, which is not told.
+    """
     login = _login(url)
     token = os.environ.get(login.variable, "").strip() if login else ""
+    if login and not re.fullmatch(r"[!-~]*", token):
+        raise DataError(
+            f"the token in the environment variable {login.variable} has a blank, a line break or "
+            f"another character that no token has; copy it again from {login.page}"
+        )
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
@@ -40,12 +50,11 @@ def advice(source: Source) -> str:
     """Return what a person does where the host of a source refuses to send it."""
     login = _login(source.url or "")
     if login is None:
-        return f"see {source.page}"
+        return "its address may have changed"
     caveat = f"the token in {login.variable} was sent; if it is right, " if _known(login) else ""
     return (
         f"{caveat}accept the terms at {source.page} while logged in, put a token from {login.page} "
-        f"into the environment variable {login.variable} and run this again, or put {source.file} "
-        "by hand into this dataset's folder in data/manual/"
+        f"into the environment variable {login.variable} and run this again"
     )
 
 

@@ -23,7 +23,7 @@ from benchmark.data.partitions import (
     temporary_folder,
 )
 from benchmark.data.reading.attribution import attribute, split_by_time
-from benchmark.data.reading.past import Past
+from benchmark.data.reading.history import Past
 from benchmark.schema import POST_CLICK
 
 SECOND = 1000

@@ -7,7 +7,9 @@ import gzip
 import os
 import zlib
 from abc import ABC, abstractmethod
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BufferedIOBase
 from itertools import islice
@@ -29,22 +31,41 @@ TRUNCATED = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
 class Layout(ABC):
-    """A way to write rows as lines."""
+    """A way to write rows as records, of a line each unless a quote goes over several."""
 
     header: bool = False
-    last: str | None = None  # the column that is missing wherever a line has too few cells
+    quote: str | None
+    last: str | None = None  # the column that is missing wherever a record has too few cells
 
     @abstractmethod
-    def parse(self, lines: bytes) -> pl.DataFrame:
-        """Return the rows of whole lines, or raise what polars raises."""
+    def parse(self, records: bytes) -> pl.DataFrame:
+        """Return the rows of whole records, or raise what polars raises."""
 
     @abstractmethod
-    def complaint(self, line: bytes) -> str:
-        """Say what is wrong with a line that cannot be parsed."""
+    def complaint(self, record: bytes) -> str:
+        """Say what is wrong with a record that cannot be parsed."""
 
-    def short(self, lines: Iterable[bytes]) -> Iterator[tuple[int, str]]:
-        """Yield the index of each line that has too few cells, and what to say of it."""
-        yield from ()
+    def miscount(self, record: bytes) -> str | None:
+        """Say that a record has too few cells or too many, if it has."""
+        return None
+
+    def records(self, lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+        """Yield the records, each with the number of its first line, from 1.
+
+        As polars has it, a line ends no record if a quote is open, wherever in a cell it stands.
+        """
+        if self.quote is None:
+            yield from enumerate(lines, 1)
+            return
+        quote, record, is_open, first = self.quote.encode(), list[bytes](), False, 1
+        for number, line in enumerate(lines, 1):
+            is_open ^= bool(line.count(quote) % 2)
+            record.append(line)
+            if not is_open or len(record) == FOLDED:
+                yield first, b"".join(record)
+                record, is_open, first = [], False, number + 1
+        if record:
+            yield first, b"".join(record)
 
 
 @dataclass(frozen=True)
@@ -70,15 +91,15 @@ class Delimited(Layout):
                 f"{path}, line 1: the header lacks {', '.join(lacking)}; it has {_listed(first)}"
             )
         names = first if self.header else list(self.columns)
-        last = self._cells(self._last_record(path))
-        for where, cells in {"line 1": first, "the last line": last}.items():
-            if 0 < len(cells) < len(names):
-                raise DataError(
-                    f"{path}, {where}: {len(cells)} cells, expected {len(names)}, "
-                    f"{_listed(names)}; if the file was cut off, get it again"
-                )
         columns = {name: self.columns.get(name, pl.String) for name in names}
-        return replace(self, columns=columns, last=names[-1] if len(names) > 1 else None)
+        full = replace(self, columns=columns, last=names[-1] if len(names) > 1 else None)
+        ends = {"line 1": _first_line(path), "the last line": self._tail(path)}
+        for where, record in ends.items():
+            cells = len(self._cells(record))
+            is_open = not record.endswith(b"\n")  # then polars drops a last cell that is empty
+            if cells and (cells < len(names) or is_open) and (words := full.miscount(record)):
+                raise DataError(f"{path}, {where}: {words}; if the file was cut off, get it again")
+        return full
 
     @property
     def options(self) -> dict[str, Any]:
@@ -87,49 +108,59 @@ class Delimited(Layout):
             "schema": dict(self.columns),
             "separator": self.separator,
             "quote_char": self.quote,
-            "null_values": list(self.null_values) or None,
+            # a cell in quotes may be empty as well; without quotes, an empty one is null anyway
+            "null_values": [*self.null_values, *([""] if self.quote else [])] or None,
         }
 
-    def parse(self, lines: bytes) -> pl.DataFrame:
+    def parse(self, records: bytes) -> pl.DataFrame:
         """See :meth:`Layout.parse`."""
-        return pl.read_csv(lines, has_header=False, **self.options)
+        return pl.read_csv(records, has_header=False, **self.options)
 
-    def complaint(self, line: bytes) -> str:
+    def complaint(self, record: bytes) -> str:
         """See :meth:`Layout.complaint`."""
-        try:
-            text = dict.fromkeys(self.columns, pl.String)
-            row = pl.read_csv(line, has_header=False, **{**self.options, "schema": text})
-        except pl.exceptions.PolarsError:
-            return self._miscounted(self._cells(line))
+        if (found := self._counted(record)) is None:
+            return f"{_short(record.decode())} has an open quote, or one inside a cell"
+        if found != len(self.columns):
+            return self._miscounted(found)
+        row = self._text(record, list(self.columns))
         for name, kind in self.columns.items():
             value = row[name].item()
             if value is not None and kind != pl.String and not _fits(value, kind):
                 return f"{name} is {_short(value)}; it must be {_words(kind)}"
-        return f"{_short(line.decode().rstrip())} is not {', '.join(self.columns)}"
+        return f"{_short(record.decode().rstrip())} is not {', '.join(self.columns)}"
 
-    def short(self, lines: Iterable[bytes]) -> Iterator[tuple[int, str]]:
-        """See :meth:`Layout.short`; a record in quotes may go over several lines."""
-        separator = self.separator.encode()
-        quote = (self.quote or "\n\n").encode()  # the latter is in no line
-        record: list[bytes] = []
-        is_open = False  # in quotes
-        for index, line in enumerate(lines):
-            if not record and quote not in line and line.count(separator) >= len(self.columns) - 1:
-                continue
-            record.append(line)
-            is_open ^= bool(line.count(quote) % 2)
-            if is_open and len(record) < FOLDED:
-                continue
-            cells = self._cells(b"".join(record))
-            if len(cells) < len(self.columns):
-                words = self._miscounted(cells) if cells else "it is empty; delete it"
-                yield index + 1 - len(record), words
-            record, is_open = [], False
+    def miscount(self, record: bytes) -> str | None:
+        """See :meth:`Layout.miscount`."""
+        expected = len(self.columns)
+        is_quoted = self.quote is not None and self.quote.encode() in record
+        if not is_quoted and record.count(self.separator.encode()) == expected - 1:
+            return None
+        if not (cells := len(self._cells(record))):
+            return "it is empty; delete it"
+        if cells == expected or (found := self._counted(record)) in (expected, None):
+            return None
+        return self._miscounted(found)
 
-    def _miscounted(self, cells: list[str]) -> str:
-        return f"{len(cells)} cells, expected {len(self.columns)}: {', '.join(self.columns)}"
+    def _counted(self, record: bytes) -> int | None:
+        """Return how many cells polars finds: into fewer columns it refuses to read the record.
 
-    def _last_record(self, path: Path) -> bytes:
+        None if it reads it into no columns at all, and so finds the quotes wrong.
+        """
+        line = record.rstrip(b"\r\n") + b"\n"
+        for count in range(1, record.count(self.separator.encode()) + 2):
+            with suppress(pl.exceptions.PolarsError):
+                if len(self._text(line, [str(number) for number in range(count)])) == 1:
+                    return count
+        return None
+
+    def _text(self, record: bytes, names: list[str]) -> pl.DataFrame:
+        options = {**self.options, "schema": dict.fromkeys(names, pl.String)}
+        return pl.read_csv(record, has_header=False, missing_columns="insert", **options)
+
+    def _miscounted(self, cells: int) -> str:
+        return f"{cells} cells, expected {len(self.columns)}: {_listed(self.columns)}"
+
+    def _tail(self, path: Path) -> bytes:
         """Return the last line; nothing if it may be only the rest of a record, in quotes."""
         line = _last_line(path)
         return b"" if self.quote is not None and self.quote.encode() in line else line
@@ -149,6 +180,7 @@ class JsonLines(Layout):
     """One JSON object per line."""
 
     schema: dict[str, Any]
+    quote = None
 
     @classmethod
     def of(cls, path: Path, schema: Types) -> JsonLines:
@@ -160,14 +192,14 @@ class JsonLines(Layout):
         _first_line(path)
         return cls(dict(schema))
 
-    def parse(self, lines: bytes) -> pl.DataFrame:
+    def parse(self, records: bytes) -> pl.DataFrame:
         """See :meth:`Layout.parse`."""
-        return pl.read_ndjson(lines, schema=self.schema)
+        return pl.read_ndjson(records.removeprefix(BOM_UTF8), schema=self.schema)
 
-    def complaint(self, line: bytes) -> str:
+    def complaint(self, record: bytes) -> str:
         """See :meth:`Layout.complaint`."""
         try:
-            self.parse(line)
+            self.parse(record)
         except pl.exceptions.PolarsError as error:
             reason = str(error).splitlines()[0]
             return f"{reason}; the line must be an object with {', '.join(self.schema)}"
@@ -202,64 +234,64 @@ class Scan:
         """
         if self.is_complete is None and last.has_nulls():
             self.is_complete = True  # for other threads, which need not look as well
-            self.is_complete = self.first_short_line() is None
+            self.is_complete = self.first_miscount() is None
         return self.is_complete is False
 
-    def first_short_line(self) -> str | None:
-        """Return a sentence about the first line that has too few cells, if any has."""
+    def first_miscount(self) -> str | None:
+        """Return a sentence about the first record that has too few cells or too many."""
         with opened(self.path) as stream:
-            for index, words in self.layout.short(stream):
-                return f"{self.path}, line {index + 1}: {words}"
+            for number, record in self.layout.records(stream):
+                if words := self.layout.miscount(record):
+                    return f"{self.path}, line {number}: {words}"
         return None
 
     def first_fault(self) -> str | None:
         """Return a sentence about the first thing that is wrong in the file, if any is.
 
-        Lines that are short are told first: what they lack breaks rules.
+        Records of another length are told first: what they lack, or shift, breaks rules.
         """
         number = 1
         try:
-            if short := self.first_short_line():
-                return short
+            if words := self.first_miscount():
+                return words
             with opened(self.path) as stream:
-                if self.layout.header:
-                    stream.readline()
-                    number += 1
-                for block in _blocks(stream):
-                    if fault := self._fault(block, number):
+                records = islice(self.layout.records(stream), int(self.layout.header), None)
+                while block := list(islice(records, BLOCK)):
+                    number, _ = block[0]
+                    if fault := self._fault(block):
                         return fault
-                    number += len(block)
         except TRUNCATED:
             return f"{self.path} ends within line {number} or soon after; get it again"
         return None
 
-    def _fault(self, block: list[bytes], start: int) -> str | None:
+    def _fault(self, block: list[tuple[int, bytes]]) -> str | None:
+        numbers, records = zip(*block, strict=True)
         try:
-            rows = self.layout.parse(b"".join(block))
+            rows = self.layout.parse(b"".join(records))
         except pl.exceptions.PolarsError:
-            return self._unparsed(block, start)
+            return self._unparsed(block)
+        if len(rows) != len(records):
+            return None  # blank lines in JSON
+        known = rows.with_columns(pl.Series("number of the line", numbers))
         for words, rule in self.rules.items():
-            broken = rows.with_row_index("number of the line", start).filter(
-                ~rule.obeyed.fill_null(value=False)
-            )
-            for line, *values in (
-                broken.select("number of the line", rule.shown).head(1).iter_rows()
-            ):
+            broken = known.filter(~rule.obeyed.fill_null(value=False)).head(1)
+            for line, *values in broken.select("number of the line", rule.shown).iter_rows():
                 shown = zip(broken.select(rule.shown).columns, values, strict=True)
                 told = ", ".join(f"{name} is {_short(value)}" for name, value in shown)
                 return f"{self.path}, line {line}: {told}; {words}"
         return None
 
-    def _unparsed(self, block: list[bytes], start: int) -> str | None:
-        for number, line in enumerate(block, start):
+    def _unparsed(self, block: list[tuple[int, bytes]]) -> str | None:
+        for number, record in block:
             try:
-                line.decode()
-                self.layout.parse(line)
+                record.decode()
+                if len(self.layout.parse(record)) > 1:  # because of a quote inside a cell
+                    return f"{self.path}, line {number}: {self.layout.complaint(record)}"
             except UnicodeDecodeError as error:
-                byte = f"byte {error.start + 1} is {line[error.start]:#04x}"
+                byte = f"byte {error.start + 1} is {record[error.start]:#04x}"
                 return f"{self.path}, line {number}: {byte}, which is not UTF-8"
             except pl.exceptions.PolarsError:
-                return f"{self.path}, line {number}: {self.layout.complaint(line)}"
+                return f"{self.path}, line {number}: {self.layout.complaint(record)}"
         return None
 
 
@@ -268,9 +300,15 @@ def opened(path: Path) -> BufferedIOBase:
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
-def _blocks(stream: BufferedIOBase) -> Iterator[list[bytes]]:
-    while block := list(islice(stream, BLOCK)):
-        yield block
+def is_marked(path: Path) -> bool:
+    """Return whether a file begins with a byte order mark."""
+    with opened(path) as stream:
+        return stream.read(len(BOM_UTF8)) == BOM_UTF8
+
+
+def starts_with(path: Path, text: str) -> bool:
+    """Return whether the first line of a file starts with a text, apart from a byte order mark."""
+    return _first_line(path).removeprefix(BOM_UTF8).startswith(text.encode())
 
 
 def _first_line(path: Path) -> bytes:
@@ -292,7 +330,7 @@ def _last_line(path: Path) -> bytes:
         return b""
     with path.open("rb") as stream:
         stream.seek(-min(TAIL, path.stat().st_size), os.SEEK_END)
-        *_, line = b"", *stream.read().splitlines()
+        *_, line = b"", *stream.read().splitlines(keepends=True)
     return line if len(line) < TAIL else b""
 
 

@@ -2,8 +2,8 @@
 
 A scan streams: nothing but the first and last lines is read until the table is collected, and
 then in pieces. So a bad value is met late, by polars, which knows neither file nor line.
-:func:`explained`, which `preprocess` puts around an adapter, then goes through the scanned files
-again, slowly, for the sentence.
+:func:`locate_read_errors`, which `preprocess` puts around an adapter, then goes through the scanned
+files again, slowly, for the sentence.
 """
 
 from __future__ import annotations
@@ -20,13 +20,22 @@ import polars as pl
 
 from benchmark.data.dataset import DataError
 from benchmark.data.full_disk import is_full
-from benchmark.data.reading.layouts import Delimited, JsonLines, Layout, Rule, Rules, Scan, Types
+from benchmark.data.reading.layouts import (
+    Delimited,
+    JsonLines,
+    Layout,
+    Rule,
+    Rules,
+    Scan,
+    Types,
+    is_marked,
+)
 
 _scans: ContextVar[list[Scan] | None] = ContextVar("scans", default=None)
 
 
 class _BrokenRuleError(Exception):
-    """A row breaks a rule; which one is found by :func:`explained`."""
+    """A row breaks a rule; which one is found by :func:`locate_read_errors`."""
 
 
 def scan_table(  # noqa: PLR0913
@@ -48,8 +57,9 @@ def scan_table(  # noqa: PLR0913
 
     Raises:
         DataError: now if the file is empty, lacks a column or ends within its last line; when
-            collected inside :func:`explained` if a value is not of its type, a line has too many
-            cells or too few, a rule is broken, the text is not UTF-8 or the archive is truncated.
+            collected inside :func:`locate_read_errors` if a value is not of its type, a line has
+            too many cells or too few, a rule is broken, the text is not UTF-8 or the archive is
+            truncated.
     """
     layout = Delimited(columns, separator, quote, tuple(null_values), header).of(path)
     frame = pl.scan_csv(path, has_header=header, glob=False, **layout.options)
@@ -62,8 +72,20 @@ def scan_json_lines(path: Path, schema: Types, *, rules: Rules | None = None) ->
     A key that an object lacks is null. For ``rules`` and errors see :func:`scan_table`.
     """
     layout = JsonLines.of(path, schema)
-    frame = pl.scan_ndjson(escape(str(path)), schema=dict(schema))  # it has no option glob
+    if is_marked(path):  # which polars reads over in CSV only
+        frame = _json_in_text(path, pl.Struct(schema))
+    else:
+        frame = pl.scan_ndjson(escape(str(path)), schema=dict(schema))  # it has no option glob
     return _noted(frame, path, layout, rules or {})
+
+
+def _json_in_text(path: Path, kind: pl.Struct) -> pl.LazyFrame:
+    """Scan JSON as a column of text, cut at what no JSON has, and parse that."""
+    line = pl.scan_csv(
+        path, has_header=False, schema={"line": pl.String}, separator="\x01", quote_char=None,
+        glob=False,
+    )  # fmt: skip
+    return line.drop_nulls().select(pl.col("line").str.json_decode(kind)).unnest("line")
 
 
 @contextmanager
@@ -94,15 +116,15 @@ def locate_read_errors(what: str) -> Iterator[None]:
 
 
 def _noted(frame: pl.LazyFrame, path: Path, layout: Layout, rules: Rules) -> pl.LazyFrame:
-    """Remember a scan for :func:`explained`, and let short lines and its rules stop it."""
+    """Remember a scan, and let records of another length and broken rules stop it."""
     full = {words: rule if isinstance(rule, Rule) else _rule(rule) for words, rule in rules.items()}
     scan = Scan(path, layout, full)
     if (scans := _scans.get()) is not None:
         scans.append(scan)
     if layout.last is not None:
-        whole = partial(_all_whole, scan)
-        last = pl.col(layout.last)
-        frame = frame.filter(last.map_batches(whole, return_dtype=pl.Boolean, is_elementwise=True))
+        whole, record = partial(_all_whole, scan, layout.last), pl.struct(pl.all())
+        checked = record.map_batches(whole, return_dtype=pl.Boolean, is_elementwise=True)
+        frame = frame.filter(checked)
     if not full:
         return frame
     obeyed = pl.all_horizontal(rule.obeyed for rule in full.values()).fill_null(value=False)
@@ -113,10 +135,11 @@ def _rule(obeyed: pl.Expr) -> Rule:
     return Rule(obeyed, pl.col(dict.fromkeys(obeyed.meta.root_names())))
 
 
-def _all_whole(scan: Scan, last: pl.Series) -> pl.Series:
-    if scan.lacks_cells(last):
-        raise _BrokenRuleError("a line is short")
-    return pl.Series(np.ones(len(last), np.bool_))
+def _all_whole(scan: Scan, last: str, records: pl.Series) -> pl.Series:
+    """Let short records stop a scan; polars itself counts cells only where it reads all of them."""
+    if scan.lacks_cells(records.struct.field(last)):
+        raise _BrokenRuleError("a record is short")
+    return pl.Series(np.ones(len(records), np.bool_))
 
 
 def _all_obey(obeyed: pl.Series) -> pl.Series:

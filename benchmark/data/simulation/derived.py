@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from benchmark.data.split import split_by_hash
 class Derived(Dataset):
     """A dataset that takes rows, features and raw files from a base, and makes its own outcomes.
 
-    A subclass calls :meth:`stand_on` in its constructor and reads :meth:`origin_rows`. DVC, which
+    A subclass calls :meth:`set_base` in its constructor and reads :meth:`origin_rows`. DVC, which
     reads no options, does not know the base: after an edit of its adapter, make the derived data
     anew with ``dvc repro --force preprocess@<name>``.
     """
@@ -32,12 +34,17 @@ class Derived(Dataset):
         self.sources = self.origin.sources
         self.categorical, self.numeric = self.origin.categorical, self.origin.numeric
         self.min_count, self.outcome = self.origin.min_count, self.origin.outcome
-        self.licence, self.citation = self.origin.licence, self.origin.citation
+        self.licence, self.cite = self.origin.licence, self.origin.cite
+
+    @contextmanager
+    def working_in(self, folder: Path) -> Iterator[None]:
+        """See :meth:`Dataset.working_in`; files of the base have a folder of their own in it."""
+        (folder / "base").mkdir(exist_ok=True)
+        with super().working_in(folder), self.origin.working_in(folder / "base"):
+            yield
 
     def origin_rows(self, raw: Path) -> pl.LazyFrame:
-        """Return the base's table; its intermediate files go where those of this dataset go."""
-        self.origin.scratch = self.scratch / "base"
-        self.origin.scratch.mkdir(exist_ok=True)
+        """Return the base's table."""
         return self.origin.table(raw)
 
 

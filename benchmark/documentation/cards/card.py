@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import get_args
@@ -59,7 +58,7 @@ def card(item: Item) -> str:
         "## Counts",
         *(_counts(item.name, item.facts) if item.facts else [ABSENT.format(name=item.name)]),
         "## Citation",
-        f"```bibtex\n{textwrap.dedent(dataset.citation).strip()}\n```",
+        f"```bibtex\n{dataset.citation}\n```",
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from benchmark import parquet
 from benchmark.data.fetching.raw import origins
 from benchmark.files import read_json, write_text
 from benchmark.schema import LABELS, SPLITS, TIMES, Field, Schema
@@ -70,7 +71,7 @@ def measure(processed: Path, raw: Path) -> Facts:
     """
     schema = Schema.read(processed)
     report = read_json(processed / "report.json")
-    tables = {split: pl.scan_parquet(processed / f"{split}.parquet") for split in SPLITS}
+    tables = {split: parquet.scan(processed / f"{split}.parquet") for split in SPLITS}
     return Facts(
         title=schema.title,
         stages=schema.stages,

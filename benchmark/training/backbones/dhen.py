@@ -10,10 +10,10 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from benchmark.schema import Schema
+from benchmark.training.backbones.interactions import Cross, InnerProducts
 from benchmark.training.backbones.options import Options, check_heads
 from benchmark.training.batch import Features
 from benchmark.training.blueprint import Embeddings, mlp
-from benchmark.training.modules.interactions import Cross, InnerProducts
 
 Part = Literal["mlp", "cross", "attention", "dot"]
 

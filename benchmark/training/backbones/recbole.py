@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from benchmark.config import BackboneParams
 from benchmark.schema import Schema
+from benchmark.training.backbones.interactions import FactorisationMachine, InnerProducts
 from benchmark.training.batch import Features
 from benchmark.training.blueprint import Backbone
-from benchmark.training.modules.interactions import FactorisationMachine, InnerProducts
 
 # Per model, the layers that turn its last hidden representations into its logit. Left out are
 # models without any (FM, FFM, FwFM, LR), with two phases (KD_DAGFM) or two towers (DSSM), and

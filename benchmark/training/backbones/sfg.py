@@ -7,11 +7,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from benchmark.training.backbones.interactions import InnerProducts, Interaction
 from benchmark.training.backbones.options import Options
 from benchmark.training.backbones.recbole import RecBoleBackbone
 from benchmark.training.batch import Features
 from benchmark.training.blueprint import Backbone, Embeddings
-from benchmark.training.modules.interactions import InnerProducts, Interaction
 
 Base = Literal["embeddings", "DHEN", "ETA", "MIRRN", "DeepFM", "NFM", "PNN"]
 

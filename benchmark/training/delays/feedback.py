@@ -22,8 +22,8 @@ class DelayedFeedback(Method):
 
     requires = frozenset({"click", "delay"})
 
-    def __init__(self, blueprint: Blueprint) -> None:
-        super().__init__(blueprint)
+    def build(self, blueprint: Blueprint) -> None:
+        """Make the tower of the CVR."""
         self.towers = blueprint.towers(1, self.backbone.width)
 
     @abstractmethod

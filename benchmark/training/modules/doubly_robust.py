@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from torch import Tensor, nn
 
 from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Backbone, Blueprint
+from benchmark.training.hyperparameters import tuned
 from benchmark.training.losses import click_weights, cvr_errors
 from benchmark.training.method import Method, Phase, Update
 
@@ -74,22 +74,9 @@ class PropensityModel(nn.Module):
 
 def learned_click_weights(prediction: Prediction, batch: Batch, floor: float) -> Tensor:
     """Return o / max(p, floor), (B,), with gradient: for losses that learn the propensity."""
-    return batch.clicked / _ctr(prediction).log.exp().clamp_min(floor)
-
-
-def balancing_weights(prediction: Prediction, batch: Batch, floor: float) -> Tensor:
-    """Return o / max(p, floor) - (1 - o) / max(1 - p, floor), (B,), with gradient.
-
-    Their product with any function of the features is 0 in expectation where p is right.
-    """
-    unclicked = (1 - batch.clicked) / _ctr(prediction).log_not.exp().clamp_min(floor)
-    return learned_click_weights(prediction, batch, floor) - unclicked
-
-
-def _ctr(prediction: Prediction) -> Probability:
     if prediction.ctr is None:
         raise ValueError("these weights need a method that predicts the CTR")
-    return prediction.ctr
+    return batch.clicked / prediction.ctr.log.exp().clamp_min(floor)
 
 
 def doubly_robust_risk(errors: Tensor, imputed: Tensor, inverse: Tensor) -> Tensor:
@@ -109,27 +96,16 @@ class DoublyRobust(Method):
     """
 
     requires = frozenset({"impression", "click"})
-    search_space = {
-        "propensity_epochs": IntDistribution(1, 3),
-        "propensity_floor": FloatDistribution(0.01, 0.2, log=True),
-        "calibrate": CategoricalDistribution([False, True]),
-    }
 
-    def __init__(
-        self,
-        blueprint: Blueprint,
-        *,
-        propensity_epochs: int = 2,
-        propensity_floor: float = 0.05,
-        calibrate: bool = False,
-    ) -> None:
-        super().__init__(blueprint)
+    propensity_epochs: int = tuned(2, low=1, high=3, log=False)
+    propensity_floor: float = tuned(0.05, low=0.01, high=0.2)
+    calibrate: bool = tuned(False, choices=(False, True))
+
+    def build(self, blueprint: Blueprint) -> None:
+        """Make the three networks; the prediction's encoder is the common one."""
         self.predictor = Network(self.backbone, blueprint)
         self.imputer = Network(blueprint.backbone(), blueprint)
         self.propensity = PropensityModel(blueprint)
-        self.propensity_epochs = propensity_epochs
-        self.propensity_floor = propensity_floor
-        self.calibrate = calibrate
 
     def imputation_weights(self, inverse: Tensor) -> Tensor:
         """Return the weights w of (e - ê)² from u, (B,): here u itself."""

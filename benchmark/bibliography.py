@@ -1,0 +1,82 @@
+"""BibTeX: what ``methods/references.bib`` and ``datasets/references.bib`` hold, by key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import textwrap
+from functools import lru_cache
+
+from benchmark import registry
+
+NAME = "references.bib"
+
+_START = re.compile(r"@\w+\s*\{\s*([^\s,{}]+)\s*,")
+
+
+def entry(folder: str, key: str, source: str) -> str:
+    """Return the entry that a plugin of a folder cites.
+
+    Raises:
+        LookupError: the folder's ``references.bib`` has no such entry.
+    """
+    found = known(folder)
+    if key not in found:
+        close = difflib.get_close_matches(key, found, 1)
+        hint = f"write {close[0]!r} if you mean that, or " if close else ""
+        raise LookupError(
+            f"{source} cites {key!r}, which is not in {folder}/{NAME}; {hint}add the entry there"
+        )
+    return found[key]
+
+
+def known(folder: str) -> dict[str, str]:
+    """Return all entries of a folder's ``references.bib`` by key.
+
+    Raises:
+        ValueError: it is not BibTeX, or has a key twice.
+    """
+    path = registry.ROOT / folder / NAME
+    return _read(folder, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+@lru_cache(maxsize=8)
+def _read(folder: str, _: int) -> dict[str, str]:
+    text = (registry.ROOT / folder / NAME).read_text(encoding="utf-8")
+    names = keys(text)
+    if twice := sorted({key for key in names if names.count(key) > 1}):
+        raise ValueError(f"{folder}/{NAME} has {' and '.join(twice)} twice; rename or delete one")
+    return entries(text, f"{folder}/{NAME}")
+
+
+def keys(citation: str) -> list[str]:
+    """Return the keys of the entries in a citation."""
+    return _START.findall(citation)
+
+
+def entries(citation: str, source: str) -> dict[str, str]:
+    """Return the entries of one citation by key, unindented.
+
+    Raises:
+        ValueError: text without an entry, or braces that do not close.
+    """
+    text = textwrap.dedent(citation).strip()
+    found = {match[1]: _balanced(text[match.start() :], source) for match in _START.finditer(text)}
+    if text and not found:
+        raise ValueError(f"the citation in {source} is not BibTeX: {text[:60]!r}")
+    return found
+
+
+def field(entry: str, key: str) -> str:
+    """Return the value of a field of an entry on one line, without braces; "" if it has none."""
+    found = re.search(rf"\b{key}\s*=\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}", entry)
+    return " ".join(re.sub("[{}]", "", found[1]).split()) if found else ""
+
+
+def _balanced(text: str, source: str) -> str:
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character == "{") - (character == "}")
+        if character == "}" and depth == 0:
+            return text[: position + 1]
+    raise ValueError(f"the citation in {source} lacks a closing brace: {text[:60]!r}")

@@ -1,0 +1,33 @@
+"""All that a file of ``methods/`` imports: what a method is, sees, predicts and is made of.
+
+Methods of one family import, beside this, the module that they share with each other:
+:mod:`benchmark.training.modules.doubly_robust`, :mod:`benchmark.training.modules.experts`,
+:mod:`benchmark.training.modules.trees` or :mod:`benchmark.training.delays.feedback`.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from benchmark.training import losses
+from benchmark.training.batch import Batch, Features, Prediction, Probability
+from benchmark.training.blueprint import Blueprint, mlp
+from benchmark.training.hyperparameters import tuned
+from benchmark.training.method import CtrCvr, Method, Phase, Update
+
+__all__ = [
+    "Batch",
+    "Blueprint",
+    "CtrCvr",
+    "Features",
+    "Method",
+    "Phase",
+    "Prediction",
+    "Probability",
+    "Tensor",
+    "Update",
+    "losses",
+    "mlp",
+    "nn",
+    "tuned",
+]

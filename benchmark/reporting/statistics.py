@@ -1,0 +1,383 @@
+r"""Intervals, tests and ranks: pure functions of arrays, the only place where any of it is decided.
+
+``costs`` have a row per method and a column per replicate; lower ones are better, and replicate j
+is the same draw for every method, so that differences are paired. A block is a replicate of a
+setting. The significance level is :math:`\alpha = 1 -` ``confidence`` throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.special import expit, logit, stdtr
+from statsmodels.stats.power import TTestPower
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Bounds = tuple[float | None, float | None]
+Side = Literal["two-sided", "greater", "less"]
+Verdict = Literal["holds", "reversed", "equivalent", "undecided"]
+
+MARGIN = 0.002  # of equivalence in AUC
+POWER = 0.8
+RESAMPLES = 2000
+UNBOUNDED: Bounds = (None, None)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its interval: ``half_width`` is None where one value tells nothing of spread.
+
+    ``limits`` are given where they are not symmetric about the mean.
+    """
+
+    mean: float
+    half_width: float | None
+    limits: tuple[float, float] | None = None
+
+    @property
+    def low(self) -> float:
+        """The lower limit; the mean where there is no interval."""
+        return self.limits[0] if self.limits else self.mean - (self.half_width or 0.0)
+
+    @property
+    def high(self) -> float:
+        """The upper limit; the mean where there is no interval."""
+        return self.limits[1] if self.limits else self.mean + (self.half_width or 0.0)
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the mean is significantly different from 0; one value never is."""
+        return self.half_width is not None and (self.low > 0 or self.high < 0)
+
+    def text(self, style: str = ".4f", plus_minus: str = " ± ") -> str:
+        """Return mean and half-width, or the limits where one side is clearly the wider."""
+        mean, width = format(self.mean, style), self.half_width
+        if width is None:
+            return mean
+        if abs(self.low + self.high - 2 * self.mean) <= 0.2 * width:
+            return f"{mean}{plus_minus}{width:{style.lstrip('+')}}"
+        return f"{mean} [{self.low:{style}}, {self.high:{style}}]"
+
+
+def interval(values: Array, confidence: float, bounds: Bounds = UNBOUNDED) -> Interval:
+    """Return that of one mean, of values (replicates,), as :func:`intervals` does."""
+    return intervals(values[None], confidence, bounds)[0]
+
+
+def intervals(values: Array, confidence: float, bounds: Bounds = UNBOUNDED) -> list[Interval]:
+    r"""Return Student-t intervals of means of independent replicates, (means, replicates).
+
+    With bounds it is taken on a scale that has none, and lies within them: of a mean m with
+    standard error s, :math:`\operatorname{logit} m \pm t s / (m (1 - m))` between 0 and 1 (the
+    delta method), :math:`\log m \pm t s / m` above 0. Narrow intervals are those of Student.
+    """
+    means, count = values.mean(axis=1), values.shape[1]
+    if count == 1:
+        return [Interval(float(mean), None) for mean in means]
+    quantile = float(stats.t.ppf((1 + confidence) / 2, count - 1))
+    widths = quantile * values.std(axis=1, ddof=1) / count**0.5
+    pairs = zip(means, widths, strict=True)
+    return [_within(float(mean), float(width), bounds) for mean, width in pairs]
+
+
+def _within(mean: float, width: float, bounds: Bounds) -> Interval:
+    low, high = bounds
+    if low is None or width == 0 or mean <= low or (high is not None and mean >= high):
+        return Interval(mean, width)
+    if high is None:
+        factor = np.exp(width / (mean - low))
+        limits = low + (mean - low) / factor, low + (mean - low) * factor
+    else:
+        share = (mean - low) / (high - low)
+        step = width / (high - low) / (share * (1 - share))
+        ends = expit(logit(share) + np.array([-step, step]))
+        limits = low + (high - low) * ends[0], low + (high - low) * ends[1]
+    return Interval(mean, float(limits[1] - limits[0]) / 2, (float(limits[0]), float(limits[1])))
+
+
+# --- paired differences
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better one method is than another, paired over replicates; above 0 is better.
+
+    ``p_value`` is that of the two-sided t-test, None with one replicate; ``adjusted`` is corrected
+    by Holm for all methods that were compared; ``significant`` is decided by it.
+    """
+
+    interval: Interval
+    p_value: float | None
+    adjusted: float | None
+    significant: bool
+
+    @property
+    def better(self) -> bool:
+        """Whether the first method is significantly better."""
+        return self.significant and self.interval.mean > 0
+
+
+def differences(costs: Array, reference: Array, confidence: float) -> list[Difference]:
+    """Compare every method, (methods, replicates), with a reference, (replicates,).
+
+    The intervals are those of single comparisons; the verdicts are corrected.
+    """
+    gains = reference - costs
+    found = intervals(gains, confidence)
+    if gains.shape[1] == 1:
+        return [Difference(single, None, None, significant=False) for single in found]
+    p_values = t_test(gains)
+    reject, adjusted = holm(p_values, 1 - confidence)
+    rows = zip(found, p_values, adjusted, reject, strict=True)
+    return [Difference(i, float(p), float(a), bool(r)) for i, p, a, r in rows]
+
+
+def not_worse_than_best(costs: Array, confidence: float) -> Flags:
+    """Return the methods that are not significantly different from the best mean, (methods,).
+
+    The best is chosen on the same replicates, so its lead is optimistically biased (winner's
+    curse), but the method that is truly best is among these with at least the confidence. With one
+    replicate there is no test, and the best is alone.
+    """
+    best = int(np.argmin(costs.mean(axis=1)))
+    if costs.shape[1] == 1:
+        return np.arange(len(costs)) == best
+    others = np.arange(len(costs)) != best
+    alike = np.ones(len(costs), dtype=bool)
+    if others.any():
+        alike[others] = ~holm(t_test(costs[others] - costs[best]), 1 - confidence)[0]
+    return alike
+
+
+def t_test(gains: Array, mean: float = 0.0, side: Side = "two-sided") -> Array:
+    """Return the p-value of the mean of the last axis; constant gains are certain."""
+    count = gains.shape[-1]
+    off, errors = gains.mean(axis=-1) - mean, gains.std(axis=-1, ddof=1) / count**0.5
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(np.ptp(gains, axis=-1) == 0, np.sign(off) * np.inf, off / errors)
+    if side == "two-sided":
+        return np.where(np.isnan(t), 1.0, 2 * stdtr(count - 1, -np.abs(t)))
+    return np.where(np.isnan(t), 1.0, stdtr(count - 1, -t if side == "greater" else t))
+
+
+def holm(p_values: Array, alpha: float) -> tuple[Flags, Array]:
+    """Return which hypotheses Holm's method rejects, and the adjusted p-values, (hypotheses,).
+
+    The function of statsmodels, which is the same, collects garbage at each call.
+    """
+    order = np.argsort(p_values)
+    factors = np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p_values[order]), 1)
+    return adjusted <= alpha, adjusted
+
+
+def equivalent(gains: Array, confidence: float, margin: float = MARGIN) -> Flags:
+    """Return whether the mean of the last axis lies within the margin, by two one-sided tests.
+
+    One replicate shows nothing.
+    """
+    if gains.shape[-1] == 1:
+        return np.zeros(gains.shape[:-1], dtype=bool)
+    above, below = t_test(gains, -margin, "greater"), t_test(gains, margin, "less")
+    return np.maximum(above, below) < 1 - confidence
+
+
+def ordering(gain: Array, confidence: float, margin: float = MARGIN) -> Verdict:
+    """Return what the gains (blocks,) of the method reported as better say about that report.
+
+    It is *equivalent* where the methods differ by less than the margin, which may be significantly
+    more than 0; else it *holds* or is *reversed* where the gain is significant.
+    """
+    if len(gain) == 1:
+        return "undecided"
+    if equivalent(gain, confidence, margin):
+        return "equivalent"
+    if t_test(gain) >= 1 - confidence:
+        return "undecided"
+    return "holds" if gain.mean() > 0 else "reversed"
+
+
+def resolvable(
+    gains: Array, confidence: float, comparisons: int = 1, power: float = POWER
+) -> float | None:
+    """Return the smallest true difference that a paired t-test finds with the power.
+
+    The spread is the median over methods of the standard deviation of their gains,
+    (methods, replicates). With several comparisons, the level is that of Bonferroni, which is
+    Holm's for the first rejection. None with one replicate.
+    """
+    replicates = gains.shape[1]
+    if replicates == 1:
+        return None
+    spread = float(np.median(gains.std(axis=1, ddof=1)))
+    alpha = (1 - confidence) / comparisons
+    effect = TTestPower().solve_power(nobs=replicates, alpha=alpha, power=power)
+    return spread * float(np.squeeze(effect))
+
+
+# --- ranks
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The rank of each method, 1 the best: arrays (methods,), with an interval for each."""
+
+    rank: Array
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+
+
+def ranks(
+    costs: Array, confidence: float, resamples: int = RESAMPLES, seed: int = 0
+) -> Ranks | None:
+    r"""Rank methods by their mean over blocks, (methods, blocks), and bound each true rank.
+
+    The interval of method j is from one more than the number of methods that are significantly
+    better to the number of those that are not significantly worse. The test statistics of all
+    methods against j are compared with the quantile of their largest absolute value in bootstrap
+    samples of blocks, so that the interval covers the true rank with at least the confidence, also
+    where methods tie. The percentiles of resampled ranks do not: near ties shift them.
+    None with one block.
+
+    Source: Mogstad, Romano, Shaikh and Wilhelm, "Inference for Ranks with Applications to Mobility
+    across Neighbourhoods and Academic Achievement across Countries", Review of Economic Studies
+    91(1), 2024, 476-518.
+    """
+    methods, blocks = costs.shape
+    if blocks == 1:
+        return None
+    weights = np.random.default_rng(seed).multinomial(
+        blocks, np.full(blocks, 1 / blocks), resamples
+    )
+    better, worse = np.zeros(methods, dtype=np.int64), np.zeros(methods, dtype=np.int64)
+    for method in range(methods):
+        gains = np.delete(costs, method, axis=0) - costs[method]
+        means, errors = gains.mean(axis=1), gains.std(axis=1)
+        limit = _largest(gains, weights.T / blocks, confidence) * errors
+        better[method] = (means < -limit).sum()
+        worse[method] = (means > limit).sum()
+    return Ranks(stats.rankdata(costs.mean(axis=1)), 1 + better, methods - worse)
+
+
+def _largest(gains: Array, weights: Array, confidence: float) -> float:
+    """Return the quantile of the largest bootstrap |t|, of gains (methods, blocks)."""
+    centred = gains - gains.mean(axis=1, keepdims=True)
+    means = centred @ weights
+    spread = np.sqrt(np.maximum(np.square(centred) @ weights - np.square(means), 0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistics = np.where(means == 0, 0, np.abs(means) / spread)
+    return float(np.quantile(statistics.max(axis=0, initial=0), confidence))
+
+
+def friedman(costs: Array) -> float:
+    """Return the p-value of equal ranks of all methods within blocks, (methods, blocks)."""
+    return float(stats.friedmanchisquare(*costs).pvalue)
+
+
+def mean_ranks(costs: Array) -> Array:
+    """Return the mean over blocks of the ranks within each, (methods,); ties share theirs."""
+    return stats.rankdata(costs, axis=0).mean(axis=1)
+
+
+def critical_difference(methods: int, blocks: int, confidence: float) -> float:
+    """Return by how much two mean ranks must differ to be significantly different (Nemenyi)."""
+    quantile = float(stats.studentized_range.ppf(confidence, methods, np.inf))
+    return quantile * float(np.sqrt(methods * (methods + 1) / (12 * blocks)))
+
+
+# --- effects by setting
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Effects of one method by setting, shrunken towards their mean: arrays (settings,).
+
+    ``variance`` is that of true effects among settings, ``retained`` the share of a setting's
+    deviation from the mean that is kept.
+    """
+
+    mean: float
+    variance: float
+    retained: float
+    effects: Array
+    low: Array
+    high: Array
+
+
+def shrunken(gains: Array, confidence: float) -> Effects:
+    r"""Estimate the effect in each setting from the gains, (settings, replicates).
+
+    The mixed model is :math:`y_{sr} = \mu + u_s + \varepsilon_{sr}` with normal :math:`u_s` and
+    :math:`\varepsilon_{sr}`. As all settings have equally many replicates, the estimates of
+    restricted maximum likelihood are those of the analysis of variance, in closed form: no
+    optimiser can fail to converge. Shrinkage is corrected for the estimation of the variance, and
+    the intervals allow for it (Morris, "Parametric Empirical Bayes Inference", JASA 78(381), 1983,
+    47-55).
+
+    Raises:
+        ValueError: there are fewer than four settings or fewer than two replicates.
+    """
+    settings, replicates = gains.shape
+    if settings < 4 or replicates < 2:
+        raise ValueError(f"{settings} settings of {replicates} replicates; it takes 4 of 2")
+    means, overall = gains.mean(axis=1), float(gains.mean())
+    freedom = settings * (replicates - 1)
+    noise = float(np.square(gains - means[:, None]).sum()) / freedom / replicates
+    total = float(means.var(ddof=1))
+    variance = max(0.0, total - noise)
+    kept = 1 - min(1.0, (settings - 3) / (settings - 1) * noise / total) if total > 0 else 0.0
+    effects = overall + kept * (means - overall)
+    spread = noise * (1 - (settings - 1) / settings * (1 - kept)) + (
+        2 / (settings - 3) * (1 - kept) ** 2 * np.square(means - overall)
+    )
+    width = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(spread)
+    return Effects(overall, variance, kept, effects, effects - width, effects + width)
+
+
+# --- real datasets: rows that were drawn, and weights
+
+
+def clustered(
+    values: Callable[[Array], Array],
+    clusters: int,
+    confidence: float,
+    resamples: int = 400,
+    seed: int = 0,
+) -> Interval:
+    r"""Return the interval of a value that varies with the data and the seeds of the weights.
+
+    ``values`` takes how often each cluster (a user, or a list) is drawn, (clusters,), and returns
+    the value for each seed, (seeds,): a metric of one method, or the difference of two, which the
+    same draw pairs. The variance of the mean over seeds is the sum of that over draws of clusters,
+    at fixed seeds, and of that over seeds, at the given data; the quantile is Student's with the
+    degrees of freedom of Welch and Satterthwaite.
+    """
+    rng, share = np.random.default_rng(seed), np.full(clusters, 1 / clusters)
+    draws = [
+        values(rng.multinomial(clusters, share).astype(np.float64)).mean() for _ in range(resamples)
+    ]
+    return combined(values(np.ones(clusters)), np.array(draws), clusters, confidence)
+
+
+def combined(seeds: Array, draws: Array, clusters: int, confidence: float) -> Interval:
+    """Return the interval of :func:`clustered` from what it computes.
+
+    ``seeds`` (seeds,) are the values on the data, ``draws`` (draws,) their means over seeds on
+    resampled data.
+    """
+    mean, count = float(seeds.mean()), len(seeds)
+    of_data = float(draws.var(ddof=1))
+    of_seeds = float(seeds.var(ddof=1)) / count if count > 1 else 0.0
+    total = of_data + of_seeds
+    if total == 0:
+        return Interval(mean, 0.0)
+    terms = of_data**2 / (clusters - 1) + of_seeds**2 / max(count - 1, 1)
+    quantile = float(stats.t.ppf((1 + confidence) / 2, total**2 / terms))
+    return Interval(mean, quantile * total**0.5)

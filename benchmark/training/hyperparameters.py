@@ -1,0 +1,124 @@
+"""Hyper-parameters declared once: default, search range and attribute in one line of a class."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar, cast, overload
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from benchmark import registry
+
+T = TypeVar("T")
+
+
+@overload
+def tuned(default: int, *, low: int, high: int, log: bool = True) -> int: ...
+@overload
+def tuned(default: float, *, low: float, high: float, log: bool = True) -> float: ...
+@overload
+def tuned(default: T, *, choices: Sequence[T]) -> T: ...
+def tuned(
+    default: Any,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    log: bool = True,
+    choices: Sequence[Any] | None = None,
+) -> Any:
+    """Declare a hyper-parameter in the body of a :class:`~benchmark.method.Method`.
+
+    The search draws it between ``low`` and ``high``, both included: uniformly in its logarithm,
+    or in itself without ``log``. It draws whole numbers if the attribute is annotated as ``int``.
+    With ``choices``, it draws one of these. An instance has the value as an attribute.
+    """
+    return Declared(default, low, high, log, choices, _caller(inspect.currentframe()))
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What :func:`tuned` was given, and the ``place`` (file and line) where that was."""
+
+    default: Any
+    low: float | None
+    high: float | None
+    log: bool
+    choices: Sequence[Any] | None
+    place: str
+
+    def distribution(self, name: str, annotation: object) -> BaseDistribution:
+        """Return what the hyper-parameter is drawn from.
+
+        Raises:
+            ValueError: the default cannot be drawn, or nothing can.
+        """
+        if fault := self._fault():
+            raise ValueError(f"{self.place}: {name} {fault}")
+        if self.choices is not None:
+            return CategoricalDistribution(self.choices)
+        if annotation in ("int", int):
+            return IntDistribution(cast(int, self.low), cast(int, self.high), log=self.log)
+        return FloatDistribution(cast(float, self.low), cast(float, self.high), log=self.log)
+
+    def _fault(self) -> str | None:
+        """Return what is wrong and how to mend it, None if nothing is."""
+        if self.choices is not None:
+            known = ", ".join(map(repr, self.choices))
+            absent = self.default not in self.choices
+            return f"has the default {self.default!r}, not one of {known}; add it" * absent or None
+        low, high = self.low, self.high
+        if low is None or high is None:
+            return "has no range; give tuned() either low and high, or choices"
+        if not low < high:
+            return f"has the range {low} to {high}; let low be smaller than high"
+        if self.log and low <= 0:
+            return f"is drawn by its logarithm from {low} on; let low be positive, or log=False"
+        if not low <= self.default <= high:
+            return (
+                f"has the default {self.default}, outside its range of {low} to {high}; "
+                "change the default, or widen the range"
+            )
+        return None
+
+
+def collect(
+    cls: type, space: Mapping[str, BaseDistribution], defaults: Mapping[str, Any]
+) -> tuple[dict[str, BaseDistribution], dict[str, Any]]:
+    """Return the search space and the defaults of a class, given those that it inherits.
+
+    What its body declares comes last, and leaves its default as the class's attribute. A plain
+    value in the place of an inherited hyper-parameter fixes it: the search leaves it alone.
+
+    Raises:
+        ValueError: a declaration contradicts itself, or takes the name of another attribute.
+    """
+    own_space, own_defaults = dict(space), dict(defaults)
+    annotations = inspect.get_annotations(cls)
+    for name, value in list(vars(cls).items()):
+        redeclared = own_space.pop(name, None), own_defaults.pop(name, None)
+        if not isinstance(value, Declared):
+            continue
+        if redeclared[0] is None and any(hasattr(base, name) for base in cls.__bases__):
+            raise ValueError(f"{value.place}: {name} is taken by every method; choose another name")
+        own_space[name] = value.distribution(name, annotations.get(name))
+        own_defaults[name] = value.default
+        setattr(cls, name, value.default)
+    return own_space, own_defaults
+
+
+def _caller(frame: FrameType | None) -> str:
+    """Return the file, relative to the project where it lies in it, and the line that called."""
+    if frame is None or frame.f_back is None:
+        return "a method"
+    path = Path(frame.f_back.f_code.co_filename)
+    shown = path.relative_to(registry.ROOT) if path.is_relative_to(registry.ROOT) else path
+    return f"{shown.as_posix()}, line {frame.f_back.f_lineno}"

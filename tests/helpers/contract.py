@@ -1,0 +1,124 @@
+"""The contract of ``methods/`` in sentences: each says what in a file is wrong, and what to do."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from benchmark import registry
+from benchmark.training.batch import Batch
+from benchmark.training.method import Method
+
+Test = Callable[..., None]
+
+LABELS = frozenset(Batch.__dataclass_fields__) - {"features"} | {"clicked"}
+
+
+def kind(name: str) -> type[Method]:
+    """Return the class of a method's file."""
+    return _load(registry.ROOT, name)
+
+
+@functools.lru_cache(maxsize=256)
+def _load(_: Path, name: str) -> type[Method]:
+    return registry.load("methods", name, Method)
+
+
+def is_fitted_by_steps(name: str) -> bool:
+    """Tell whether a method descends gradients, as far as its file can be loaded."""
+    try:
+        return kind(name).fit is None
+    except Exception:  # noqa: BLE001 (the tests of the file say what is wrong)
+        return True
+
+
+def every(names: list[str]) -> Callable[[Test], Test]:
+    """Run a test for every name; what goes wrong in a method's file fails it in one sentence."""
+
+    def decorate(test: Test) -> Test:
+        @functools.wraps(test)
+        def told(**arguments: Any) -> None:
+            try:
+                test(**arguments)
+            except Exception as error:
+                if (sentence := explain(error, arguments["name"])) is None:
+                    raise
+                pytest.fail(sentence, pytrace=False)
+
+        return pytest.mark.parametrize("name", names)(told)
+
+    return decorate
+
+
+def require(condition: object, name: str, sentence: str, at: str = "") -> None:
+    """Fail with the file, the line of an attribute of its class, and the sentence."""
+    if not condition:
+        reject(name, sentence, at)
+
+
+def reject(name: str, sentence: str, at: str = "") -> NoReturn:
+    """Fail with the file, the line of an attribute of its class, and the sentence."""
+    pytest.fail(f"methods/{name}.py, line {_line(name, at)}: {sentence}", pytrace=False)
+
+
+def explain(error: Exception, name: str) -> str | None:
+    """Return in one sentence what was raised by a method's file, None if it is not to blame."""
+    return _unusable(error, name) or _raised(error, name)
+
+
+def _unusable(error: Exception, name: str) -> str | None:
+    """Return why the class cannot be loaded or made, None if it can."""
+    file, text = f"methods/{name}.py", str(error.args[0] if error.args else "")
+    if text.startswith(f"{file}, line"):  # a declaration says so itself
+        return text
+    if isinstance(error, SyntaxError):
+        return f"{file}, line {error.lineno}: {error.msg}; mend the syntax"
+    if isinstance(error, LookupError) and "must define exactly one" in text:
+        return f"{file} {text.partition('.py ')[2]}; keep the others in files of their own"
+    if isinstance(error, TypeError) and "abstract" in text:
+        return f"{file}, line {_line(name, '')}: {text}; define it"
+    return None
+
+
+def _raised(error: Exception, name: str) -> str | None:
+    """Return which line raised what, None if no line of the file did."""
+    source = str(registry.ROOT / "methods" / f"{name}.py")
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == source]
+    if not frames:
+        return None
+    where, function = f"methods/{name}.py, line {frames[-1].lineno}", frames[-1].name
+    text = (str(error).splitlines() or [""])[0]
+    label = text.removeprefix("'Features' object has no attribute ").strip("'")
+    if isinstance(error, AttributeError) and label in LABELS:
+        return (
+            f"{where}: {function} reads the label {label!r} of its features; predict from "
+            "features alone, and use labels in loss"
+        )
+    return f"{where}: {function} raises {type(error).__name__}: {text}; mend this line"
+
+
+def line_of(name: str, attribute: str) -> int | None:
+    """Return the line in the body of the class that sets an attribute, None if none does."""
+    for node in _class(name).body:
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        names = [getattr(node, "name", None), *(getattr(target, "id", None) for target in targets)]
+        if attribute in names:
+            return node.lineno
+    return None
+
+
+def _line(name: str, attribute: str) -> int:
+    return line_of(name, attribute) or _class(name).lineno
+
+
+def _class(name: str) -> ast.ClassDef:
+    """Return the class of a method in the syntax tree of its file."""
+    tree = ast.parse((registry.ROOT / "methods" / f"{name}.py").read_text("utf-8"))
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    return next(node for node in classes if node.name == kind(name).__name__)

@@ -1,0 +1,386 @@
+"""Statistics as mathematics: coverage, false-positive rates and power where the truth is known.
+
+A rate over repetitions may differ from its nominal value by two standard errors of a proportion.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import statsmodels.formula.api as smf
+from pandas import DataFrame
+from scipy import stats
+from scipy.stats import t as student
+from statsmodels.stats.multitest import multipletests
+
+from benchmark.metrics.discrimination import Classes, auc
+from benchmark.metrics.ordering import Order
+from benchmark.reporting.statistics import (
+    MARGIN,
+    Interval,
+    clustered,
+    critical_difference,
+    differences,
+    equivalent,
+    friedman,
+    holm,
+    interval,
+    intervals,
+    mean_ranks,
+    not_worse_than_best,
+    ordering,
+    ranks,
+    resolvable,
+    shrunken,
+    t_test,
+)
+
+REPETITIONS = 1000
+DRAWS, SPREAD = 48, 0.012  # replicates and sd of a paired difference in the published leaderboard
+UNIT = (0.0, 1.0)
+
+
+def tolerance(rate: float, repetitions: int = REPETITIONS) -> float:
+    return 2 * float(np.sqrt(rate * (1 - rate) / repetitions))
+
+
+def close(found: float, nominal: float, repetitions: int = REPETITIONS) -> bool:
+    return abs(found - nominal) <= tolerance(nominal, repetitions)
+
+
+def at_most(found: float, nominal: float, repetitions: int = REPETITIONS) -> bool:
+    return found <= nominal + tolerance(nominal, repetitions)
+
+
+def world(rng: np.random.Generator, means: np.ndarray, blocks: int) -> np.ndarray:
+    """Return costs (methods, blocks): a block's difficulty is shared, the noise is each method's.
+
+    A paired difference of two methods has the standard deviation SPREAD.
+    """
+    own = rng.normal(0, SPREAD / 2**0.5, (len(means), blocks))
+    return means[:, None] + rng.normal(0, 0.03, blocks) + own
+
+
+# --- intervals
+
+
+@pytest.mark.parametrize("count", [2, 5, 48])
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_an_interval_covers_the_mean_as_often_as_it_says(count: int, confidence: float) -> None:
+    rng = np.random.default_rng(count)
+    for bounds in ((None, None), UNIT, (0.0, None)):
+        drawn = rng.normal(0.7, 0.01, (4000, count))
+        found = [i.low <= 0.7 <= i.high for i in intervals(drawn, confidence, bounds)]
+        assert close(float(np.mean(found)), confidence, 4000)
+
+
+def test_an_interval_of_a_bounded_metric_covers_near_its_bounds_unlike_that_of_student() -> None:
+    drawn = np.random.default_rng(0).beta(9.5, 0.5, (4000, 3))
+    for bounds, least, most in ((UNIT, 0.92, 0.96), ((None, None), 0.7, 0.86)):
+        found = intervals(drawn, 0.95, bounds)
+        assert least < np.mean([i.low <= 0.95 <= i.high for i in found]) < most
+        inside = [0 <= i.low <= i.mean <= i.high <= 1 for i in found]
+        assert all(inside) == (bounds == UNIT)
+
+
+def test_a_metric_on_three_positives_is_never_printed_with_limits_outside_its_range() -> None:
+    pair, five = np.array([0.31, 0.92]), np.array([0.31, 0.92, 0.4, 0.9, 0.5])
+    assert interval(pair, 0.95).text() == "0.6150 ± 3.8754"
+    assert interval(pair, 0.95, UNIT).text() == "0.6150 [0.0000, 1.0000]"
+    found = interval(five, 0.95, UNIT)
+    assert found.text() == "0.6060 [0.2583, 0.8717]"
+    share, error = five.mean(), student.ppf(0.975, 4) * stats.sem(five)
+    step = error / (share * (1 - share))
+    odds = np.log(share / (1 - share)) + np.array([-step, step])
+    assert (found.low, found.high) == pytest.approx(tuple(1 / (1 + np.exp(-odds))))
+
+
+def test_a_narrow_interval_is_that_of_student_and_printed_with_its_half_width() -> None:
+    values = np.array([0.740, 0.742, 0.745])
+    expected = stats.t.interval(0.9, 2, values.mean(), stats.sem(values))
+    for bounds in ((None, None), UNIT, (0.0, None)):
+        found = interval(values, 0.9, bounds)
+        assert (found.low, found.high) == pytest.approx(expected, abs=5e-5)
+        assert found.text() == "0.7423 ± 0.0042"
+    assert interval(np.array([-0.01, 0.01]), 0.9).text("+.3f") == "+0.000 ± 0.063"
+    assert interval(values[:1], 0.9).text() == "0.7400"
+
+
+def test_whether_an_interval_excludes_0_is_decided_in_one_place() -> None:
+    assert Interval(0.2, 0.1).excludes_zero
+    assert Interval(-0.2, 0.1).excludes_zero
+    assert not Interval(0.05, 0.1).excludes_zero
+    assert not Interval(0.2, None).excludes_zero
+    assert not Interval(0.0, 0.0).excludes_zero
+    assert Interval(0.2, 0.3, (0.05, 0.6)).excludes_zero
+
+
+def test_values_at_a_bound_have_an_interval_without_width() -> None:
+    found = interval(np.ones(4), 0.95, UNIT)
+    assert (found.low, found.mean, found.high) == (1, 1, 1)
+
+
+# --- paired differences
+
+
+def test_the_p_value_is_that_of_the_t_test_and_constant_gains_are_certain() -> None:
+    gains = np.random.default_rng(0).normal(0.1, 1, (5, 20))
+    assert t_test(gains) == pytest.approx(stats.ttest_1samp(gains, 0, axis=1).pvalue)
+    for side in ("greater", "less"):
+        expected = stats.ttest_1samp(gains, 0.2, axis=1, alternative=side).pvalue
+        assert t_test(gains, 0.2, side) == pytest.approx(expected)
+    assert t_test(np.full(3, 0.1)) == 0
+    assert t_test(np.zeros(3)) == 1
+    assert t_test(np.full(3, 0.1), 0.2, "greater") == 1
+
+
+def test_holm_is_that_of_a_library() -> None:
+    p_values = np.r_[np.random.default_rng(0).random(20) ** 4, 0, 1, 1]
+    reject, adjusted = holm(p_values, 0.05)
+    expected_reject, expected, *_ = multipletests(p_values, 0.05, method="holm")
+    assert adjusted == pytest.approx(expected)
+    assert reject.tolist() == expected_reject.tolist()
+    assert 0 < reject.sum() < (p_values < 0.05).sum()
+
+
+def test_no_method_is_better_than_an_equal_reference_in_95_of_100_studies() -> None:
+    rng, methods = np.random.default_rng(1), 48
+    any_found, single = [], []
+    for _ in range(REPETITIONS):
+        costs = world(rng, np.zeros(methods), DRAWS)
+        found = differences(costs[1:], costs[0], 0.95)
+        any_found.append(any(one.significant for one in found))
+        single.append(found[0].interval.excludes_zero)
+    assert at_most(float(np.mean(any_found)), 0.05)
+    assert np.mean(any_found) > 0.01
+    assert close(float(np.mean(single)), 0.05)
+
+
+def test_the_published_design_finds_what_it_says_before_and_after_holm() -> None:
+    rng, methods, sizes = np.random.default_rng(2), 48, np.array([0.005, 0.007, 0.0076])
+    before, after = np.zeros(3), np.zeros(3)
+    for _ in range(4):
+        gains = rng.normal(0, SPREAD, (REPETITIONS, methods, DRAWS))
+        for place, size in enumerate(sizes):
+            p_values = t_test(np.concatenate([gains[:, :1] + size, gains[:, 1:]], axis=1))
+            before[place] += (p_values[:, 0] < 0.05).mean() / 4
+            after[place] += np.mean([holm(row, 0.05)[0][0] for row in p_values]) / 4
+    assert close(before[0], 0.807, 4000)  # noncentral t, 47 degrees of freedom, level 0.05
+    assert close(after[1], 0.702, 4000)  # level 0.05 / 48: 80 % take 56 draws, or 0.0076
+    assert close(after[2], 0.803, 4000)
+
+
+def test_the_smallest_resolvable_difference_is_found_with_the_power_it_promises() -> None:
+    rng = np.random.default_rng(3)
+    size = resolvable(rng.normal(0, 1, (2000, 10)), 0.95)
+    assert size is not None
+    found = t_test(rng.normal(size, 1, (4000, 10))) < 0.05
+    assert np.mean(found) == pytest.approx(0.8, abs=0.025)
+    corrected = resolvable(np.array([[0.0, 1.0, 2.0]]), 0.95, comparisons=20)
+    assert corrected is not None
+    assert corrected > 1.5 * (resolvable(np.array([[0.0, 1.0, 2.0]]), 0.95) or 9)
+    assert resolvable(np.zeros((3, 1)), 0.95) is None
+
+
+@pytest.mark.parametrize(
+    "means", [np.zeros(20), np.arange(20) * 0.001, np.r_[0, np.full(3, 1e-4), np.full(16, 0.1)]]
+)
+def test_the_truly_best_method_is_marked_in_at_least_95_of_100_studies(means: np.ndarray) -> None:
+    rng = np.random.default_rng(4)
+    marked = [
+        not_worse_than_best(world(rng, means, 10), 0.95)[int(np.argmin(means))]
+        for _ in range(REPETITIONS)
+    ]
+    assert at_most(1 - float(np.mean(marked)), 0.05)
+
+
+def test_a_clearly_worse_method_is_not_marked_as_best() -> None:
+    costs = world(np.random.default_rng(5), np.array([0, 0.0001, 0.05]), 20)
+    assert not_worse_than_best(costs, 0.95).tolist() == [True, True, False]
+    assert not_worse_than_best(costs[:, :1], 0.95).sum() == 1
+    assert not_worse_than_best(costs[:1], 0.95).tolist() == [True]
+
+
+@pytest.mark.parametrize("count", [10, 48])
+def test_methods_that_differ_by_the_margin_are_called_equivalent_in_at_most_5_of_100_studies(
+    count: int,
+) -> None:
+    rng = np.random.default_rng(6)
+    for sign in (-1, 1):
+        gains = rng.normal(sign * MARGIN, 0.002, (4000, count))
+        assert close(float(equivalent(gains, 0.95).mean()), 0.05, 4000)
+    assert equivalent(rng.normal(0, 0.001, (4000, count)), 0.95).mean() > 0.9
+    assert not equivalent(np.zeros((3, 1)), 0.95).any()
+
+
+@pytest.mark.parametrize("spread", [0.001, SPREAD])
+def test_a_false_report_is_confirmed_and_a_true_one_reversed_rarely(spread: float) -> None:
+    rng = np.random.default_rng(7)
+
+    def verdicts(size: float) -> dict[str, float]:
+        found = [ordering(rng.normal(size, spread, 20), 0.95) for _ in range(REPETITIONS)]
+        return {name: found.count(name) / REPETITIONS for name in set(found)}  # type: ignore[arg-type]
+
+    same = verdicts(0.0)
+    assert at_most(same.get("holds", 0), 0.025)
+    assert at_most(same.get("reversed", 0), 0.025)
+    apart = verdicts(MARGIN)
+    assert at_most(apart.get("equivalent", 0), 0.05)
+    assert at_most(apart.get("reversed", 0), 0.025)
+    assert verdicts(0.02)["holds"] > 0.95
+    assert verdicts(-0.02)["reversed"] > 0.95
+
+
+def test_every_verdict_on_an_ordering_can_be_reached() -> None:
+    wide = np.array([-0.01, 0.012])
+    assert ordering(np.array([0.010, 0.011, 0.012]), 0.95) == "holds"
+    assert ordering(np.array([-0.010, -0.011, -0.012]), 0.95) == "reversed"
+    assert ordering(np.array([0.0010, 0.0011, 0.0012]), 0.95) == "equivalent"
+    assert ordering(wide, 0.95) == "undecided"
+    assert ordering(np.array([0.5]), 0.95) == "undecided"
+
+
+# --- ranks
+
+
+@pytest.mark.parametrize(
+    ("means", "blocks"),
+    [(np.arange(5) * 0.002, 40), (np.zeros(5), 40), (np.r_[np.zeros(3), 0.02, 0.02], 6)],
+)
+def test_rank_intervals_cover_the_true_rank_also_where_methods_tie(
+    means: np.ndarray, blocks: int
+) -> None:
+    rng = np.random.default_rng(8)
+    best = 1 + (means[:, None] > means).sum(axis=1)
+    last = len(means) - (means[:, None] < means).sum(axis=1)
+    missed = np.zeros(len(means))
+    for repetition in range(REPETITIONS):
+        found = ranks(world(rng, means, blocks), 0.95, resamples=100, seed=repetition)
+        assert found is not None
+        missed += (found.low > best) | (found.high < last)
+    assert at_most(float(missed.max()) / REPETITIONS, 0.05, REPETITIONS)
+
+
+def test_rank_intervals_narrow_with_blocks_to_the_rank_itself() -> None:
+    rng, means = np.random.default_rng(9), np.arange(6) * 0.01
+    few, many = (ranks(world(rng, means, blocks), 0.95) for blocks in (6, 400))
+    assert few is not None
+    assert many is not None
+    assert (few.high - few.low).sum() > 5
+    assert many.low.tolist() == many.high.tolist() == many.rank.tolist() == [1, 2, 3, 4, 5, 6]
+    assert ranks(np.zeros((3, 1)), 0.95) is None
+
+
+def test_friedman_rejects_equal_methods_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(10)
+    p_values = [friedman(world(rng, np.zeros(10), 30)) for _ in range(REPETITIONS)]
+    assert close(float(np.mean(np.array(p_values) < 0.05)), 0.05)
+    assert friedman(world(rng, np.arange(10) * 0.01, 30)) < 1e-6
+
+
+def test_mean_ranks_of_equal_methods_differ_by_the_critical_difference_in_at_most_5_of_100() -> (
+    None
+):
+    rng, limit = np.random.default_rng(11), critical_difference(10, 40, 0.95)
+    spans = [np.ptp(mean_ranks(world(rng, np.zeros(10), 40))) for _ in range(REPETITIONS)]
+    assert close(float(np.mean(np.array(spans) > limit)), 0.05)
+
+
+def test_the_critical_difference_of_43_methods_on_100_blocks_is_7_ranks() -> None:
+    assert critical_difference(43, 100, 0.95) == pytest.approx(6.964, abs=0.001)
+    assert critical_difference(5, 30, 0.95) == pytest.approx(1.1136, abs=0.001)  # q = 2.728
+
+
+# --- effects by setting
+
+
+def draw_effects(
+    rng: np.random.Generator, variance: float, settings: int = 20, replicates: int = 5
+) -> tuple[np.ndarray, np.ndarray]:
+    true = rng.normal(0.004, variance**0.5, settings)
+    return true, true[:, None] + rng.normal(0, SPREAD, (settings, replicates))
+
+
+@pytest.mark.parametrize("ratio", [0.2, 1.0, 5.0])
+def test_intervals_of_shrunken_effects_cover_and_their_errors_are_smaller_than_raw_ones(
+    ratio: float,
+) -> None:
+    rng, covered, gain = np.random.default_rng(12), [], []
+    for _ in range(REPETITIONS):
+        true, gains = draw_effects(rng, ratio * SPREAD**2 / 5)
+        found = shrunken(gains, 0.95)
+        covered.append(((found.low <= true) & (true <= found.high)).mean())
+        raw, own = (np.square(e - true).mean() for e in (gains.mean(axis=1), found.effects))
+        gain.append(raw - own)
+    error = np.std(covered) / REPETITIONS**0.5
+    assert abs(np.mean(covered) - 0.95) < 2 * tolerance(0.95) + 2 * error
+    assert np.mean(gain) > 0
+
+
+@pytest.mark.filterwarnings("ignore:The MLE may be on the boundary")
+def test_the_mixed_model_in_closed_form_is_the_fit_of_a_library() -> None:
+    _, gains = draw_effects(np.random.default_rng(13), 1e-3)
+    long = [(s, y) for s, row in enumerate(gains) for y in row]
+    frame = DataFrame(long, columns=["setting", "gain"])
+    fit = smf.mixedlm("gain ~ 1", frame, groups=frame["setting"]).fit(reml=True)
+    found = shrunken(gains, 0.95)
+    assert found.mean == pytest.approx(fit.params["Intercept"], rel=1e-6)
+    assert found.variance == pytest.approx(float(fit.cov_re.iloc[0, 0]), rel=1e-3)
+    library = fit.params["Intercept"] + np.array([v.iloc[0] for v in fit.random_effects.values()])
+    assert found.effects == pytest.approx(library, abs=0.15 * np.abs(library - found.mean).max())
+
+
+def test_effects_without_variance_among_settings_shrink_to_their_mean() -> None:
+    gains = np.tile([0.0, 0.01, 0.02], (6, 1))
+    found = shrunken(gains, 0.95)
+    assert (found.variance, found.retained) == (0, 0)
+    assert found.effects == pytest.approx(np.full(6, 0.01))
+    with pytest.raises(ValueError, match="3 settings of 3 replicates"):
+        shrunken(gains[:3], 0.95)
+
+
+# --- real datasets
+
+
+def test_the_interval_of_a_real_dataset_covers_under_both_its_users_and_its_seeds() -> None:
+    rng, users, seeds, covered = np.random.default_rng(14), 60, 3, []
+    only_users = []
+    for repetition in range(REPETITIONS):
+        rows = rng.integers(1, 6, users).astype(float)
+        sums = rows * rng.normal(0.01, 0.05, users)
+        by_seed = rng.normal(0, 0.005, seeds)
+
+        def values(
+            weights: np.ndarray,
+            rows: np.ndarray = rows,
+            sums: np.ndarray = sums,
+            by_seed: np.ndarray = by_seed,
+        ) -> np.ndarray:
+            return weights @ sums / (weights @ rows) + by_seed
+
+        found = clustered(values, users, 0.95, resamples=60, seed=repetition)
+        covered.append(found.low <= 0.01 <= found.high)
+        width = student.ppf(0.975, seeds - 1) * by_seed.std(ddof=1) / seeds**0.5
+        only_users.append(abs(found.mean - 0.01) <= width)
+    assert close(float(np.mean(covered)), 0.95)
+    assert np.mean(only_users) < 0.9
+
+
+def test_pairing_by_the_same_draws_of_users_narrows_the_interval_of_a_difference_of_aucs() -> None:
+    rng, users, each = np.random.default_rng(15), 200, 10
+    user = np.repeat(np.arange(users), each)
+    truth = rng.normal(size=users * each) + np.repeat(rng.normal(size=users), each)
+    label = (rng.random(len(truth)) < 1 / (1 + np.exp(2 - truth))).astype(float)
+    scores = [truth + rng.normal(0, 0.5, len(truth)) for _ in range(2)]
+    orders = [Order.of(score) for score in scores]
+
+    def single(weights: np.ndarray) -> np.ndarray:
+        return np.array([auc(Classes.at(label, orders[0], weights[user]))])
+
+    def paired(weights: np.ndarray) -> np.ndarray:
+        return single(weights) - auc(Classes.at(label, orders[1], weights[user]))
+
+    alone, together = (clustered(v, users, 0.95, resamples=100) for v in (single, paired))
+    assert alone.half_width is not None
+    assert together.half_width is not None
+    assert 0 < together.half_width < alone.half_width
