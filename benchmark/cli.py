@@ -236,14 +236,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen.pop("subcommand")
     try:
         function(**chosen)
-    except (
-        BenchmarkError,
-        OSError,
-        LookupError,
-        ValueError,
-        ArithmeticError,
-        RuntimeError,
-    ) as error:
+    except EXPECTED as error:
         message = error.args[0] if isinstance(error, LookupError) and error.args else error
         print(f"error: {message}", file=sys.stderr)
         return 1
