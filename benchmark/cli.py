@@ -52,14 +52,14 @@ def download(dataset: str, study: str | None = None) -> None:
 
 
 def preprocess(dataset: str, study: str | None = None) -> None:
-    """Write the processed splits of one dataset with its options, without further draws."""
+    """Write the processed splits of one dataset with its options, or its first replicate alone."""
     from benchmark.data.prepare import Draw, process
-    from benchmark.studies import Workspace
+    from benchmark.studies import Setting, Workspace
 
     workspace = Workspace(study)
     options = workspace.params.options.get(dataset, {})
-    raw, processed = workspace.raw / dataset, workspace.processed / dataset
-    process(Draw(dataset, dataset, options, raw, processed))
+    setting = Setting(dataset, dataset, options, workspace.processed / dataset)
+    process(Draw(dataset, dataset, options, workspace.raw / dataset, setting.replicate(0)))
 
 
 def _adapter(dataset: str, workspace: Workspace) -> Dataset:
@@ -90,9 +90,10 @@ def run(
 def export_recbole(dataset: str) -> None:
     """Write the ready splits of one dataset as atomic files for stock RecBole."""
     from benchmark.data import atomic_files
-    from benchmark.studies import Workspace
+    from benchmark.studies import Workspace, first_splits
 
-    atomic_files.export_recbole(Workspace().processed / dataset, RECBOLE / dataset)
+    processed = first_splits(Workspace().processed / dataset)
+    atomic_files.export_recbole(processed, RECBOLE / dataset)
 
 
 def report(study: str | None = None) -> None:

@@ -36,9 +36,9 @@ def located(folder: str, name: str, *passing: type[BaseException]) -> Iterator[N
     """
     try:
         yield
-    except (PluginError, *passing):
-        raise
     except (Exception, SystemExit) as error:
+        if isinstance(error, (PluginError, *passing)):
+            raise
         if (line := _line(error, path_of(folder, name))) is None:
             raise
         what = error.msg if isinstance(error, SyntaxError) else error

@@ -24,6 +24,12 @@ def setting_name(factor: str, level: float) -> str:
     return f"{factor}-{level:g}"
 
 
+def first_splits(folder: Path) -> Path:
+    """Return where a setting's splits lie: those of its first replicate, if each has its own."""
+    own = folder / "0"
+    return own if (own / "schema.json").is_file() else folder
+
+
 class Sensitivity(Section):
     """Settings that differ from a dataset with its ``options`` in the level of one factor each.
 
@@ -77,7 +83,7 @@ class Setting:
         """
         if registry.path_of("datasets", self.dataset).is_file():
             return bool(_kind(self.dataset).redraws)
-        return (self.processed / "0" / "schema.json").is_file()
+        return first_splits(self.processed) != self.processed
 
     @property
     def options(self) -> dict[str, Any]:
@@ -110,9 +116,8 @@ class Setting:
     @property
     def schema(self) -> Schema | None:
         """The schema of its first replicate, None where nothing was prepared."""
-        folders = (self.processed, self.processed / "0")
-        found = next((x for x in folders if (x / "schema.json").is_file()), None)
-        return None if found is None else Schema.read(found)
+        folder = first_splits(self.processed)
+        return Schema.read(folder) if (folder / "schema.json").is_file() else None
 
 
 @dataclass(frozen=True)

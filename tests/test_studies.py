@@ -82,7 +82,7 @@ def test_a_study_writes_beside_the_benchmark_not_into_it(workspace: Workspace) -
 
 def test_settings_differ_in_the_option_of_their_name_alone(workspace: Workspace) -> None:
     options = {
-        w.name: read_json(w / "schema.json")["options"] for w in workspace.processed.iterdir()
+        w.name: read_json(w / "0" / "schema.json")["options"] for w in workspace.processed.iterdir()
     }
     assert sorted(options) == ["base", "delay-0.5", "overlap-0.5"]
     assert options["overlap-0.5"] == options["base"] | {"overlap": 0.5}
