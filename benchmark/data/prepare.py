@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def _process(draws: list[Draw], workers: int) -> dict[str, str]:
         return failures
     if len(draws) == 1 or workers == 1:
         for draw in tqdm(draws, desc="data", unit="draw"):
-            _try(lambda draw=draw: process(draw), draw, failures)
+            _try(partial(process, draw), draw, failures)
         return failures
     with ProcessPoolExecutor(min(workers, len(draws)), get_context("spawn")) as pool:
         futures = {pool.submit(process, draw): draw for draw in draws}
