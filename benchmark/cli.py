@@ -328,8 +328,8 @@ COMMANDS = (
 )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one subcommand; bad input ends in one sentence, not a traceback."""
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmark", description="CVR debiasing benchmark"
     )
@@ -341,7 +341,12 @@ def main(arguments: list[str] | None = None) -> int:
         for name, help_ in command.arguments.items():
             subparser.add_argument(name, help=help_)
         subparser.set_defaults(function=command.function)
-    chosen = vars(parser.parse_args(arguments))
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one subcommand; bad input ends in one sentence, not a traceback."""
+    chosen = vars(parser().parse_args(arguments))
     function = chosen.pop("function")
     chosen.pop("subcommand")
     try:
