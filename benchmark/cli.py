@@ -219,8 +219,8 @@ def _add(parser: argparse.ArgumentParser, name: str, about: str) -> None:
         parser.add_argument(name, help=about)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one subcommand; bad input ends in one sentence, not a traceback."""
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmark", description="CVR debiasing benchmark"
     )
@@ -232,7 +232,12 @@ def main(arguments: list[str] | None = None) -> int:
         for name, help_ in command.arguments.items():
             _add(subparser, name, help_)
         subparser.set_defaults(function=command.function)
-    chosen = vars(parser.parse_args(arguments))
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one subcommand; bad input ends in one sentence, not a traceback."""
+    chosen = vars(parser().parse_args(arguments))
     function = chosen.pop("function")
     chosen.pop("subcommand")
     try:

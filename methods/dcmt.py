@@ -69,6 +69,6 @@ def counterfactual_loss(prediction: Prediction, batch: Batch, floor: float) -> T
 
 
 def counterfactual_gap(prediction: Prediction) -> Tensor:
-    """Return the mean of |1 - r̂ - r̂*| over impressions."""
+    r"""Return the mean of :math:`|1 - \hat r - \hat r^*|` over impressions."""
     assert prediction.counterfactual_cvr is not None
     return (prediction.cvr.log_not.exp() - prediction.counterfactual_cvr.value()).abs().mean()

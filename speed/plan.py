@@ -1,7 +1,7 @@
-"""Say how long a study takes and what it costs, from the seconds that trainings took here.
+"""Estimate how long a study takes and what it costs, from the seconds that fits took here.
 
-Reads the seconds of every replicate's training in results/runs.csv, per row and gradient, takes the
-mean over methods, and multiplies. What a GPU does is not in them: the page says what it would
+Reads the seconds of every replicate's fit in results/runs.csv, per row and gradient, takes the mean
+over methods, and multiplies. What a GPU does is not in them: the page says what it would
 take if one did the work of so many cores. Run: python speed/plan.py [--rows N] [--speedup S ...]
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-RUNS, PAGE = Path("results/runs.csv"), Path("docs/planning.md")
+RUNS, PAGE = Path("results/runs.csv"), Path("docs/how-to/planning.md")
 
 
 @dataclass(frozen=True)
@@ -105,31 +105,33 @@ def page(rate: Rate, study: Study, chosen: argparse.Namespace) -> str:
     """Return the planning page."""
     fastest, slowest = (1 / seconds(rate.seconds.values()) / 1e3 for seconds in (min, max))
     table = "\n".join(lines(rate, study, chosen))
-    return f"""# Planning a large study
+    return f"""# Plan a large study
 
-Written by `python speed/plan.py` from {RUNS}; its `--help` lists what can be changed.
+`python speed/plan.py` estimates time and cost from the fits in `{RUNS}` and writes this page.
+Call it with `--help` to see what you can change.
 
-**Measured**: {rate.trainings} trainings of {len(rate.seconds)} methods on {rate.device}, one core
-each, beside other work: {1 / rate.mean / 1e3:,.0f} thousand rows × gradients per
-second (the mean of seconds over methods; the fastest {fastest:,.0f}, the slowest {slowest:,.0f}).
+**Measured.** {rate.trainings} fits of {len(rate.seconds)} methods on {rate.device}, one core
+each, beside other work: {1 / rate.mean / 1e3:,.0f} thousand rows × gradients per second
+in the mean over methods; the fastest method reaches {fastest:,.0f} thousand and the slowest
+{slowest:,.0f} thousand.
 
-**Planned**: {study.methods} methods × {study.datasets} datasets
-× ({study.trials} trials + 2 × {study.replicates} replicates) = {study.trainings:,} trainings
+**Planned.** {study.methods} methods × {study.datasets} datasets
+× ({study.trials} trials + 2 × {study.replicates} replicates) = {study.trainings:,} fits
 of {study.rows:,.0f} rows and {study.epochs:g} epochs: {study.core_hours(rate):,.0f} core hours.
-No GPU was at hand: `python speed/gpu.py` measures what one does, `python speed/training.py` what
-a core does.
 
 | workers | time | price |
 |---|--:|--:|
 {table}
 
-Prices are assumptions, to be replaced: {chosen.price:g} per core hour and {chosen.gpu_price:g} per
-GPU hour, in whatever currency.
-The estimate takes the time to be proportional to rows × epochs. The measured dataset is small:
-larger vocabularies, other backbones and the reading of data cost more, so measure one dataset of
-the size in question before buying hours. Workers are taken never to be idle: a search waits for its
-batches, which matters little while there are more tasks ({study.methods * study.datasets:,}) than
-workers; beyond that, a task's batches and its replicates, one after another, bound the time below.
+The prices are assumptions: {chosen.price:g} per core hour and {chosen.gpu_price:g} per GPU hour,
+in any currency. Replace them with yours. We had no GPU, so its speed relative to a core is an
+assumption too; measure it with `python speed/gpu.py` and `python speed/training.py`.
+
+The estimate assumes that time is proportional to rows × epochs. The measured dataset is small.
+Larger vocabularies, other backbones and reading cost more, so measure one dataset of the intended
+size before you buy hours. The estimate also assumes that workers are never idle. A search waits
+for each of its batches, which matters only if there are fewer tasks
+({study.methods * study.datasets:,} here) than workers.
 """
 
 

@@ -155,7 +155,7 @@ def real() -> pl.DataFrame:
 
 
 def top(drawn: pl.DataFrame, score: pl.Series) -> list[float]:
-    """DCG and hits at 2, 4 and 6, as docs/reproduction.md has them."""
+    """DCG and hits at 2, 4 and 6, as docs/explanation/reproduction.md has them."""
     lists = Lists.ranked(
         drawn["conversion"].cast(pl.Float64).to_numpy(),
         score.cast(pl.Float64).to_numpy(),

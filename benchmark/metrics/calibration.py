@@ -11,7 +11,10 @@ BINS = 10
 
 
 def log_loss(label: Array, score: Array) -> float:
-    """Return the mean of :func:`cross_entropy`."""
+    r"""Return the mean cross-entropy of the labels and the scores.
+
+    .. math:: -\frac{1}{n} \sum_i \left( p_i \log s_i + (1 - p_i) \log(1 - s_i) \right)
+    """
     return float(cross_entropy(label, score).mean())
 
 
@@ -22,7 +25,9 @@ def cross_entropy(label: Array, score: Array) -> Array:
 
 
 def brier(truth: Array | None, score: Array) -> float:
-    """Return the mean squared distance to the true probabilities.
+    r"""Return the mean squared distance of the scores to the true probabilities.
+
+    .. math:: \frac{1}{n} \sum_i (s_i - p_i)^2
 
     The usual Brier score, against outcomes, is larger by their mean variance, which no prediction
     can lower.
@@ -36,12 +41,17 @@ def brier(truth: Array | None, score: Array) -> float:
 
 
 def bias(label: Array, score: Array) -> float:
-    """Return mean prediction minus mean truth, signed."""
+    r"""Return the mean score minus the mean label.
+
+    .. math:: \frac{1}{n} \sum_i s_i - \frac{1}{n} \sum_i p_i
+    """
     return float(score.mean() - label.mean())
 
 
 def pcoc(label: Array, score: Array) -> float:
-    """Return predicted conversions over observed conversions; 1 is calibrated.
+    r"""Return predicted conversions over observed conversions; 1 is calibrated on average.
+
+    .. math:: \sum_i s_i \Big/ \sum_i p_i
 
     Raises:
         UndefinedError: none is observed.
@@ -52,9 +62,15 @@ def pcoc(label: Array, score: Array) -> float:
 
 
 def ece(reliability: list[tuple[float, ...]]) -> float:
-    """Return the expected calibration error over ten bins that hold equally many rows.
+    r"""Return the expected calibration error over ten bins of equally many rows, by score.
 
-    The argument is that of :func:`tenths` by score: (rows, mean score, mean label) of each bin.
+    With :math:`n_b` rows, the mean score :math:`\bar s_b` and the mean label :math:`\bar p_b` in
+    bin b, it is
+
+    .. math:: \sum_b \frac{n_b}{n} \, |\bar s_b - \bar p_b|
+
+    Rows with equal scores count alike, wherever the edge of a bin falls. The argument is
+    that of :func:`tenths` by score: (rows, mean score, mean label) of each bin.
     """
     total = sum(rows for rows, *_ in reliability)
     return sum(rows / total * abs(score - label) for rows, score, label in reliability)

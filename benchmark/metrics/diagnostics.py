@@ -14,6 +14,8 @@ STRATA = 20
 def independence(conversion: Array, cvr: Array, ctr: Array | None) -> float:
     r"""Return how far clicks' conversions depend on the predicted CTR, given the predicted CVR.
 
+    .. math:: \mathrm{corr}(r - \hat r, \, \mathrm{logit} \, \hat o)
+
     It is the correlation of the residual :math:`r - \hat r` with the logit of :math:`\hat o`, both
     centred within twenty strata of :math:`\hat r`. Above 0, conversions are underrated where clicks
     are likely.
@@ -49,7 +51,11 @@ def ctr_deciles(truth: Array, cvr: Array, ctr: Array) -> list[tuple[float, ...]]
 
 
 def ctr_bias(truth: Array, cvr: Array, ctr: Array | None) -> float:
-    """Return the largest absolute bias of the CVR in a tenth of the rows, by CTR.
+    r"""Return the largest absolute bias of the CVR in a tenth of the rows, by CTR.
+
+    .. math:: \max_b |\bar s_b - \bar p_b|
+
+    The bins b are deciles of the true CTR where that is known, else of the predicted CTR.
 
     Raises:
         UndefinedError: the CTR is neither known nor predicted.

@@ -54,11 +54,13 @@ class Classes:
 
 
 def auc(classes: Classes) -> float:
-    r"""Return the area under the ROC curve, ties counted half.
+    r"""Return the area under the ROC curve; ties count half.
 
-    With weights w of 1 unless others are given, it is
-    :math:`\sum p_i (1-p_j) w_i w_j [1(s_i > s_j) + \frac12 1(s_i = s_j)]` over
-    :math:`\sum p_i (1-p_j) w_i w_j`, both over :math:`i \ne j`.
+    .. math:: \frac{\sum_{i \ne j} p_i (1 - p_j) \, w_i w_j
+              \left( 1[s_i > s_j] + \frac{1}{2} 1[s_i = s_j] \right)}
+              {\sum_{i \ne j} p_i (1 - p_j) \, w_i w_j}
+
+    The weights w are 1 unless others are given.
     """
     high, low, same = classes.positive, classes.negative, classes.same.sum()
     wins = high @ (2 * np.cumsum(low) - low) - same
@@ -66,7 +68,7 @@ def auc(classes: Classes) -> float:
 
 
 def snips_auc(label: Array, order: Order, propensity: Array | None) -> float:
-    """Return the AUC with each pair weighted by both inverse propensities, self-normalised.
+    r"""Return the AUC with the weights :math:`w_i = 1 / o_i`, the inverse propensities of clicks.
 
     Over clicks it estimates the AUC over all impressions, provided that the propensities are the
     true ones and account for all that click and conversion share.
@@ -83,11 +85,15 @@ def snips_auc(label: Array, order: Order, propensity: Array | None) -> float:
 
 
 def gauc(label: Array, score: Array, group: Integers | None) -> float:
-    r"""Return the mean AUC of groups, weighted by rows times the chance of having both classes.
+    r"""Return the mean AUC within groups, such as the impressions of one user.
 
-    With labels of 0 and 1, that chance is 1 or 0, and the mean is over the groups that have both
-    classes. With others it is :math:`1 - \prod (1-p_i) - \prod p_i`. The value approaches the mean
-    over sampled outcomes if groups have many expected positives, or all labels are small.
+    .. math:: \frac{\sum_g w_g \, \mathrm{AUC}_g}{\sum_g w_g}, \quad
+              w_g = n_g \left( 1 - \prod_{i \in g} (1 - p_i) - \prod_{i \in g} p_i \right)
+
+    The weight is the number of rows times the probability that both classes occur. With labels of
+    0 and 1, the mean is therefore over the groups that have both classes. With others, the value
+    approaches the mean over sampled outcomes if groups have many expected positives, or all labels
+    are small.
 
     Raises:
         UndefinedError: there are no groups, or none can have both classes.
@@ -124,7 +130,13 @@ def _wins(label: Array, order: Order, negatives: Array) -> Array:
 
 
 def ks(classes: Classes) -> float:
-    """Return the largest true-positive rate less false-positive rate of any threshold."""
+    r"""Return the Kolmogorov-Smirnov distance between the scores of both classes.
+
+    .. math:: \max_t \left( \frac{\sum_i p_i \, 1[s_i \ge t]}{\sum_i p_i}
+              - \frac{\sum_i (1 - p_i) \, 1[s_i \ge t]}{\sum_i (1 - p_i)} \right)
+
+    It is the largest difference of true-positive and false-positive rate over all thresholds.
+    """
     missed, rejected = np.cumsum(classes.positive), np.cumsum(classes.negative)
     return max(0.0, float((rejected / rejected[-1] - missed / missed[-1]).max()))
 
@@ -133,7 +145,9 @@ def average_precision(classes: Classes) -> float:
     r"""Return the mean precision at the positives, tied rows being retrieved together.
 
     With :math:`k_i` the number of rows that score at least :math:`s_i`, it is
-    :math:`\sum_i p_i (1 + \sum_{j \ne i, s_j \ge s_i} p_j) / k_i` over :math:`\sum_i p_i`.
+
+    .. math:: \frac{1}{\sum_i p_i} \sum_i \frac{p_i}{k_i}
+              \left( 1 + \sum_{j \ne i, \, s_j \ge s_i} p_j \right)
     """
     found = np.cumsum(classes.positive[::-1])[::-1]
     hits = (classes.positive * found + classes.same) / classes.rows

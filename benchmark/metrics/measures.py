@@ -20,6 +20,7 @@ from benchmark.metrics.risks import dr_log_loss, snips_log_loss
 class Measure:
     """A measure: ``function`` takes its value on a population, ``style`` formats it.
 
+    ``definition`` is the function whose docstring defines it.
     ``bounds`` are the least and the greatest value it can have, None where there is none.
     """
 
@@ -27,6 +28,7 @@ class Measure:
     title: str
     direction: Direction
     function: Callable[[Population], float]
+    definition: Callable[..., float]
     style: str = ".4f"
     bounds: tuple[float | None, float | None] = (0.0, None)
 
@@ -42,48 +44,48 @@ class Measure:
 
 UNIT = (0.0, 1.0)
 COMMON = (
-    Measure("auc", "AUC", HIGHER, lambda p: auc(p.classes), bounds=UNIT),
-    Measure("gauc", "GAUC", HIGHER, lambda p: gauc(p.soft, p.score, p.group), bounds=UNIT),
+    Measure("auc", "AUC", HIGHER, lambda p: auc(p.classes), auc, bounds=UNIT),
+    Measure("gauc", "GAUC", HIGHER, lambda p: gauc(p.soft, p.score, p.group), gauc, bounds=UNIT),
     Measure(
         "prauc", "average precision", HIGHER, lambda p: average_precision(p.classes),
-        bounds=UNIT,
+        average_precision, bounds=UNIT,
     ),
-    Measure("ks", "KS", HIGHER, lambda p: ks(p.classes), bounds=UNIT),
-    Measure("logloss", "log loss", LOWER, lambda p: log_loss(p.soft, p.score)),
-    Measure("pcoc", "PCOC", ONE, lambda p: pcoc(p.soft, p.score), ".3f"),
-    Measure("ece", "ECE", LOWER, lambda p: ece(p.reliability), bounds=UNIT),
-    Measure("bias", "bias", ZERO, lambda p: bias(p.soft, p.score), "+.4f", (-1.0, 1.0)),
+    Measure("ks", "KS", HIGHER, lambda p: ks(p.classes), ks, bounds=UNIT),
+    Measure("logloss", "log loss", LOWER, lambda p: log_loss(p.soft, p.score), log_loss),
+    Measure("pcoc", "PCOC", ONE, lambda p: pcoc(p.soft, p.score), pcoc, ".3f"),
+    Measure("ece", "ECE", LOWER, lambda p: ece(p.reliability), ece, bounds=UNIT),
+    Measure("bias", "bias", ZERO, lambda p: bias(p.soft, p.score), bias, "+.4f", (-1.0, 1.0)),
 )  # fmt: skip
 ON_CLICKS = (
     Measure(
         "snipsauc", "SNIPS AUC (true propensities)", HIGHER,
-        lambda p: snips_auc(p.label, p.order, p.propensity), bounds=UNIT,
+        lambda p: snips_auc(p.label, p.order, p.propensity), snips_auc, bounds=UNIT,
     ),
     Measure(
         "snipslogloss", "SNIPS log loss", LOWER,
-        lambda p: snips_log_loss(p.label, p.score, p.estimated_ctr),
+        lambda p: snips_log_loss(p.label, p.score, p.estimated_ctr), snips_log_loss,
     ),
     Measure(
         "pip", "dependence on CTR (PIP)", ZERO, lambda p: independence(p.label, p.score, p.ctr),
-        "+.4f", (-1.0, 1.0),
+        independence, "+.4f", (-1.0, 1.0),
     ),
 )  # fmt: skip
 ON_IMPRESSIONS = (
     Measure(
         "drlogloss", "doubly robust log loss", LOWER,
-        lambda p: dr_log_loss(p.label, p.score, p.estimated_ctr, p.estimated_cvr),
+        lambda p: dr_log_loss(p.label, p.score, p.estimated_ctr, p.estimated_cvr), dr_log_loss,
         bounds=(None, None),
     ),
 )  # fmt: skip
 AGAINST_TRUTH = (
     Measure(
         "brier", "Brier score against the true CVR", LOWER, lambda p: brier(p.truth, p.score),
-        ".5f", UNIT,
+        brier, ".5f", UNIT,
     ),
     Measure(
         "ctrbias", "maximum decile bias by CTR", LOWER,
         lambda p: ctr_bias(p.soft, p.score, p.ctr if p.propensity is None else p.propensity),
-        bounds=UNIT,
+        ctr_bias, bounds=UNIT,
     ),
 )  # fmt: skip
 
@@ -93,7 +95,7 @@ Listed = Callable[[ranking.Lists, int], float]
 
 def _at(k: int, name: str, title: str, measure: Listed, most: float | None) -> Measure:
     function = partial(_of_lists, measure, k)
-    return Measure(f"{name}{k}", f"{title}@{k}", HIGHER, function, bounds=(0.0, most))
+    return Measure(f"{name}{k}", f"{title}@{k}", HIGHER, function, measure, bounds=(0.0, most))
 
 
 def _of_lists(measure: Listed, k: int, rows: Population) -> float:

@@ -126,18 +126,21 @@ Selection = tuple[NDArray[np.bool_], Array, Array, Array | None]
 
 
 def _clicked(labels: Labels, scores: Scores) -> Selection:
+    """Logged clicks, with their conversions and the predicted CVR. These rows are selected."""
     known = ~labels.random & ~np.isnan(labels.conversion)
     rows = known if labels.click is None else known & (labels.click == 1)
     return rows, labels.conversion, scores.cvr, None
 
 
 def _random(labels: Labels, scores: Scores) -> Selection:
+    """Impressions shown at random, with their conversions and the predicted CVR."""
     if not labels.random.any():
         raise UndefinedError("no impression was shown at random")
     return labels.random & ~np.isnan(labels.conversion), labels.conversion, scores.cvr, None
 
 
 def _oracle(labels: Labels, scores: Scores) -> Selection:
+    """All impressions, with the conversion each would have had if clicked, and the CVR."""
     if labels.oracle_conversion is None:
         raise UndefinedError("what impressions without a click would have led to is unknown")
     everywhere = np.ones(len(scores.cvr), dtype=bool)
@@ -145,16 +148,19 @@ def _oracle(labels: Labels, scores: Scores) -> Selection:
 
 
 def _cvr_impressions(labels: Labels, scores: Scores) -> Selection:
+    """All logged impressions, with conversions known on clicks, and the CVR."""
     seen, click = _seen(labels)
     return seen, np.where(click == 1, labels.conversion, np.nan), scores.cvr, None
 
 
 def _ctr_impressions(labels: Labels, scores: Scores) -> Selection:
+    """All logged impressions, with their clicks and the predicted CTR."""
     seen, click = _seen(labels)
     return seen, click, _ctr(scores), None
 
 
 def _ctcvr_impressions(labels: Labels, scores: Scores) -> Selection:
+    """All logged impressions, with click and conversion both, and CTR × CVR."""
     seen, click = _seen(labels)
     both = np.where(click == 0, 0.0, labels.conversion)
     return seen & ~np.isnan(both), both, _ctr(scores) * scores.cvr, None

@@ -62,19 +62,33 @@ def _is_positive(label: Array) -> NDArray[np.bool_]:
 
 
 def dcg(lists: Lists, k: int) -> float:
-    """Return the mean discounted cumulative gain of the first ``k`` places."""
+    r"""Return the mean discounted cumulative gain of the first ``k`` places.
+
+    .. math:: \mathrm{DCG}_g = \sum_{j=1}^k \frac{y_{g,j}}{\log_2(j + 1)}
+
+    with the label :math:`y_{g,j}` at place j of group g, averaged over the groups with a positive.
+    """
     return float(_sums(lists, k, discounted=True).mean())
 
 
 def ndcg(lists: Lists, k: int) -> float:
-    """Return the mean ratio of the discounted cumulative gain to the best one possible."""
+    r"""Return the mean ratio of the discounted cumulative gain to the best one possible.
+
+    .. math:: \mathrm{NDCG}_g = \frac{\mathrm{DCG}_g}{\max \mathrm{DCG}_g}
+
+    The maximum is over all orders of the group, and the mean over the groups with a positive.
+    """
     best = np.cumsum(_discount(np.arange(k)))
     reachable = best[np.minimum(lists.positives, k) - 1]
     return float((_sums(lists, k, discounted=True) / reachable).mean())
 
 
 def hits(lists: Lists, k: int) -> float:
-    """Return the mean number of positives in the first ``k`` places.
+    r"""Return the mean number of positives in the first ``k`` places.
+
+    .. math:: \sum_{j=1}^k y_{g,j}
+
+    averaged over the groups g with a positive.
 
     The doubly robust literature calls this count Recall@K; it may exceed 1.
     """
@@ -82,7 +96,12 @@ def hits(lists: Lists, k: int) -> float:
 
 
 def recall(lists: Lists, k: int) -> float:
-    """Return the mean share of a group's positives that are in its first ``k`` places."""
+    r"""Return the mean share of a group's positives that are in its first ``k`` places.
+
+    .. math:: \frac{\sum_{j=1}^k y_{g,j}}{\sum_j y_{g,j}}
+
+    averaged over the groups g with a positive.
+    """
     return float((_sums(lists, k, discounted=False) / lists.positives).mean())
 
 

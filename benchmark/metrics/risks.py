@@ -19,7 +19,12 @@ NO_ESTIMATES = "propensities are estimated for the validation split alone, where
 
 
 def snips_log_loss(conversion: Array, cvr: Array, propensity: Array | None) -> float:
-    r"""Return :math:`\sum e(r, \hat r) / p` over :math:`\sum 1 / p`, both over clicks.
+    r"""Return the log loss over all impressions, estimated by self-normalised inverse propensities.
+
+    .. math:: \sum_{o = 1} \frac{e(r, \hat r)}{p} \Big/ \sum_{o = 1} \frac{1}{p}
+
+    The symbols are click o, conversion r, prediction :math:`\hat r`, cross-entropy e and a fitted
+    propensity p.
 
     Raises:
         UndefinedError: there are no propensities.
@@ -32,11 +37,16 @@ def snips_log_loss(conversion: Array, cvr: Array, propensity: Array | None) -> f
 def dr_log_loss(
     conversion: Array, cvr: Array, propensity: Array | None, imputed: Array | None
 ) -> float:
-    r"""Return the mean of :math:`e(q, \hat r) + o (e(r, \hat r) - e(q, \hat r)) / p`.
+    r"""Return the log loss over all impressions, estimated doubly robustly.
 
-    The mean is over impressions; ``conversion`` is NaN where there was no click. As e is linear in
-    the label, this is the log loss of the labels :math:`q + o (r - q) / p`. Unbiased for the mean
-    of :math:`e(r, \hat r)`, clicked or not, if all p or all q are right.
+    .. math:: \frac{1}{n} \sum \left( e(q, \hat r)
+              + \frac{o}{p} \left( e(r, \hat r) - e(q, \hat r) \right) \right)
+
+    The symbols are click o, conversion r, prediction :math:`\hat r`, cross-entropy e, a fitted
+    propensity p and a fitted CVR q. The sum is over impressions; ``conversion`` is NaN where there
+    was no click. As e is linear in the label, this is the log loss of the labels
+    :math:`q + o (r - q) / p`. It is unbiased for the mean of :math:`e(r, \hat r)` over all
+    impressions if all p or all q are correct.
 
     Raises:
         UndefinedError: there are no propensities.

@@ -1,0 +1,109 @@
+"""Settings of the documentation site that ``make docs`` builds with Sphinx."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from latex2mathml.converter import convert
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.writers.html5 import HTML5Translator
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+project = "CVR debiasing benchmark"
+author = "The CVR Debiasing Benchmark authors"
+project_copyright = f"2026, {author}"
+html_title = project
+language = "en"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["dollarmath", "deflist"]
+myst_heading_anchors = 4
+
+autodoc_inherit_docstrings = False
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_default_options = {"exclude-members": "model_config"}
+python_maximum_signature_line_length = 88
+
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_math_renderer = "mathml"
+
+# The parts of the API reference: title and modules. The files found today make up the pages.
+API = {
+    "interfaces": ("Public API", ["benchmark/[cdmrs]*.py", "benchmark/data/dataset.py"]),
+    "methods": ("Methods", ["methods/*.py"]),
+    "training": ("Training", ["benchmark/training/**/*.py"]),
+    "metrics": ("Metrics", ["benchmark/metrics/*.py"]),
+}
+
+
+def _write_api(app: Sphinx) -> None:
+    """Write one page per part of the API, with a section per module."""
+    folder = Path(app.srcdir) / "reference" / "api"
+    folder.mkdir(exist_ok=True)
+    for name, (title, globs) in API.items():
+        files = sorted(file for glob in globs for file in ROOT.glob(glob))
+        modules = [".".join(f.relative_to(ROOT).with_suffix("").parts) for f in files]
+        sections = [_api_section(module) for module in modules if "__" not in module]
+        text = "\n".join([title, "=" * len(title), "", *sections])
+        (folder / f"{name}.rst").write_text(text, encoding="utf-8")
+
+
+def _api_section(module: str) -> str:
+    name = module.removeprefix("methods.")
+    lines = (name, "-" * len(name), "", f".. automodule:: {module}", "   :members:")
+    return "\n".join((*lines, "   :show-inheritance:", ""))
+
+
+def _copy_results(app: Sphinx) -> None:
+    """Bring the published results, without the record of every fit, into the site's sources.
+
+    They are copied as they are into the site too, since their pages link to each other.
+    """
+    for folder in (Path(app.srcdir), Path(app.outdir)):
+        shutil.rmtree(folder / "results", ignore_errors=True)
+        ignored = shutil.ignore_patterns("runs")
+        shutil.copytree(ROOT / "results", folder / "results", ignore=ignored)
+
+
+def _read(_app: Sphinx, page: str, source: list[str]) -> None:
+    """Adapt what is written for GitHub: inline formulas, and links to the published results."""
+    text = re.sub(r"\$`([^`]+)`\$", r"$\1$", source[0])
+    text = re.sub(r"\]\((?:\.\./)+results/", "](/results/", text)
+    if page.startswith("results/"):
+        text = re.sub(r"\[([^]]+)\]\(([^)]+\.html)\)", r'<a href="\2">\1</a>', text)
+        text = f"---\norphan: true\n---\n{text}"
+    if page == "datasets":
+        text = f"{text}\n```{{toctree}}\n:hidden:\n:glob:\n\ndatasets/*\n```\n"
+    source[0] = text
+
+
+def _write_formula(self: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
+    """Write a formula as MathML, which browsers render without a script or a network."""
+    block = isinstance(node, nodes.math_block)
+    try:
+        mathml = convert(node.astext(), display="block" if block else "inline")
+    except Exception as error:  # noqa: BLE001
+        logging.getLogger(__name__).warning("formula: %r", error, location=node)
+        mathml = self.encode(node.astext())
+    self.body.append(f'<div class="math">{mathml}</div>' if block else mathml)
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> None:
+    """Register what Sphinx lacks."""
+    app.add_html_math_renderer("mathml", (_write_formula, None), (_write_formula, None))
+    app.connect("builder-inited", _write_api)
+    app.connect("builder-inited", _copy_results)
+    app.connect("source-read", _read)
