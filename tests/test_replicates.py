@@ -17,6 +17,7 @@ from benchmark.studies import TUNING_SEED, Workspace
 
 METHODS = ["esmm", "naive"]
 TUNING = {"trials": 2, "batch": 2, "seed": 3, "draws": 2}
+RAW = Path("data/raw/oracle_funnel")
 PROCESSED = Path("data/processed/oracle_funnel")
 RUNS = Path("results/runs/oracle_funnel")
 
@@ -94,7 +95,7 @@ def test_a_replicate_whose_data_changed_is_out_of_date_and_trained_again(
     work_here(tmp_path, monkeypatch)
     options = Workspace().params.options["oracle_funnel"]
     changed = options | {"seed": 7}
-    other = Draw("oracle_funnel", "oracle_funnel", changed, Path("none"), PROCESSED / "1")
+    other = Draw("oracle_funnel", "oracle_funnel", changed, RAW, PROCESSED / "1")
     process(other)
     assert main(["report"]) == 0
     text = Path("results/leaderboard.md").read_text(encoding="utf-8")
