@@ -49,9 +49,13 @@ def preprocess(dataset: str, study: str | None = None) -> None:
 
 def _adapter(dataset: str, place: Workspace) -> Dataset:
     from benchmark import registry
+    from benchmark.configuration.mistakes import validated
     from benchmark.data.dataset import Dataset
 
-    return registry.load("datasets", dataset, Dataset)(**place.params.options.get(dataset, {}))
+    kind, params = registry.load("datasets", dataset, Dataset), place.params
+    if given := params.options.get(dataset, {}):
+        validated(kind.options_model(), params.source, ("options", dataset))
+    return kind(**given)
 
 
 def run(dataset: str, method: str, study: str | None = None) -> None:

@@ -49,7 +49,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the ready folder of a small world with an oracle."""
     folder = tmp_path_factory.mktemp("data") / "world"
     kinds = (registry.load("datasets", name, Dataset) for name in registry.names("datasets"))
-    simulated = next(k for k in kinds if not k.sources and "rows" in k.options and k.stages)
+    simulated = next(
+        k for k in kinds if not k.sources and "rows" in k.options_model().model_fields and k.stages
+    )
     preprocess(simulated(rows=4000), "world", folder, folder, verified=True)
     return folder
 

@@ -56,7 +56,7 @@ def _inputs(dataset: Dataset, raw: Path) -> str:
     files = sorted(path for path in raw.rglob("*") if path.is_file())
     return fingerprint(
         [
-            repr(dataset.chosen),
+            repr(dataset.options),
             *(sha256(path) for folder in (HERE, adapters) for path in sorted(folder.rglob("*.py"))),
             *(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files),
         ]

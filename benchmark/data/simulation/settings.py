@@ -13,6 +13,7 @@ from benchmark import registry
 from benchmark.data.dataset import DataError, Dataset
 from benchmark.data.fetching.download import is_verified
 from benchmark.data.preprocess import preprocess
+from benchmark.errors import did_you_mean
 from benchmark.studies import Sweep
 
 
@@ -35,12 +36,14 @@ def write(sweep: Sweep, options: Mapping[str, Any], raw: Path, processed: Path) 
 
 
 def _check(sweep: Sweep, base: Dataset) -> None:
+    options = base.options.model_dump()
     for knob, levels in sweep.knobs.items():
-        if knob not in base.chosen:
-            known = ", ".join(base.chosen)
-            raise DataError(f"sweep: knob {knob!r} is no option of {sweep.dataset}: {known}")
-        if base.chosen[knob] in levels:
+        if knob not in options:
+            present = base.options.renamed.get(knob)
+            hint = f"an old name; {present}" if present else did_you_mean(knob, options)
+            raise DataError(f"sweep: knob {knob!r} is no option of {sweep.dataset}: {hint}")
+        if options[knob] in levels:
             raise DataError(
-                f"sweep: level {base.chosen[knob]!r} of {knob} is that of the base world, which is "
+                f"sweep: level {options[knob]!r} of {knob} is that of the base world, which is "
                 "compared anyway; leave it out"
             )
