@@ -44,7 +44,7 @@ def download(dataset: str, study: str | None = None) -> None:
     from benchmark.studies import Workspace
 
     workspace = Workspace(study)
-    adapter = _adapter(dataset, workspace)
+    adapter = workspace.adapter(dataset)
     raw = workspace.raw / dataset
     fetch(dataset, adapter.sources, raw, MANUAL / (adapter.base or dataset), CHECKSUMS)
     if found := origins(raw):
@@ -60,13 +60,6 @@ def preprocess(dataset: str, study: str | None = None) -> None:
     options = workspace.params.options.get(dataset, {})
     setting = Setting(dataset, dataset, options, workspace.processed / dataset)
     process(Draw(dataset, dataset, options, workspace.raw / dataset, setting.replicate(0)))
-
-
-def _adapter(dataset: str, workspace: Workspace) -> Dataset:
-    from benchmark import registry
-    from benchmark.data.dataset import Dataset
-
-    return registry.load("datasets", dataset, Dataset)(**workspace.params.options.get(dataset, {}))
 
 
 def run(

@@ -23,10 +23,10 @@ Stage = Literal["impression", "click", "micro", "macro", "conversion"]
 Need = Literal[Stage, "delay"]
 
 
-def funnel(stages: Sequence[Stage], outcome: str) -> str:
-    """Return the stages in a line, with what stands for the conversion where none is logged."""
+def funnel(stages: Sequence[Stage], proxy_label: str | None) -> str:
+    """Return the stages in a line, with the proxy label where no conversion is logged."""
     line = " → ".join(stages)
-    return line if outcome == "conversion" else f"{line} ({outcome})"
+    return line if proxy_label is None else f"{line} ({proxy_label})"
 
 
 class _Record(BaseModel):
@@ -52,8 +52,8 @@ class Schema(_Record):
     """What a ready dataset holds.
 
     ``stages`` lists the funnel stages that the log has: one without "impression" consists of
-    clicks only, and nothing about the entire space can be learned or claimed from it. ``outcome``
-    is what "conversion" stands for, itself unless the log has none.
+    clicks only, and nothing about the entire space can be learned or claimed from it.
+    ``proxy_label`` is what "conversion" means where no conversion is logged, else None.
     ``options`` are the adapter's, as chosen.
     ``attribution_window`` is how long after its click a conversion counts, in the unit of the
     log's ``TIMES``; it is None where the log has no times. ``has_propensity`` is whether the log
@@ -75,7 +75,7 @@ class Schema(_Record):
     fingerprint: str
     attribution_window: float | None = None
     has_propensity: bool = False
-    outcome: str = "conversion"
+    proxy_label: str | None = None
 
     @property
     def categorical(self) -> tuple[Field, ...]:

@@ -6,13 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PositiveInt
 
 from benchmark import registry
 from benchmark.config import Params, Section
+from benchmark.configuration.mistakes import validated
+from benchmark.errors import ConfigError, did_you_mean
 from benchmark.schema import Schema
+
+if TYPE_CHECKING:
+    from benchmark.data.dataset import Dataset
 
 STUDIES = Path("studies")
 BASE = "base"
@@ -82,7 +87,7 @@ class Setting:
         Where the adapter is not here any more, the folders tell.
         """
         if registry.path_of("datasets", self.dataset).is_file():
-            return bool(_kind(self.dataset).redraws)
+            return _kind(self.dataset).redraws
         return first_splits(self.processed) != self.processed
 
     @property
@@ -90,9 +95,11 @@ class Setting:
         """All options of the dataset.
 
         Raises:
+            ConfigError: an option is unknown or has a wrong value.
             LookupError: there is no such dataset.
         """
-        return {**_kind(self.dataset).options, **self.changed}
+        found: dict[str, Any] = _kind(self.dataset)(**self.changed).options.model_dump()
+        return found
 
     def replicate(self, number: int) -> Path:
         """Return the folder of a replicate's splits."""
@@ -170,27 +177,38 @@ class Workspace:
         options = self.params.options.get(dataset, {}) | dict(changed)
         return Setting(name, dataset, options, self.processed / name)
 
+    def adapter(self, dataset: str) -> Dataset:
+        """Return a dataset's adapter with its options of ``params.yaml``.
+
+        Raises:
+            ConfigError: an option is unknown or has a wrong value.
+            LookupError: there is no such dataset.
+        """
+        kind = _kind(dataset)
+        if given := self.params.options.get(dataset, {}):
+            validated(kind.options_model(), self.params.source, ("options", dataset))
+        return kind(**given)
+
     def check_factors(self) -> None:
         """Make sure that every factor is an option of the dataset, at other levels than the base's.
 
         Raises:
+            ConfigError: a factor is no option, or a level is that of the base.
             LookupError: there is no such dataset.
-            ValueError: a factor is no option, or a level is that of the base.
         """
         if (study := self.params.sensitivity) is None:
             return
-        options = self._setting(BASE, study.dataset, {}).options
+        base = self.adapter(study.dataset).options
+        options = base.model_dump()
         for factor, levels in study.factors.items():
             if factor not in options:
-                known = ", ".join(options)
-                raise ValueError(
-                    f"sensitivity: factor {factor!r} is no option of {study.dataset}: {known}"
-                )
+                present = base.renamed.get(factor)
+                hint = f"an old name; {present}" if present else did_you_mean(factor, options)
+                what = f"factor {factor!r} is no option of {study.dataset}: {hint}"
+                raise ConfigError([f"sensitivity: {what}"])
             if options[factor] in levels:
-                raise ValueError(
-                    f"sensitivity: level {options[factor]!r} of {factor} is that of the base "
-                    "setting, which is compared anyway; leave it out"
-                )
+                what = f"level {options[factor]!r} of {factor} is that of the base setting"
+                raise ConfigError([f"sensitivity: {what}, which is compared anyway; leave it out"])
 
     @property
     def raw(self) -> Path:
@@ -213,7 +231,7 @@ class Workspace:
         return self.results / "runs"
 
 
-def _kind(dataset: str) -> Any:
+def _kind(dataset: str) -> type[Dataset]:
     from benchmark.data.dataset import Dataset  # noqa: PLC0415 (half a second)
 
     return registry.load("datasets", dataset, Dataset)

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmark.data.dataset import DataError, Dataset, Source
-from benchmark.data.fetching.raw import find
 from benchmark.data.partitions import stored
 from benchmark.data.reading.layouts import Rule
-from benchmark.data.reading.readers import scan_table
-from benchmark.data.split import split_by_hash
+from benchmark.dataset import DataError, Dataset, Source, find, scan_table, split_by_hash
 
 PAGE = "https://tianchi.aliyun.com/dataset/408"
 USER = ("101", "121", "122", "124", "125", "126", "127", "128", "129")

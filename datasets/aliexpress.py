@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, get_args
 
 import polars as pl
 
-from benchmark.data.dataset import DataError, Dataset, Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.reading.keys import unique
-from benchmark.data.reading.readers import scan_table
-from benchmark.data.split import split_by_hash
+from benchmark.dataset import Dataset, Options, Source, find, scan_table, split_by_hash, unique
 
+Country = Literal["NL", "ES", "FR", "US", "RU"]
 PAGE = "https://tianchi.aliyun.com/dataset/74690"
-COUNTRIES = ("NL", "ES", "FR", "US", "RU")
 USER = tuple(f"user_{i}" for i in range(1, 34))  # user_1 and item_1 are the search's id
 ITEM = tuple(f"item_{i}" for i in range(1, 50))  # item_49 is the label
 CODES = (
@@ -23,6 +20,13 @@ CODES = (
 )  # fmt: skip
 TEXT = ("user_1", "item_1", *CODES)
 SHARES = {"train": 0.9, "valid": 0.1}
+
+
+class AliExpressOptions(Options):
+    """The options of AliExpress."""
+
+    country: Country = "NL"
+    """The country whose searches are read."""
 
 
 class AliExpress(Dataset):
@@ -43,13 +47,13 @@ class AliExpress(Dataset):
     stages = ("impression", "click", "conversion")
     categorical = CODES
     numeric = tuple(name for name in (*USER[8:], *ITEM[1:48]) if name not in CODES)
-    sources = tuple(Source(file=f"aliexpress_{c}_datasets.zip", page=PAGE) for c in COUNTRIES)
-    options = {"country": "NL"}
+    sources = tuple(
+        Source(file=f"aliexpress_{c}_datasets.zip", page=PAGE) for c in get_args(Country)
+    )
+    options: AliExpressOptions
 
     def table(self, raw: Path) -> pl.LazyFrame:
-        if (country := self.chosen["country"]) not in COUNTRIES:
-            known = ", ".join(COUNTRIES)
-            raise DataError(f"option country is {country!r}; it must be one of {known}")
+        country = self.options.country
         train = _part(raw, country, "train", split_by_hash(pl.col("user_1"), SHARES))
         return pl.concat([train, _part(raw, country, "test", pl.lit("test"))])
 

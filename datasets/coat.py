@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from benchmark.data.dataset import DataError, Dataset, Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.options import check, one_of
 from benchmark.data.reading import rated
+from benchmark.dataset import DataError, Dataset, Source, find
 
-FEATURES = one_of({"all": "ids and attributes", "ids": "ids alone"})
+
+class CoatOptions(rated.RatedOptions):
+    """The options of Coat."""
+
+    features: Literal["all", "ids"] = "all"
+    """Whether features are ids and attributes, or ids alone."""
 
 
 class Coat(Dataset):
@@ -50,13 +53,12 @@ class Coat(Dataset):
             sha256="6073d0b515ed1f6e830e4fead66dc76ad7991a7553eaa58e228b234a9d19daed",
         ),
     )
-    options = {**rated.OPTIONS, "features": "all"}
+    options: CoatOptions
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check(self.title, self.chosen, {**rated.RULES, "features": FEATURES})
-        self.outcome = rated.outcome(self.chosen)
-        if self.chosen["features"] == "ids":
+        self.proxy_label = self.options.proxy_label
+        if self.options.features == "ids":
             self.categorical = ("user_id", "item_id")
 
     def table(self, raw: Path) -> pl.LazyFrame:
@@ -67,7 +69,7 @@ class Coat(Dataset):
         ratings = {"chosen": chosen.ravel(), "drawn": drawn.ravel()}
         cells = pl.LazyFrame({"user_id": user, "item_id": item, "group": user, **ratings})
         return (
-            rated.funnel(cells, "coat", self.chosen)
+            rated.funnel(cells, "coat", self.options)
             .join(_attributes(raw, "user", len(chosen)), on="user_id", maintain_order="left")
             .join(_attributes(raw, "item", chosen.shape[1]), on="item_id", maintain_order="left")
         )
@@ -88,7 +90,7 @@ def _matrix(path: Path) -> NDArray[np.int64]:
 
 
 def _words(path: Path) -> NDArray[np.str_]:
-    """Read which attribute and value each column of one-hot attributes stands for."""
+    """Read the attribute and the value of each column of one-hot attributes."""
     try:
         lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except UnicodeDecodeError as error:

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmark.data.dataset import Dataset, Source
-from benchmark.data.fetching.raw import find
 from benchmark.data.partitions import (
     by_hash,
     lazy_from_frames,
@@ -16,11 +14,9 @@ from benchmark.data.partitions import (
     stored,
     temporary_folder,
 )
-from benchmark.data.reading.attribution import split_by_time
 from benchmark.data.reading.history import Past
-from benchmark.data.reading.keys import unique
 from benchmark.data.reading.layouts import Types
-from benchmark.data.reading.readers import scan_table
+from benchmark.dataset import Dataset, Source, find, scan_table, split_by_time, unique
 
 SESSION, TIME = pl.col("session_id_hash"), pl.col("server_timestamp_epoch_ms")
 SEARCHES: Types = {

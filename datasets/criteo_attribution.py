@@ -7,12 +7,17 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.dataset import Dataset, Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.options import check, integer, number, optional
-from benchmark.data.reading.attribution import split_by_time
-from benchmark.data.reading.history import with_clicked_before
-from benchmark.data.reading.readers import scan_table
+from benchmark.dataset import (
+    Dataset,
+    Field,
+    History,
+    Options,
+    Source,
+    find,
+    scan_table,
+    split_by_time,
+    with_clicked_before,
+)
 
 HOME = "https://huggingface.co/datasets/criteo/criteo-attribution-dataset"
 FILE = "criteo_attribution_dataset.tsv.gz"
@@ -40,6 +45,14 @@ LAST_CLICK = pl.col("click_pos") == pl.col("click_nb") - 1
 CUT_OFF = "impression whose window the end of the log cuts off"
 
 
+class CriteoAttributionOptions(Options):
+    """The options of Criteo attribution."""
+
+    window_days: float | None = Field(7, ge=0.01, le=29)
+    """How many days after its click a conversion counts; null: the log's own 30, without times."""
+    history: History = 10
+
+
 class CriteoAttribution(Dataset):
     """A banner on a page; its conversion is the sale that is attributed to its click, the last."""
 
@@ -65,15 +78,13 @@ class CriteoAttribution(Dataset):
     numeric = ("log_since_click",)
     sources = (Source(file=FILE, page=HOME, url=f"{HOME}/resolve/main/{FILE}"),)
     min_count = 10
-    options = {"window_days": 7, "history": 10}
+    options: CriteoAttributionOptions
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        rules = {"window_days": optional(number(0.01, 29)), "history": integer(0)}
-        check(self.title, self.chosen, rules)
-        days = self.chosen["window_days"]
+        days = self.options.window_days
         self.attribution_window = None if days is None else float(days * DAY)
-        if length := self.chosen["history"]:
+        if length := self.options.history:
             self.sequences = {"clicked_campaigns": ("campaign", length)}
 
     def table(self, raw: Path) -> pl.LazyFrame:

@@ -7,11 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.dataset import Dataset, Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.options import check, number, optional
-from benchmark.data.reading.attribution import split_by_time
-from benchmark.data.reading.readers import scan_table
+from benchmark.dataset import Dataset, Field, Options, Source, find, scan_table, split_by_time
 
 DAY = 86_400
 COUNTS = tuple(f"integer_{i}" for i in range(1, 9))
@@ -26,6 +22,13 @@ RULES = {
     "conversion_time must be empty or not before click_time": CONVERTED_AT.fill_null(TIME) >= TIME,
 }
 CUT_OFF = "click whose window the end of the log cuts off"
+
+
+class CriteoConversionOptions(Options):
+    """The options of the Criteo conversion log."""
+
+    window_days: float | None = Field(30, ge=0.01, le=30)
+    """How many days after its click a conversion counts; null: all are logged, without times."""
 
 
 class CriteoConversion(Dataset):
@@ -66,12 +69,11 @@ class CriteoConversion(Dataset):
         ),
     )
     min_count = 10
-    options = {"window_days": 30}
+    options: CriteoConversionOptions
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check(self.title, self.chosen, {"window_days": optional(number(0.01, 30))})
-        days = self.chosen["window_days"]
+        days = self.options.window_days
         self.attribution_window = None if days is None else float(days * DAY)
 
     def table(self, raw: Path) -> pl.LazyFrame:

@@ -7,12 +7,16 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.dataset import Dataset, Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.options import check, integer
-from benchmark.data.reading.attribution import split_by_time
-from benchmark.data.reading.history import with_clicked_before
-from benchmark.data.reading.readers import scan_table
+from benchmark.dataset import (
+    Dataset,
+    History,
+    Options,
+    Source,
+    find,
+    scan_table,
+    split_by_time,
+    with_clicked_before,
+)
 
 PAGE = "https://ailab.criteo.com/criteo-sponsored-search-conversion-log-dataset/"
 DAY = 86_400
@@ -43,6 +47,12 @@ RULES = {
 }
 
 
+class CriteoSearchOptions(Options):
+    """The options of Criteo search."""
+
+    history: History = 10
+
+
 class CriteoSearch(Dataset):
     """A click on the ad of a product that a search engine showed; it converts with a sale."""
 
@@ -66,12 +76,11 @@ class CriteoSearch(Dataset):
     sources = (Source(file="Criteo_Conversion_Search.zip", page=PAGE),)
     attribution_window = float(WINDOW)
     min_count = 10
-    options = {"history": 10}
+    options: CriteoSearchOptions
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check(self.title, self.chosen, {"history": integer(0)})
-        if length := self.chosen["history"]:
+        if length := self.options.history:
             self.sequences = {"clicked_products": ("product_id", length)}
 
     def table(self, raw: Path) -> pl.LazyFrame:

@@ -9,12 +9,8 @@ from types import MappingProxyType
 import numpy as np
 import polars as pl
 
-from benchmark.data.dataset import Dataset, Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.reading.attribution import split_at
 from benchmark.data.reading.history import Past
-from benchmark.data.reading.keys import unique
-from benchmark.data.reading.readers import scan_table
+from benchmark.dataset import Dataset, Source, find, scan_table, split_at, unique
 
 Types = Mapping[str, type[pl.DataType]]
 DATE = pl.col("eventdate").str.to_date("%Y-%m-%d", strict=False)

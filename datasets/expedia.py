@@ -7,12 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.dataset import DataError, Dataset, Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.options import Rule, check
-from benchmark.data.reading.attribution import split_by_time
 from benchmark.data.reading.layouts import Rules
-from benchmark.data.reading.readers import scan_table
+from benchmark.dataset import DataError, Dataset, Options, Source, find, scan_table, split_by_time
 
 COMPETITORS = tuple(f"comp{i}_{what}" for i in range(1, 9) for what in ("rate", "inv"))
 SEARCH = (
@@ -47,6 +43,13 @@ RULES = {
 }
 
 
+class ExpediaOptions(Options):
+    """The options of Expedia."""
+
+    position: bool = True
+    """Whether the position in the list is a feature."""
+
+
 class Expedia(Dataset):
     """A hotel in the list of a search; lists in random order are the random test."""
 
@@ -75,13 +78,11 @@ class Expedia(Dataset):
         Source(file="data.zip", page="https://www.kaggle.com/c/expedia-personalized-sort/data"),
     )
     min_count = 5
-    options = {"position": True}
+    options: ExpediaOptions
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        truth = Rule("true or false", lambda value: isinstance(value, bool))
-        check(self.title, self.chosen, {"position": truth})
-        position = ("position",) if self.chosen["position"] else ()
+        position = ("position",) if self.options.position else ()
         self.categorical = (*SEARCH, *HOTEL, *position, *COMPETITORS)
 
     def table(self, raw: Path) -> pl.LazyFrame:

@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmark.data.dataset import Dataset, Source
-from benchmark.data.fetching.raw import find_all
-from benchmark.data.options import check, integer
 from benchmark.data.partitions import first_of_each, in_slices, stored
 from benchmark.data.reading.history import Past
 from benchmark.data.reading.layouts import Rule
-from benchmark.data.reading.readers import scan_table
-from benchmark.data.split import split_by_hash
+from benchmark.dataset import (
+    Dataset,
+    History,
+    Options,
+    Source,
+    find_all,
+    scan_table,
+    split_by_hash,
+)
 
 PAGE = "https://github.com/guyulongcs/WSDM2020_HUP"
 TOKEN = r"\d+\+(?:10|[1-9])\+\d+\+\d+\+\d+"
@@ -25,6 +29,12 @@ SHARES = {"train": 0.7, "valid": 0.1, "test": 0.2}
 PART = 1 << 27  # bytes of lines that are compared at once
 SESSIONS = 20_000  # whose behaviours, some hundred bytes each, are in memory at once
 MANY = 20  # products seen before, from which on they are no longer told apart
+
+
+class JDMicroOptions(Options):
+    """The options of JD Micro Behaviors."""
+
+    history: History = 20
 
 
 class JDMicro(Dataset):
@@ -58,12 +68,11 @@ class JDMicro(Dataset):
     numeric = ("log_seconds_before", "log_products_before")
     sources = tuple(Source(file=f"JD_{part}", page=PAGE) for part in ("Applicances", "Computers"))
     min_count = 5
-    options = {"history": 20}
+    options: JDMicroOptions
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check(self.title, self.chosen, {"history": integer(0)})
-        if length := self.chosen["history"]:
+        if length := self.options.history:
             self.sequences = {"recent_skus": ("sku", length)}
 
     def table(self, raw: Path) -> pl.LazyFrame:

@@ -12,13 +12,19 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.dataset import DataError, Source
-from benchmark.data.fetching.raw import find, find_all
-from benchmark.data.options import Rule, check
-from benchmark.data.reading.attribution import split_at
-from benchmark.data.reading.event_log import EVENT_OPTIONS, SECOND, EventLog
-from benchmark.data.reading.keys import unique
-from benchmark.data.reading.readers import scan_table
+from benchmark.data.reading.event_log import SECOND
+from benchmark.dataset import (
+    DataError,
+    EventLog,
+    EventOptions,
+    Source,
+    WindowDays,
+    find,
+    find_all,
+    scan_table,
+    split_at,
+    unique,
+)
 
 NUMBER = re.compile(r"\d+(\.0)?")
 PAGE = "https://jdata.jd.com"
@@ -43,10 +49,14 @@ RULES = {
 USER, PRODUCT = ("age", "sex"), ("a1", "a2", "a3")
 UNKNOWN = ["-1", "NULL"]
 LIFT, Z_SCORE, BUTTON = 1.5, 3.0, 1 / 3
-MODULES = Rule(
-    "a list of model_ids, or null to choose them on train",
-    lambda value: value is None or (isinstance(value, list) and {*map(type, value)} == {int}),
-)
+
+
+class JData2016Options(EventOptions):
+    """The options of JDATA 2016."""
+
+    window_days: WindowDays = 5
+    micro_modules: tuple[int, ...] | None = None
+    """The model_ids of the modules whose clicks are micro; null chooses them on train."""
 
 
 class JData2016(EventLog):
@@ -86,11 +96,10 @@ class JData2016(EventLog):
         )
     )  # fmt: skip
     min_count = 5
-    options = {**EVENT_OPTIONS, "window_days": 5, "micro_modules": None}
+    options: JData2016Options
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check(self.title, self.chosen, {"micro_modules": MODULES})
         self.categorical = (*self.categorical, *USER, *PRODUCT)
         self._chosen_modules: dict[Path, list[int]] = {}
 
@@ -111,7 +120,7 @@ class JData2016(EventLog):
 
     def _modules(self, raw: Path) -> list[int]:
         """Return the modules that the option names, or those chosen on the actions in train."""
-        if (given := self.chosen["micro_modules"]) is not None:
+        if (given := self.options.micro_modules) is not None:
             return list(given)
         if raw not in self._chosen_modules:
             self._chosen_modules[raw] = _telling_modules(_actions(raw))

@@ -6,12 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmark.data.dataset import Dataset, Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.reading.keys import unique
 from benchmark.data.reading.layouts import starts_with
-from benchmark.data.reading.readers import scan_table
-from benchmark.data.split import split_by_hash
+from benchmark.dataset import Dataset, Source, find, scan_table, split_by_hash, unique
 
 PAGE = "https://github.com/rucliujn/JDsearch"
 USERS = (

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
-from benchmark.data.dataset import Dataset, Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.options import check, integer, one_of
-from benchmark.data.reading.history import with_clicked_before
-from benchmark.data.reading.keys import unique
-from benchmark.data.reading.readers import scan_table
+from benchmark.dataset import (
+    Dataset,
+    History,
+    Options,
+    Source,
+    find,
+    scan_table,
+    unique,
+    with_clicked_before,
+)
 
 USER = (
     "user_active_degree", "is_live_streamer", "is_video_author", "follow_user_num_range",
@@ -20,7 +24,6 @@ USER = (
 )  # fmt: skip
 VIDEO = ("author_id", "video_type", "upload_type", "music_type", "tag")
 VERSIONS = {"pure": "KuaiRand-Pure", "1k": "KuaiRand-1K"}
-CONVERSIONS = ("is_like", "is_follow", "is_comment", "is_forward", "long_view")
 LOGS = {
     "log_standard_4_08_to_4_21": 0,
     "log_standard_4_22_to_5_08": 0,
@@ -28,6 +31,16 @@ LOGS = {
 }
 NUMBERS = ("user_id", "video_id", "date", "hourmin", "time_ms", "duration_ms")
 VALID_FROM = 20220420
+
+
+class KuaiRandOptions(Options):
+    """The options of KuaiRand."""
+
+    version: Literal["pure", "1k"] = "pure"
+    """The version: the pool's videos alone, or all that 1,000 users saw."""
+    conversion: Literal["is_like", "is_follow", "is_comment", "is_forward", "long_view"] = "is_like"
+    """The column that is the proxy label."""
+    history: History = 20
 
 
 class KuaiRand(Dataset):
@@ -51,25 +64,19 @@ class KuaiRand(Dataset):
     stages = ("impression", "click", "conversion")
     categorical = ("user_id", *USER, "video_id", *VIDEO, "tab", "hour")
     numeric = ("log_video_duration",)
-    options = {"version": "pure", "conversion": "is_like", "history": 20}
+    options: KuaiRandOptions
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        rules = {
-            "version": one_of(VERSIONS),
-            "conversion": one_of(dict.fromkeys(CONVERSIONS)),
-            "history": integer(0),
-        }
-        check(self.title, self.chosen, rules)
-        self.outcome = self.chosen["conversion"].removeprefix("is_").replace("_", " ")
-        file = f"{VERSIONS[self.chosen['version']]}.tar.gz"
+        self.proxy_label = self.options.conversion.removeprefix("is_").replace("_", " ")
+        file = f"{VERSIONS[self.options.version]}.tar.gz"
         url = f"https://zenodo.org/records/10439422/files/{file}"
         self.sources = (Source(file=file, page="https://kuairand.com", url=url),)
-        if length := self.chosen["history"]:
+        if length := self.options.history:
             self.sequences = {"clicked_videos": ("video_id", length)}
 
     def table(self, raw: Path) -> pl.LazyFrame:
-        version, label = self.chosen["version"], self.chosen["conversion"]
+        version, label = self.options.version, self.options.conversion
         paths = {find(raw, f"{name}_{version}.csv"): random for name, random in LOGS.items()}
         first, *later = (_log(path, label, random) for path, random in paths.items())
         early = (

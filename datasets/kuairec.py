@@ -7,13 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.dataset import Dataset, Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.options import check, number
-from benchmark.data.reading.keys import unique
-from benchmark.data.reading.readers import scan_table
-from benchmark.data.simulation.logging_policy import OPTIONS, RULES, LoggingPolicy
-from benchmark.data.split import split_by_hash
+from benchmark.data.simulation.logging_policy import LoggingPolicy, PolicyOptions
+from benchmark.dataset import Dataset, Field, Source, find, scan_table, split_by_hash, unique
 
 USER = (
     "user_active_degree", "is_live_streamer", "is_video_author", "follow_user_num_range",
@@ -24,11 +19,19 @@ TYPES = dict.fromkeys(IDS, pl.Int64) | dict.fromkeys(("video_duration", "watch_r
 SHARES = {"train": 0.7, "valid": 0.1, "test": 0.2}
 
 
+class KuaiRecOptions(PolicyOptions):
+    """The options of the cells and of the policy."""
+
+    positive_ratio: float = Field(2.0, ge=0.1)
+    """The lowest ratio of time watched to the length of a video that counts as a conversion."""
+
+
 class KuaiRec(Dataset):
     """Cells of the small matrix are the impressions; a simulated click reveals what was watched.
 
     The log odds of a click grow with the video's popularity, the logarithm of its views in the
-    big matrix (``selection_strength``), and with that of the ratio watched (``hidden``).
+    big matrix (``selection_strength``), and with that of the ratio watched
+    (``unobserved_confounding``).
     """
 
     title = "KuaiRec, small matrix under a simulated policy"
@@ -40,9 +43,10 @@ class KuaiRec(Dataset):
         "are simulated by a known policy, so that what unclicked impressions would have led to is "
         "known. 'Conversion' is a video watched at least twice its length (option "
         "positive_ratio); nothing was bought. Its probability is unknown: oracle metrics compare "
-        "with the observed outcome itself. Unless option hidden is 0, clicks depend on the ratio "
-        "watched beyond what features tell, and no propensity that is a function of features "
-        "removes all of the bias. Splits are drawn by a hash of the cell (70/10/20), not in time."
+        "with the observed outcome itself. Unless option unobserved_confounding is 0, clicks "
+        "depend on the ratio watched beyond what features tell, and no propensity that is a "
+        "function of features removes all of the bias. Splits are drawn by a hash of the cell "
+        "(70/10/20), not in time."
     )
     stages = ("impression", "click", "conversion")
     categorical = ("user_id", *USER, "video_id", "tags")
@@ -54,13 +58,12 @@ class KuaiRec(Dataset):
             url="https://zenodo.org/records/18164998/files/KuaiRec.zip",
         ),
     )
-    options = {"positive_ratio": 2.0, **OPTIONS}
+    options: KuaiRecOptions
     redraws = True
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check(self.title, self.chosen, {"positive_ratio": number(0.1), **RULES})
-        self.outcome = f"watch ratio from {self.chosen['positive_ratio']:g} up"
+        self.proxy_label = f"watch ratio from {self.options.positive_ratio:g} up"
 
     def table(self, raw: Path) -> pl.LazyFrame:
         views = _scan(find(raw, "big_matrix.csv"), "video_id").group_by("video_id").len("views")
@@ -70,11 +73,11 @@ class KuaiRec(Dataset):
             split=split_by_hash(pl.format("kuairec {} {}", "user_id", "video_id"), SHARES),
             group="user_id",
             log_video_duration=pl.col("video_duration").log1p(),
-            conversion=(pl.col("watch_ratio") >= self.chosen["positive_ratio"]).cast(pl.Int8),
+            conversion=(pl.col("watch_ratio") >= self.options.positive_ratio).cast(pl.Int8),
         )
         for key, more in (("user_id", users), ("video_id", tags), ("video_id", views)):
             cells = cells.join(more, on=key, how="left", maintain_order="left")
-        policy = LoggingPolicy.of(self.chosen)
+        policy = LoggingPolicy(self.options)
         told, thought = pl.col("views").fill_null(0).log1p(), pl.col("watch_ratio").log1p()
         return policy.logged(cells.with_columns(told=told, thought=thought).collect()).lazy()
 

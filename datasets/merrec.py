@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
+from pydantic import field_validator
 
 from benchmark import parquet
-from benchmark.data.dataset import DataError, Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.options import Rule, check
-from benchmark.data.reading.event_log import EVENT_OPTIONS, EventLog
+from benchmark.configuration.allowed import Allowed
+from benchmark.configuration.mistakes import WrongValueError
+from benchmark.dataset import DataError, EventLog, EventOptions, Source, WindowDays, find
 
 PAGE = "https://huggingface.co/datasets/mercari-us/merrec"
 MONTHS = tuple(f"2023{month:02}01" for month in range(5, 11))
@@ -24,12 +24,23 @@ CODES = (
     "shipper_id", "color",
 )  # fmt: skip
 COLUMNS = ("user_id", "item_id", "event_id", "stime", "price", *CODES)
+SHARDS = f"a list of different shards like {MONTHS[0]}/0"
 SHARD = re.compile(rf"({'|'.join(MONTHS)})/(0|[1-9][0-9]{{0,2}})")
-SHARDS = Rule(
-    f"a list of different shards like {MONTHS[0]}/0",
-    lambda value: isinstance(value, list | tuple) and 0 < len(value) == len(set(value))
-    and all(isinstance(shard, str) and SHARD.fullmatch(shard) for shard in value),
-)  # fmt: skip
+
+
+class MerRecOptions(EventOptions):
+    """The options of MerRec."""
+
+    window_days: WindowDays = 3
+    shards: Annotated[tuple[str, ...], Allowed(SHARDS)] = ("20230501/0",)
+    """The shards to read, as month/number."""
+
+    @field_validator("shards")
+    @classmethod
+    def _known(cls, shards: tuple[str, ...]) -> tuple[str, ...]:
+        if not shards or len(set(shards)) < len(shards) or not all(map(SHARD.fullmatch, shards)):
+            raise WrongValueError("", f"it must be {SHARDS}")
+        return shards
 
 
 class MerRec(EventLog):
@@ -57,12 +68,11 @@ class MerRec(EventLog):
     measured = ("log_price",)
     ids = ("user_id",)
     min_count = 5
-    options = {**EVENT_OPTIONS, "window_days": 3, "shards": ("20230501/0",)}
+    options: MerRecOptions
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check(self.title, self.chosen, {"shards": SHARDS})
-        self.sources = tuple(map(_source, self.chosen["shards"]))
+        self.sources = tuple(map(_source, self.options.shards))
 
     def events(self, raw: Path) -> pl.LazyFrame:
         """See :meth:`EventLog.events`."""

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import polars as pl
 
-from benchmark.data.dataset import Dataset, Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.options import check, one_of
-from benchmark.data.reading.attribution import split_by_time
-from benchmark.data.reading.keys import unique
-from benchmark.data.reading.readers import scan_table
+from benchmark.dataset import Dataset, Options, Source, find, scan_table, split_by_time, unique
 
-CAMPAIGNS = ("all", "men", "women")
 POLICIES = {"bts": "log", "random": "random"}
 USER = tuple(f"user_feature_{i}" for i in range(4))
 ITEM = tuple(f"item_feature_{i}" for i in range(1, 4))
@@ -34,6 +28,13 @@ RULES = {
     "timestamp must be like 2019-11-24 00:00:06": TIME.is_not_null(),
 }
 EARLY = "random impression from before the test period"
+
+
+class OpenBanditOptions(Options):
+    """The options of Open Bandit."""
+
+    campaign: Literal["all", "men", "women"] = "all"
+    """The campaign whose impressions are read."""
 
 
 class OpenBandit(Dataset):
@@ -71,15 +72,11 @@ class OpenBandit(Dataset):
             size=412_931_917,
         ),
     )
-    options = {"campaign": "all"}
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        check(self.title, self.chosen, {"campaign": one_of(dict.fromkeys(CAMPAIGNS))})
+    options: OpenBanditOptions
 
     def table(self, raw: Path) -> pl.LazyFrame:
         items = dict.fromkeys(("item_id", *ITEM), pl.String) | {PRICE: pl.Float64}
-        path = find(raw, f"bts/{self.chosen['campaign']}/item_context.csv")
+        path = find(raw, f"bts/{self.options.campaign}/item_context.csv")
         context = unique(scan_table(path, items), "item_id", path)
         logged, drawn = (self._shown(raw, policy, context) for policy in POLICIES)
         parted = split_by_time(logged, "time")
@@ -89,7 +86,7 @@ class OpenBandit(Dataset):
         return pl.concat([parted, drawn], how="diagonal")
 
     def _shown(self, raw: Path, policy: str, context: pl.LazyFrame) -> pl.LazyFrame:
-        campaign = self.chosen["campaign"]
+        campaign = self.options.campaign
         log = scan_table(find(raw, f"{policy}/{campaign}/{campaign}.csv"), TYPES, rules=RULES)
         return log.join(context, on="item_id", how="left", maintain_order="left").select(
             *self.categorical[:-1], PRICE, "click",

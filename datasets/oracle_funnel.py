@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from math import hypot
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.random import Generator
 
-from benchmark.data.dataset import Dataset
-from benchmark.data.options import check, integer, number, one_of, optional
+from benchmark.data.options import Seed, SimulatedOptions, Strength
 from benchmark.data.reading.history import clicked_before
 from benchmark.data.simulation.generator import (
     Array,
@@ -24,6 +23,7 @@ from benchmark.data.simulation.generator import (
     funnel,
     standardised,
 )
+from benchmark.dataset import Dataset, Field, History
 from benchmark.schema import POST_CLICK
 
 USERS, ITEMS, POSITIONS, HOURS = 1500, 500, 10, 24
@@ -41,21 +41,6 @@ SLOWNESS = 1.0  # of the logarithm of the mean delay, per standard deviation of 
 
 # P(click) and, among clicks, P(micro), P(macro), P(conversion).
 RATES = {"dense": (0.2, 0.35, 0.25, 0.12), "published": (0.0292, 0.254, 0.132, 0.0346)}
-RULES = {
-    "rows": integer(1000),
-    "selection_strength": number(0),
-    "hidden": optional(number(0)),
-    "overlap": number(0.2),
-    "rates": one_of(RATES),
-    "sparsity": number(1),
-    "micro_informativeness": number(0, 10),
-    "macro_informativeness": number(0, 10),
-    "markov_violation": number(0, 10),
-    "seed": integer(0),
-    "history": integer(0),
-    "delay": number(0),
-    "test_rows": integer(0),
-}
 
 
 class Selection(NamedTuple):
@@ -63,6 +48,35 @@ class Selection(NamedTuple):
 
     explained: float
     hidden: float
+
+
+class OracleFunnelOptions(SimulatedOptions):
+    """The options of the simulator."""
+
+    rows: int = Field(160_000, ge=1000)
+    """The number of impressions: eight tenths are train, one is valid, one is test."""
+    selection_strength: Strength = 1.0
+    """How strongly the features that drive clicks drive conversions, as s in the model."""
+    unobserved_confounding: float | None = Field(None, ge=0)
+    """The same beyond all features; null is the value of ``selection_strength``."""
+    overlap: float = Field(1.0, ge=0.2)
+    """What divides the log odds of the click: the lower, the smaller the least propensities."""
+    rates: Literal["dense", "published"] = "dense"
+    """The rates: chosen for statistical power, or those of HM3's log."""
+    sparsity: float = Field(1.0, ge=1)
+    """What divides the conversion rate of clicks."""
+    micro_informativeness: float = Field(1.5, ge=0, le=10)
+    """How much a micro behaviour raises the log odds of the macro behaviour."""
+    macro_informativeness: float = Field(2.5, ge=0, le=10)
+    """How much a macro behaviour raises the log odds of the conversion."""
+    markov_violation: float = Field(0.0, ge=0, le=10)
+    """How much a micro behaviour raises the log odds of the conversion directly."""
+    seed: Seed = 2021
+    history: History = 0
+    delay: float = Field(0, ge=0)
+    """The mean delay of a conversion in days; 0 is a log without times."""
+    test_rows: int = Field(0, ge=0)
+    """How many further impressions the test split has."""
 
 
 class OracleFunnel(Dataset):
@@ -83,8 +97,8 @@ class OracleFunnel(Dataset):
 
     - ``selection_strength`` s sets the correlation :math:`s / \sqrt{1 + s^2}` of :math:`x_o`,
       before the effect that the position has on it alone, with the other x: selection that
-      features explain. ``hidden`` sets that of u with v in the same way, selection that they
-      cannot; null stands for the same s. With both 0, clicks tell nothing about conversions.
+      features explain. ``unobserved_confounding`` sets that of u with v in the same way, selection
+      that they cannot; null is the same s. With both 0, clicks tell nothing about conversions.
     - ``overlap`` c divides the click's log odds: the lower, the smaller the least propensities.
     - ``micro_informativeness`` :math:`l_a` and ``macro_informativeness`` :math:`l_r` say how much
       a behaviour tells about the next one, beyond what v and the features tell about both.
@@ -115,40 +129,26 @@ class OracleFunnel(Dataset):
     claims = (
         "Simulated: results show whether a method removes the selection bias planted here, not how "
         "it does on a real log. What every impression would have led to is known, so errors on the "
-        "entire space are measured, not estimated. Unless option hidden is 0, part of the bias "
-        "comes from what no feature tells; no propensity that is a function of features removes "
-        "that part. The dense rates are chosen for statistical power and are those of no real log; "
-        "the published rates are those of HM3's log SR-L, from which nothing else is taken."
+        "entire space are measured, not estimated. Unless option unobserved_confounding is 0, "
+        "part of the bias comes from what no feature tells; no propensity that is a function of "
+        "features removes that part. The dense rates are chosen for statistical power and are "
+        "those of no real log; the published rates are those of HM3's log SR-L, from which nothing "
+        "else is taken."
     )
     stages = ("impression", "click", "micro", "macro", "conversion")
     categorical = ("user_id", *USER_FIELDS, "item_id", *ITEM_FIELDS, "position", "hour")
     numeric = ("user_activity", "item_popularity")
     attribution_window = 2.0
-    options = {
-        "rows": 160_000,
-        "selection_strength": 1.0,
-        "hidden": None,
-        "overlap": 1.0,
-        "rates": "dense",
-        "sparsity": 1.0,
-        "micro_informativeness": 1.5,
-        "macro_informativeness": 2.5,
-        "markov_violation": 0.0,
-        "seed": 2021,
-        "history": 0,
-        "delay": 0,
-        "test_rows": 0,
-    }
+    options: OracleFunnelOptions
     redraws = True
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check(self.title, self.chosen, RULES)
-        if length := self.chosen["history"]:
+        if length := self.options.history:
             self.sequences = {"recent_items": ("item_id", length)}
 
     def table(self, raw: Path) -> pl.LazyFrame:
-        rows = Rows.seeded(self.chosen["seed"], self.chosen["rows"], self.chosen["test_rows"])
+        rows = Rows.seeded(self.options.seed, self.options.rows, self.options.test_rows)
         rng = rows.rng
         users = Population.drawn(rng, USER_FIELDS, rng.lognormal(sigma=0.8, size=USERS))
         items = Population.drawn(rng, ITEM_FIELDS, 1 / np.arange(10, 10 + ITEMS))
@@ -156,7 +156,7 @@ class OracleFunnel(Dataset):
         shown = _impressions(rows, users, items, interest)
         tastes = {label: intent + OWN_TASTE * _taste(rng, users, items) for label in POST_CLICK}
         logits = _logits(rows, shown, interest, tastes, self._selection())
-        logits["click"] /= self.chosen["overlap"]
+        logits["click"] /= self.options.overlap
         outcomes = funnel(rows, logits, self._lifts(), self._rates())
         columns: dict[str, Any] = {**shown, **outcomes}
         for name, (field, length) in self.sequences.items():
@@ -168,28 +168,28 @@ class OracleFunnel(Dataset):
         frame = pl.LazyFrame({**columns, "split": split, "group": shown["user_id"]})
         observed = pl.when(pl.col("click") == 1).then(pl.col(POST_CLICK))
         frame = frame.with_columns(pl.col(pl.Boolean).cast(pl.Int8)).with_columns(observed)
-        if not (mean := self.chosen["delay"]):
+        if not (mean := self.options.delay):
             return frame
         slow = _taste(rng, users, items)[shown["user_id"], shown["item_id"]]
         return frame.with_columns(_times(rows, mean * np.exp(SLOWNESS * slow - SLOWNESS**2 / 2)))
 
     def _selection(self) -> Selection:
-        strength, hidden = self.chosen["selection_strength"], self.chosen["hidden"]
-        both = (strength, strength if hidden is None else hidden)
+        strength, beyond = self.options.selection_strength, self.options.unobserved_confounding
+        both = (strength, strength if beyond is None else beyond)
         return Selection(*(value / hypot(1, value) for value in both))
 
     def _lifts(self) -> dict[str, LogOddsEffect]:
         return {
             "micro": LogOddsEffect(),
-            "macro": LogOddsEffect(self.chosen["micro_informativeness"]),
+            "macro": LogOddsEffect(self.options.micro_informativeness),
             "conversion": LogOddsEffect(
-                self.chosen["macro_informativeness"], self.chosen["markov_violation"]
+                self.options.macro_informativeness, self.options.markov_violation
             ),
         }
 
     def _rates(self) -> tuple[float, ...]:
-        *others, conversion = RATES[self.chosen["rates"]]
-        return (*others, conversion / self.chosen["sparsity"])
+        *others, conversion = RATES[self.options.rates]
+        return (*others, conversion / self.options.sparsity)
 
 
 def _taste(rng: Generator, users: Population, items: Population) -> Array:

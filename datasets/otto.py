@@ -6,11 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmark.data.dataset import Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.reading.event_log import EVENT_OPTIONS, EventLog, given
 from benchmark.data.reading.layouts import Types
-from benchmark.data.reading.readers import scan_json_lines
+from benchmark.dataset import EventLog, Source, find, given, scan_json_lines
 
 KINDS = ("clicks", "carts", "orders")
 EVENT = pl.Struct({"aid": pl.Int64, "ts": pl.Int64, "type": pl.String})
@@ -51,7 +48,6 @@ class Otto(EventLog):
     stages = ("click", "macro", "conversion")
     ids = ("item_id",)
     min_count = 5
-    options = EVENT_OPTIONS
     sources = (
         Source(
             file="recsys-dataset.zip",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
+from pydantic import ValidationInfo, field_validator
 
-from benchmark.data.dataset import Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.options import Rule, check, one_of
-from benchmark.data.reading.event_log import EVENT_OPTIONS, EventLog, given
-from benchmark.data.reading.readers import scan_table
+from benchmark.configuration.mistakes import WrongValueError
+from benchmark.dataset import EventLog, EventOptions, Source, find, given, scan_table
 
 DATA = "https://data.rees46.com/datasets"
 PAGES = {
@@ -41,6 +39,24 @@ RULES = {
 }
 
 
+class Rees46Options(EventOptions):
+    """The options of REES46."""
+
+    shop: Literal["electronics", "multi_category", "cosmetics"] = "electronics"
+    """The shop whose events are read."""
+    months: tuple[str, ...] | None = None
+    """The months to read, in their order; null reads all."""
+
+    @field_validator("months")
+    @classmethod
+    def _known(cls, months: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+        known = MONTHS[info.data.get("shop", "electronics")]
+        if months is None or (months and list(months) == [m for m in known if m in months]):
+            return months
+        some = f"a list of some of {', '.join(known)}, or null for all" if known else "null"
+        raise WrongValueError("", f"it must be {some}")
+
+
 class Rees46(EventLog):
     """A view of a product by a user, and whether a cart or a purchase follows."""
 
@@ -64,14 +80,12 @@ class Rees46(EventLog):
     context = ("category_id", "category_code", "brand")
     measured = ("log_price",)
     min_count = 5
-    options = {**EVENT_OPTIONS, "shop": "electronics", "months": None}
+    options: Rees46Options
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check(self.title, self.chosen, {"shop": one_of(PAGES)})
-        shop = self.chosen["shop"]
-        check(self.title, self.chosen, {"months": _some_of(MONTHS[shop])})
-        self.months = tuple(self.chosen["months"] or MONTHS[shop])
+        shop = self.options.shop
+        self.months = self.options.months or MONTHS[shop]
         self.sources = _sources(shop, self.months)
 
     def events(self, raw: Path) -> pl.LazyFrame:
@@ -100,12 +114,3 @@ def _sources(shop: str, months: tuple[str, ...]) -> tuple[Source, ...]:
         return tuple(Source(file=f"{month}.csv", page=page) for month in months)
     files = (f"{month}.csv.gz" for month in months)
     return tuple(Source(file=name, page=page, url=f"{DATA}/marketplace/{name}") for name in files)
-
-
-def _some_of(months: tuple[str, ...]) -> Rule:
-    """Allow null, for all, or a list of some months in their order."""
-    words = f"a list of some of {', '.join(months)}, or null for all" if months else "null"
-    return Rule(words, lambda value: value is None or (
-        isinstance(value, list | tuple) and len(value) > 0
-        and list(value) == [month for month in months if month in value]
-    ))  # fmt: skip

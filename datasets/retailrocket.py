@@ -6,11 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmark.data.dataset import Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.reading.event_log import EventLog, given
-from benchmark.data.reading.keys import unique
-from benchmark.data.reading.readers import scan_table
+from benchmark.dataset import EventLog, Source, find, given, scan_table, unique
 
 EVENTS = {
     "timestamp": pl.Int64, "visitorid": pl.Int64, "event": pl.String, "itemid": pl.Int64,

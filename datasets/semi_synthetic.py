@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
-from benchmark.data.options import Rule, check, integer, number, one_of
+from benchmark.data.options import Seed, SimulatedOptions, Strength
 from benchmark.data.simulation.derived import Derived, sampled
 from benchmark.data.simulation.generator import Columns, LogOddsEffect, Rows, funnel, standardised
 from benchmark.data.simulation.teacher import TEACHERS, Inputs, cross_fitted
+from benchmark.dataset import Field
 
-RULES = {
-    "base": Rule("the name of a dataset", lambda value: isinstance(value, str)),
-    "base_options": Rule("a mapping of the base's options", lambda value: isinstance(value, dict)),
-    "teacher": one_of(TEACHERS),
-    "selection_strength": number(0),
-    "hidden": number(0),
-    "rows": integer(1000),
-    "seed": integer(0),
-}
+
+class SemiSyntheticOptions(SimulatedOptions):
+    """The options of a semi-synthetic dataset."""
+
+    base: str = "coat"
+    """The dataset whose rows are taken, by its file name in datasets/."""
+    base_options: dict[str, Any] = {}
+    """The options of that dataset."""
+    teacher: Literal["trees", "deep"] = "trees"
+    """The model that is fitted to the dataset's own labels."""
+    selection_strength: Strength = 0.0
+    """How much the log odds of a click grow per standard deviation of those of the conversion."""
+    unobserved_confounding: Strength = 0.0
+    """How much the log odds of both grow with a cause that no feature tells."""
+    rows: int = Field(200_000, ge=1000)
+    """About how many rows are taken, whole groups at a time; all if there are no more."""
+    seed: Seed = 2021
 
 
 class SemiSynthetic(Derived):
@@ -32,28 +41,19 @@ class SemiSynthetic(Derived):
 
     .. math:: o: \sigma(z_o + s \bar z_r + hu + b_o), \quad r: \sigma(z_r + hu + b_r)
 
-    where s is ``selection_strength``, h ``hidden``, and the intercepts b give the log's CTR and
-    its CVR among clicks. At 0 and 0, selection is what the teacher learned of the log's own. The
-    oracle's probabilities are those given u.
+    where s is ``selection_strength``, h ``unobserved_confounding``, and the intercepts b give the
+    log's CTR and its CVR among clicks. At 0 and 0, selection is what the teacher learned of the
+    log's own. The oracle's probabilities are those given u.
     """
 
     stages = ("impression", "click", "conversion")
-    options = {
-        "base": "coat",
-        "base_options": {},
-        "teacher": "trees",
-        "selection_strength": 0.0,
-        "hidden": 0.0,
-        "rows": 200_000,
-        "seed": 2021,
-    }
+    options: SemiSyntheticOptions
     redraws = True
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check("Semi-synthetic", self.chosen, RULES)
-        self.set_base(self.chosen["base"], **self.chosen["base_options"])
-        name, teacher = self.origin.title, self.chosen["teacher"]
+        self.set_base(self.options.base, self.options.base_options)
+        name, teacher = self.origin.title, self.options.teacher
         self.title = f"Semi-synthetic {name} ({teacher})"
         self.claims = (
             f"Semi-synthetic: rows, features and splits are those of {name}; clicks and "
@@ -63,12 +63,12 @@ class SemiSynthetic(Derived):
             "methods bear a bias of this shape, not which is best on the log. Methods built like "
             "the teacher are favoured. Each row's probability comes from one of five models, none "
             "of which saw the row, so that equal features may have slightly different truths. "
-            "Above 0, the options selection_strength and hidden plant more selection than the "
-            "log has; hidden is a part that no feature tells."
+            "Above 0, the options selection_strength and unobserved_confounding plant more "
+            "selection than the log has; no feature explains that of the latter."
         )
 
     def table(self, raw: Path) -> pl.LazyFrame:
-        rows = sampled(self.origin_rows(raw), self.chosen["rows"], self.chosen["seed"])
+        rows = sampled(self.origin_rows(raw), self.options.rows, self.options.seed)
         kept = [name for name in ("split", "group") if name in rows.columns]
         frame = rows.select(*self.categorical, *self.numeric, *kept).lazy()
         drawn = frame.with_columns(**self._outcomes(rows))
@@ -77,15 +77,15 @@ class SemiSynthetic(Derived):
 
     def _outcomes(self, rows: pl.DataFrame) -> Columns:
         """Fit the teacher, calibrate it and draw from it."""
-        seed, strength = self.chosen["seed"], self.chosen["selection_strength"]
+        seed, strength = self.options.seed, self.options.selection_strength
         inputs = Inputs.of(rows, self.categorical, self.numeric)
-        teacher = TEACHERS[self.chosen["teacher"]](inputs, seed)
+        teacher = TEACHERS[self.options.teacher](inputs, seed)
         logits = {}
         for label in ("click", "conversion"):
             known = rows[label].cast(pl.Float64).fill_null(np.nan).to_numpy()
             logits[label] = cross_fitted(teacher, known)
         draws = Rows.seeded(seed, rows.height)
-        unseen = self.chosen["hidden"] * draws.normal()
+        unseen = self.options.unobserved_confounding * draws.normal()
         logits["click"] += strength * standardised(logits["conversion"]) + unseen
         logits["conversion"] += unseen
         return funnel(draws, logits, {"conversion": LogOddsEffect()}, _rates(rows))

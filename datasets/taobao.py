@@ -6,10 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmark.data.dataset import Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.reading.event_log import EVENT_OPTIONS, SECOND, EventLog, given
-from benchmark.data.reading.readers import scan_table
+from benchmark.data.reading.event_log import SECOND
+from benchmark.dataset import EventLog, EventOptions, Source, WindowDays, find, given, scan_table
 
 COLUMNS = {
     "who": pl.Int64, "item": pl.Int64, "category": pl.Int64, "behaviour": pl.String,
@@ -21,6 +19,12 @@ RULES = {
     f"behaviour must be one of {', '.join(KINDS)}": pl.col("behaviour").is_in(KINDS),
 }
 PERIOD = (1_511_539_200 * SECOND, 1_512_316_800 * SECOND)  # 2017-11-25 to 12-03, in China
+
+
+class TaobaoOptions(EventOptions):
+    """The options of Taobao."""
+
+    window_days: WindowDays = 1
 
 
 class Taobao(EventLog):
@@ -45,7 +49,7 @@ class Taobao(EventLog):
     context = ("category",)
     min_count = 5
     period = PERIOD
-    options = {**EVENT_OPTIONS, "window_days": 1}
+    options: TaobaoOptions
     sources = (
         Source(
             file="UserBehavior.csv.zip",

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
-from benchmark.data.dataset import Dataset, Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.options import check, one_of
-from benchmark.data.reading.readers import scan_table
-from benchmark.data.split import split_by_hash
+from benchmark.dataset import Dataset, Options, Source, find, scan_table, split_by_hash
 
 PAGE = "https://static.qblv.qq.com/qblv/h5/algo-frontend/tenrec_dataset.html"
-FILES = ("QK-video.csv", "QK-video-10M.csv", "ctr_data_1M.csv")
 AFTER_CLICK = ("like", "share", "follow")
 TRAITS = ("item_id", "video_category", "gender", "age")
 TYPES: dict[str, type[pl.DataType]] = {
@@ -28,6 +23,15 @@ RULES = {
 SHARES = {"train": 0.8, "valid": 0.1, "test": 0.1}
 
 
+class TenrecOptions(Options):
+    """The options of Tenrec."""
+
+    file: Literal["QK-video.csv", "QK-video-10M.csv", "ctr_data_1M.csv"] = "QK-video.csv"
+    """The file that is read."""
+    conversion: Literal["like", "share", "follow"] = "like"
+    """The column that is the proxy label."""
+
+
 class Tenrec(Dataset):
     """A video shown in the feed of QK; a like, a share or a follow stands in for a conversion."""
 
@@ -37,16 +41,11 @@ class Tenrec(Dataset):
     categorical = TRAITS
     sources = (Source(file="Tenrec.zip", page=PAGE),)
     min_count = 10
-    options = {"file": FILES[0], "conversion": AFTER_CLICK[0]}
+    options: TenrecOptions
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        rules = {
-            "file": one_of(dict.fromkeys(FILES)),
-            "conversion": one_of(dict.fromkeys(AFTER_CLICK)),
-        }
-        check("Tenrec", self.chosen, rules)
-        label = self.outcome = self.chosen["conversion"]
+        label = self.proxy_label = self.options.conversion
         self.title = f"Tenrec QK-video ({label} for conversion)"
         self.claims = (
             "Impression and click are logged, so methods for the entire space apply. Nothing was "
@@ -61,7 +60,7 @@ class Tenrec(Dataset):
         )
 
     def table(self, raw: Path) -> pl.LazyFrame:
-        path, label = find(raw, self.chosen["file"]), pl.col(self.chosen["conversion"])
+        path, label = find(raw, self.options.file), pl.col(self.options.conversion)
         rows = scan_table(path, TYPES, null_values=("\\N",), rules=RULES)
         return rows.select(
             *TRAITS,
@@ -70,6 +69,6 @@ class Tenrec(Dataset):
             split=split_by_hash(pl.col("user_id"), SHARES),
             conversion=pl.when(click=1).then(label),
             dropped=pl.when(label == 1, click=0).then(
-                pl.lit(f"{self.chosen['conversion']} without a click")
+                pl.lit(f"{self.options.conversion} without a click")
             ),
         )

@@ -6,11 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmark.data.dataset import Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.reading.event_log import EVENT_OPTIONS, EventLog, given
-from benchmark.data.reading.keys import unique
-from benchmark.data.reading.readers import scan_table
+from benchmark.dataset import EventLog, Source, find, given, scan_table, unique
 
 LOG = {
     "user_id": pl.Int64, "item_id": pl.Int64, "cat_id": pl.Int64, "seller_id": pl.Int64,
@@ -52,7 +48,6 @@ class Tmall(EventLog):
     context = ("cat_id", "seller_id", "brand_id", "age_range", "gender")
     clock = ()
     min_count = 5
-    options = EVENT_OPTIONS
     sources = (Source(file="data_format1.zip", page="https://tianchi.aliyun.com/dataset/42"),)
 
     def events(self, raw: Path) -> pl.LazyFrame:

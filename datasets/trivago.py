@@ -7,12 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmark.data.dataset import Dataset, Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.reading.attribution import split_at
 from benchmark.data.reading.history import Past
-from benchmark.data.reading.keys import unique
-from benchmark.data.reading.readers import scan_table
+from benchmark.dataset import Dataset, Source, find, scan_table, split_at, unique
 
 CLICK_OUT = "clickout item"
 ON_ITEM = tuple(f"interaction item {part}" for part in ("image", "info", "rating", "deals"))
@@ -74,7 +70,7 @@ class Trivago(Dataset):
         "Click-outs on a hotel that their list lacks, and repeated steps, are dropped."
     )
     stages = ("impression", "click", "conversion")
-    outcome = "click-out"
+    proxy_label = "click-out"
     categorical = ("item_id", "item_stars", "platform", "city", "device", "place", "dealt_before")
     numeric = (
         "log_price", "log_price_to_list", "log_list_size", "log_item_properties", "filters",

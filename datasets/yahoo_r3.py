@@ -7,11 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.dataset import DataError, Dataset, Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.options import check
 from benchmark.data.reading import rated
-from benchmark.data.reading.readers import scan_table
+from benchmark.dataset import DataError, Dataset, Source, find, scan_table
 
 FILES = {
     "chosen": "ydata-ymusic-rating-study-v1_0-train.txt",
@@ -42,12 +39,11 @@ class YahooR3(Dataset):
     stages = ("impression", "click", "conversion")
     categorical = ("user_id", "item_id")
     sources = (Source(file="Webscope_R3.tgz", page="https://webscope.sandbox.yahoo.com"),)
-    options = rated.OPTIONS
+    options: rated.RatedOptions
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check(self.title, self.chosen, rated.RULES)
-        self.outcome = rated.outcome(self.chosen)
+        self.proxy_label = self.options.proxy_label
 
     def table(self, raw: Path) -> pl.LazyFrame:
         ratings = {name: _ratings(find(raw, file), name) for name, file in FILES.items()}
@@ -58,7 +54,7 @@ class YahooR3(Dataset):
             cells = cells.join(
                 frame.lazy(), on=["user_id", "item_id"], how="left", maintain_order="left"
             )
-        return rated.funnel(cells.with_columns(group="user_id"), "yahoo", self.chosen)
+        return rated.funnel(cells.with_columns(group="user_id"), "yahoo", self.options)
 
 
 def _ratings(path: Path, name: str) -> pl.DataFrame:

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmark.data.dataset import Source
-from benchmark.data.fetching.raw import find
-from benchmark.data.reading.event_log import EVENT_OPTIONS, EventLog, given
-from benchmark.data.reading.readers import scan_table
+from benchmark.dataset import EventLog, EventOptions, Source, WindowDays, find, given, scan_table
 
 CLICKS = {"who": pl.Int64, "moment": pl.String, "item": pl.Int64, "category": pl.String}
 BUYS = {
@@ -20,6 +17,12 @@ RULES = {
     **given("who", "item"),
     "moment must be like 2014-04-07T10:51:09.277Z": MOMENT.is_not_null(),
 }
+
+
+class YooChooseOptions(EventOptions):
+    """The options of YooChoose."""
+
+    window_days: WindowDays = 1
 
 
 class YooChoose(EventLog):
@@ -44,7 +47,7 @@ class YooChoose(EventLog):
     context = ("category",)
     ids = ("item_id",)
     min_count = 5
-    options = {**EVENT_OPTIONS, "window_days": 1}
+    options: YooChooseOptions
     sources = (
         Source(
             file="yoochoose-data.7z",

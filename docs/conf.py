@@ -29,6 +29,7 @@ myst_heading_anchors = 4
 autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_type_aliases = {"Array": "Array", "Integers": "Integers"}
 autodoc_default_options = {"exclude-members": "model_config"}
 python_maximum_signature_line_length = 88
 

@@ -16,7 +16,9 @@ from helpers.raw_logs import LAYOUTS, comparable, layout, load, same
 from benchmark import bibliography, registry
 from benchmark.config import Params
 from benchmark.data.dataset import DataError
+from benchmark.data.options import SimulatedOptions
 from benchmark.data.preprocess import preprocess
+from benchmark.errors import ConfigError
 from benchmark.registry import ROOT
 from benchmark.schema import LABELS, ORACLE, SPLITS, Stage
 
@@ -29,6 +31,18 @@ def test_the_walk_finds_the_adapters_and_params_names_some_of_them() -> None:
     assert {*laid_out, "oracle_funnel"} <= set(NAMES)
     assert len(laid_out) > 3
     assert set(Params.read(ROOT / "params.yaml").datasets) <= set(NAMES)
+
+
+SIMULATED = [n for n in NAMES if issubclass(load(n).options_model(), SimulatedOptions)]
+
+
+@pytest.mark.parametrize("name", SIMULATED)
+def test_an_old_name_of_an_option_gets_one_sentence_with_the_new_one(name: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(name)(hidden=1.0)
+    assert str(error.value) == (
+        f"params.yaml: options.{name}.hidden is an old name; write `unobserved_confounding`"
+    )
 
 
 def test_every_reference_is_cited() -> None:
@@ -83,21 +97,27 @@ class TestContract:
 
     def test_it_refuses_unknown_options_and_needs_none(self, name: str) -> None:
         kind = load(name)
-        assert kind().chosen == kind.options
-        with pytest.raises(DataError, match=f"{kind.__name__} has no option colour; known: "):
+        assert kind().options == kind.options_model()()
+        where = rf"^params\.yaml: options\.{name}\.colour is no key; "
+        with pytest.raises(ConfigError, match=f"{where}(known: |did you mean )"):
             kind(colour="red")
 
-    def test_it_says_what_an_option_must_be(self, name: str, tmp_path: Path) -> None:
-        for option in load(name).options:
-            with pytest.raises(DataError, match=f"option {option} is 'nonsense'; it must be "):
-                load(name)(**{option: "nonsense"}).table(tmp_path)
+    def test_it_says_what_each_option_is_and_must_be(self, name: str) -> None:
+        kind = load(name)
+        given = kind().options.model_dump()
+        assert kind(**given).options.model_dump() == given
+        for option, field in kind.options_model().model_fields.items():
+            assert (field.description or "").endswith("."), option
+            where = rf"^params\.yaml: options\.{name}\.{option}"
+            with pytest.raises(ConfigError, match=f"{where} is 'nonsense'; it must be "):
+                kind(**{option: "nonsense"})
 
     def test_it_redraws_itself_if_it_has_a_seed(self, name: str) -> None:
-        assert load(name).redraws == ("seed" in load(name).options)
+        assert load(name).redraws == ("seed" in load(name).options_model().model_fields)
 
     def test_its_splits_are_ready_and_the_same_every_time(self, name: str, tmp_path: Path) -> None:
         kind = load(name)
-        dataset = kind(**({"rows": 2000} if "rows" in kind.options else {}))
+        dataset = kind(**({"rows": 2000} if "rows" in kind.options_model().model_fields else {}))
         if dataset.sources:
             layout(name).write(tmp_path / name)
         schemas = [

@@ -46,7 +46,7 @@ def test_every_dataset_has_a_line(printed: Printed) -> None:
     assert list(table) == registry.names("datasets")
     for name, row in table.items():
         dataset = registry.load("datasets", name, Dataset)()
-        assert row["stages"] == funnel(dataset.stages, dataset.outcome)
+        assert row["stages"] == funnel(dataset.stages, dataset.proxy_label)
         assert dataset.licence.startswith(row["licence"].rstrip("…"))
         assert (row["here"], row["verified"], row["rows"]) == ("–", "–", "–")
     assert table["oracle_funnel"]["how to get it"] == "simulated"

@@ -15,10 +15,11 @@ from helpers.event_logs import DAY, KEY, Event, acts, clicks, dropped, same_clic
 from helpers.layouts import coveo, otto, rees46, taobao
 from helpers.raw_logs import Row, layout, load
 
-from benchmark.data.dataset import DataError, kept
+from benchmark.data.dataset import kept
 from benchmark.data.preprocess import preprocess
 from benchmark.data.reading import event_log
 from benchmark.data.reading.event_log import EventLog
+from benchmark.errors import ConfigError
 
 NAMES = ("retailrocket", "rees46", "taobao", "yoochoose", "otto", "tmall", "merrec")
 
@@ -102,7 +103,9 @@ def test_what_comes_later_changes_no_feature(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", [{"window_days": 0}, {"history": -1}, {"window_days": "7"}])
 @pytest.mark.parametrize("name", NAMES)
 def test_bad_options_are_refused(name: str, option: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match=f"option {next(iter(option))} is .*; it must be "):
+    with pytest.raises(
+        ConfigError, match=rf"options\.{name}\.{next(iter(option))} is .*; it must be "
+    ):
         load(name)(**option)
 
 

@@ -14,9 +14,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from benchmark import registry
-from benchmark.data.dataset import DataError, Dataset
+from benchmark.data.dataset import Dataset
 from benchmark.data.preprocess import preprocess
 from benchmark.data.simulation.generator import correlated, standardised
+from benchmark.errors import ConfigError
 from benchmark.schema import ORACLE, POST_CLICK, Schema
 
 KIND = registry.load("datasets", "oracle_funnel", Dataset)
@@ -81,7 +82,7 @@ def test_their_outcomes_have_the_distribution_of_the_log(options: dict[str, Any]
 
 def test_their_truth_is_the_same_function_of_features_as_in_the_log() -> None:
     """User, item, hour and position explain log odds of either part by the same effects."""
-    log, more = table(hidden=0), further(hidden=0)
+    log, more = table(unobserved_confounding=0), further(unobserved_confounding=0)
     cell = ["user_id", "item_id"]
     rest = [(pl.col(p) / (1 - pl.col(p))).log().alias(p) for p in ORACLE[:2]]
     means = [f.select(*cell, *rest).group_by(cell).agg(pl.len(), pl.all()) for f in (log, more)]
@@ -151,5 +152,7 @@ def test_what_is_fitted_to_the_log_applies_to_further_rows() -> None:
 
 @pytest.mark.parametrize("value", [-1, 0.5, True, None, "all"])
 def test_other_numbers_of_them_are_refused(value: object) -> None:
-    with pytest.raises(DataError, match=r"option test_rows is .*; it must be an integer from 0 up"):
+    with pytest.raises(
+        ConfigError, match=r"\.test_rows is .*; it must be a whole number of at least 0"
+    ):
         KIND(test_rows=value)

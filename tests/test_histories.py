@@ -20,6 +20,7 @@ from benchmark.data.atomic_files import export_recbole
 from benchmark.data.dataset import DataError, Dataset
 from benchmark.data.preprocess import preprocess
 from benchmark.data.reading.history import clicked_before
+from benchmark.errors import ConfigError
 from benchmark.schema import Schema, Stage
 from benchmark.training.backbones import blueprint
 from benchmark.training.backbones.recbole import isolated
@@ -87,7 +88,7 @@ def test_without_clicks_histories_are_empty() -> None:
 
 @pytest.mark.parametrize("value", [-1, 2.5])
 def test_a_bad_length_is_refused_by_name(value: object) -> None:
-    with pytest.raises(DataError, match="option history is"):
+    with pytest.raises(ConfigError, match=r"options\.oracle_funnel\.history is"):
         ORACLE_FUNNEL(history=value)
 
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
 from benchmark.data.reading.readers import locate_read_errors
-from benchmark.data.simulation.logging_policy import LoggingPolicy
+from benchmark.data.simulation.logging_policy import LoggingPolicy, PolicyOptions
+from benchmark.errors import ConfigError
 from benchmark.schema import ORACLE, Schema
 
 Array = NDArray[np.float64]
@@ -30,7 +31,8 @@ RATING = np.clip(np.round(3 + 0.5 * POPULARITY + rng.normal(size=CELLS)), 1, 5)
 
 
 def logged(strength: float = 1.0, hidden: float = 0.5, rate: float = 0.2) -> pl.DataFrame:
-    policy = LoggingPolicy(rate, strength, hidden, seed=1)
+    options = {"click_rate": rate, "selection_strength": strength, "seed": 1}
+    policy = LoggingPolicy(PolicyOptions(unobserved_confounding=hidden, **options))
     conversion = (RATING >= 4).astype(np.int8)
     columns = {"item": ITEM, "told": POPULARITY, "thought": RATING, "conversion": conversion}
     return policy.logged(pl.DataFrame(columns))
@@ -164,10 +166,13 @@ def test_a_ratio_that_is_none_is_shown(tmp_path: Path, value: str, told: str) ->
 
 @pytest.mark.parametrize("name", ["coat_observed", "kuairec"])
 @pytest.mark.parametrize(
-    ("option", "value"), [("click_rate", 0), ("click_rate", 1), ("hidden", -1), ("seed", 1.5)]
+    ("option", "value"),
+    [("click_rate", 0), ("click_rate", 1), ("unobserved_confounding", -1), ("seed", 1.5)],
 )
 def test_bad_policies_are_refused_by_name(name: str, option: str, value: object) -> None:
-    with pytest.raises(DataError, match=rf"option {option} is {value!r}; it must be an? "):
+    with pytest.raises(
+        ConfigError, match=rf"options\.{name}\.{option} is {value!r}; it must be a "
+    ):
         load(name)(**{option: value})
 
 
@@ -185,7 +190,10 @@ def test_random_cells_of_the_real_matrix_are_a_world_with_truth(tmp_path: Path) 
     assert sum(schema.rows.values()) == 4640
     assert pl.read_parquet(tmp_path / "processed" / "test.oracle.parquet").columns == list(ORACLE)
     apart = (
-        load("coat_observed")(hidden=0).table(raw).collect().with_columns(item=pl.col("item_id"))
+        load("coat_observed")(unobserved_confounding=0)
+        .table(raw)
+        .collect()
+        .with_columns(item=pl.col("item_id"))
     )
     naive, left = [], []
     for world in (apart, frame):

@@ -12,9 +12,10 @@ import polars as pl
 import pytest
 
 from benchmark import registry
-from benchmark.data.dataset import DataError, Dataset
+from benchmark.data.dataset import Dataset
 from benchmark.data.preprocess import preprocess
 from benchmark.data.simulation.generator import LogOddsEffect, Past, calibrated, correlated
+from benchmark.errors import ConfigError
 from benchmark.schema import ORACLE, POST_CLICK, Schema
 
 KIND = registry.load("datasets", "oracle_funnel", Dataset)
@@ -180,7 +181,7 @@ def test_options_and_seed_determine_every_value() -> None:
     ],
 )
 def test_bad_options_are_refused_by_name(option: str, value: object) -> None:
-    with pytest.raises(DataError, match=rf"option {option}\b"):
+    with pytest.raises(ConfigError, match=rf"^params\.yaml: options\.oracle_funnel\.{option} is "):
         KIND(**{option: value})
 
 

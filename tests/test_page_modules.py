@@ -16,6 +16,7 @@ from helpers.raw_logs import load
 from benchmark.data.dataset import DataError, kept
 from benchmark.data.preprocess import preprocess
 from benchmark.data.reading.readers import locate_read_errors
+from benchmark.errors import ConfigError
 
 JDATA = load("jdata2016")
 
@@ -137,7 +138,7 @@ def test_bad_input_is_one_sentence(
 
 
 def test_an_option_must_be_a_list_of_modules() -> None:
-    with pytest.raises(DataError, match=r"micro_modules is \['21'\]; it must be a list of model_i"):
+    with pytest.raises(ConfigError, match=r"micro_modules\[0\] is '21'; it must be a whole number"):
         JDATA(micro_modules=["21"])
 
 

@@ -14,8 +14,15 @@ import pytest
 
 from benchmark.data.dataset import DataError, Dataset, kept
 from benchmark.data.full_disk import DiskFullError, is_full
+from benchmark.data.options import Options
 from benchmark.data.partitions import temporary_folder
 from benchmark.data.preprocess import preprocess
+
+
+class Low(Options):
+    """A choice that changes nothing."""
+
+    low: int = 0
 
 
 class Log(Dataset):
@@ -25,7 +32,7 @@ class Log(Dataset):
     citation = licence = claims = ""
     stages = ("impression", "click", "conversion")
     categorical = ("city",)
-    options = {"low": 0}
+    options: Low
     reads = 0
     end: BaseException | None = None  # of the process, once the first file was read
 

@@ -21,6 +21,7 @@ from benchmark.data.preprocess import preprocess
 from benchmark.data.simulation.derived import sampled
 from benchmark.data.simulation.generator import standardised
 from benchmark.data.simulation.teacher import TEACHERS, Inputs, cross_fitted
+from benchmark.errors import ConfigError
 from benchmark.registry import ROOT
 from benchmark.schema import ORACLE
 
@@ -117,7 +118,7 @@ def test_too_few_rows_of_a_label_are_counted() -> None:
 
 
 @pytest.mark.parametrize("teacher", TEACHERS)
-@pytest.mark.parametrize("knobs", [{}, {"selection_strength": 1.0, "hidden": 1.0}])
+@pytest.mark.parametrize("knobs", [{}, {"selection_strength": 1.0, "unobserved_confounding": 1.0}])
 def test_outcomes_have_the_rates_of_the_log(
     raw: Path, teacher: str, knobs: dict[str, float]
 ) -> None:
@@ -155,7 +156,7 @@ def test_planted_selection_adds_the_teachers_cvr_to_the_click(raw: Path) -> None
 
 
 def test_a_hidden_cause_moves_click_and_conversion_alike(raw: Path) -> None:
-    plain, hidden = drawn(raw), drawn(raw, hidden=1.0)
+    plain, hidden = drawn(raw), drawn(raw, unobserved_confounding=1.0)
     assert gap(hidden) > gap(plain) + 0.1
     moved = [log_odds(hidden, name) - log_odds(plain, name) for name in ORACLE[:2]]
     assert np.ptp(moved[0] - moved[1]) < 1e-6
@@ -190,23 +191,27 @@ def test_it_says_that_it_is_semi_synthetic_and_of_what() -> None:
     ("base", "why"),
     [
         ("jd_micro", "has clicks only"),
-        ("open_bandit", "with conversions, and open_bandit has none"),
+        ("open_bandit", "has no conversions"),
         ("oracle_funnel", "is no real log itself"),
         ("semi_synthetic", "is no real log itself"),
         ("cota", "did you mean 'coat'"),
     ],
 )
 def test_a_base_that_cannot_be_is_refused(base: str, why: str) -> None:
-    sentence = f"option base is '{base}'; it must be a log of impressions and clicks.*{why}"
-    with pytest.raises(DataError, match=sentence):
+    sentence = (
+        rf"^params\.yaml: options\.semi_synthetic\.base is '{base}'; "
+        f"it must be a log of impressions, clicks and conversions: .*{why}"
+    )
+    with pytest.raises(ConfigError, match=sentence):
         KIND(base=base)
 
 
-def test_options_of_the_base_are_the_bases_to_check(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="Coat has no option colour"):
+def test_options_of_the_base_are_the_bases_to_check() -> None:
+    where = r"^params\.yaml: options\.semi_synthetic\.base_options\."
+    with pytest.raises(ConfigError, match=f"{where}colour is no key; known: positive_rating"):
         KIND(base_options={"colour": "red"})
-    with pytest.raises(DataError, match="option country is 'XX'; it must be"):
-        KIND(base="aliexpress", base_options={"country": "XX"}).table(tmp_path)
+    with pytest.raises(ConfigError, match=f"{where}country is 'XX'; it must be one of NL, ES"):
+        KIND(base="aliexpress", base_options={"country": "XX"})
 
 
 def test_a_sample_keeps_groups_whole() -> None:

@@ -17,8 +17,9 @@ from scipy.sparse import csr_array, hstack
 from scipy.sparse.linalg import lsqr
 
 from benchmark import registry
-from benchmark.data.dataset import DataError, Dataset
+from benchmark.data.dataset import Dataset
 from benchmark.data.simulation.generator import LogOddsEffect, Rows, funnel
+from benchmark.errors import ConfigError
 from benchmark.schema import ORACLE
 
 KIND = registry.load("datasets", "oracle_funnel", Dataset)
@@ -117,23 +118,29 @@ def test_knobs_left_alone_change_nothing(
     assert frame.select(ORACLE[:2]).sum().row(0) == pytest.approx((ctr, cvr), rel=1e-11)
 
 
-@pytest.mark.parametrize("factor", ["hidden", "overlap", "sparsity", "markov_violation"])
-def test_no_knob_changes_the_impressions(factor: str) -> None:
+@pytest.mark.parametrize(
+    "factor", ["unobserved_confounding", "overlap", "sparsity", "markov_violation"]
+)
+def test_no_factor_changes_the_impressions(factor: str) -> None:
     features = [*KIND.categorical, *KIND.numeric]
     assert table(**{factor: 2}).select(features).equals(table().select(features))
     assert not table(**{factor: 2}).select(ORACLE).equals(table().select(ORACLE))
 
 
 def test_selection_by_features_is_removed_by_their_propensity() -> None:
-    settings = [{"selection_strength": strength, "hidden": 0} for strength in (0, 1, 2)]
+    settings = [
+        {"selection_strength": strength, "unobserved_confounding": 0} for strength in (0, 1, 2)
+    ]
     naive = [gap(*oracle(**setting)) for setting in settings]
     assert naive[0] == pytest.approx(0, abs=0.005)
     assert (np.diff(naive) > 0.1).all()
     assert [left(**setting) for setting in settings] == pytest.approx([0, 0, 0], abs=0.005)
 
 
-def test_hidden_confounding_is_left_by_every_propensity_of_features() -> None:
-    settings = [{"selection_strength": 1, "hidden": hidden} for hidden in (0, 1, 2)]
+def test_unobserved_confounding_is_left_by_every_propensity_of_features() -> None:
+    settings = [
+        {"selection_strength": 1, "unobserved_confounding": beyond} for beyond in (0, 1, 2)
+    ]
     naive = [gap(*oracle(**setting)) for setting in settings]
     remaining = [left(**setting) for setting in settings]
     assert (np.diff(naive) > 0.03).all()
@@ -142,9 +149,11 @@ def test_hidden_confounding_is_left_by_every_propensity_of_features() -> None:
     assert (np.diff(remaining) > 0.03).all()
 
 
-def test_hidden_confounding_follows_selection_unless_set() -> None:
-    assert table(hidden=0.5, selection_strength=0.5).equals(table(selection_strength=0.5))
-    ctr, cvr = oracle(selection_strength=0, hidden=1)
+def test_unobserved_confounding_follows_selection_unless_set() -> None:
+    assert table(unobserved_confounding=0.5, selection_strength=0.5).equals(
+        table(selection_strength=0.5)
+    )
+    ctr, cvr = oracle(selection_strength=0, unobserved_confounding=1)
     assert 0.1 < gap(ctr, cvr) < gap(*oracle()) - 0.1
 
 
@@ -222,7 +231,7 @@ def test_violation_adds_to_what_the_hidden_cause_makes_micro_tell() -> None:
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("hidden", -1),
+        ("unobserved_confounding", -1),
         ("overlap", 0.1),
         ("overlap", float("inf")),
         ("sparsity", 0.5),
@@ -232,5 +241,5 @@ def test_violation_adds_to_what_the_hidden_cause_makes_micro_tell() -> None:
     ],
 )
 def test_bad_knobs_are_refused_by_name(option: str, value: object) -> None:
-    with pytest.raises(DataError, match=rf"option {option} is {value!r}; it must be a number"):
+    with pytest.raises(ConfigError, match=rf"\.{option} is {value!r}; it must be a number"):
         KIND(**{option: value})

@@ -126,8 +126,9 @@ def test_the_report_has_both_methods(workspace: Workspace) -> None:
     ("factors", "message"),
     [
         ({"overlap": [1.0]}, "level 1.0 of overlap is that of the base setting"),
-        ({"weather": [1]}, "factor 'weather' is no option of oracle_funnel"),
-        ({"overlap": [-1]}, "option overlap is -1; it must be a number from 0.2 up"),
+        ({"weather": [1]}, "factor 'weather' is no option of oracle_funnel: known: rows, "),
+        ({"hidden": [1]}, "'hidden' is no option of oracle_funnel: an old name; write `unobserved"),
+        ({"overlap": [-1]}, "overlap is -1; it must be a number of at least 0.2"),
     ],
 )
 def test_a_wrong_factor_is_one_sentence(

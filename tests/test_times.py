@@ -17,6 +17,7 @@ from benchmark.config import Protocol
 from benchmark.data.dataset import DataError, Dataset
 from benchmark.data.preprocess import preprocess
 from benchmark.data.simulation.generator import exponential_below
+from benchmark.errors import ConfigError
 from benchmark.schema import TIMES, Schema
 from benchmark.training.backbones import blueprint
 from benchmark.training.batch import Batch
@@ -159,7 +160,7 @@ def test_cut_exponential_times_have_their_mean(mean: float) -> None:
 
 @pytest.mark.parametrize("delay", [-1, float("inf"), "slow"])
 def test_nonsense_delays_are_refused(delay: Any) -> None:
-    with pytest.raises(DataError, match=r"option delay is .*; it must be a number from 0 up"):
+    with pytest.raises(ConfigError, match=r"\.delay is .*; it must be a number of at least 0"):
         KIND(delay=delay)
 
 

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_type_hints
 
 import polars as pl
 
 from benchmark import bibliography
+from benchmark.data.options import Options, chosen
 from benchmark.schema import Stage
 
 
@@ -41,9 +42,9 @@ class Source:
 class Dataset(ABC):
     """A public log, mapped honestly to the funnel.
 
-    A subclass sets the attributes below and implements :meth:`table`. Its instance carries the
-    options of ``params.yaml``, checked against ``options``; where an attribute depends on them,
-    the instance sets it.
+    A subclass sets the attributes below and implements :meth:`table`. Its annotation of
+    ``options`` names the model of its options in ``params.yaml``, and an instance has their
+    values; where another attribute depends on them, the instance sets it.
     """
 
     title: str
@@ -51,7 +52,7 @@ class Dataset(ABC):
     licence: str
     claims: str  # what may and may not be said of results on this log, one paragraph
     stages: tuple[Stage, ...]
-    outcome: str = "conversion"  # what stands for it where none is logged, such as a like
+    proxy_label: str | None = None  # what is called conversion where none is logged, as a like
     categorical: tuple[str, ...]
     numeric: tuple[str, ...] = ()
     # The categorical field that a history lists values of, and how many; may follow the options.
@@ -60,18 +61,23 @@ class Dataset(ABC):
     base: str | None = None  # the dataset whose raw files the sources are; None: its own
     attribution_window: float | None = None  # where the table has times, in their unit
     min_count: int = 1  # ids seen less often in train are "unknown"
-    options: ClassVar[Mapping[str, Any]] = {}
+    options: Options
     redraws: ClassVar[bool] = False  # whether each value of its option `seed` is a fresh draw of it
     _scratch: Path | None = None
 
     def __init__(self, **options: Any) -> None:
-        unknown = sorted(set(options) - set(self.options))
-        if unknown:
-            raise DataError(
-                f"{type(self).__name__} has no option {', '.join(unknown)}; "
-                f"known: {', '.join(self.options) or 'none'}"
-            )
-        self.chosen: dict[str, Any] = {**self.options, **options}
+        self.options = chosen(self.options_model(), options, "options", self.name)
+
+    @classmethod
+    def options_model(cls) -> type[Options]:
+        """Return the model of the options, which the annotation of ``options`` names."""
+        model: type[Options] = get_type_hints(cls)["options"]
+        return model
+
+    @property
+    def name(self) -> str:
+        """The name of the file in ``datasets/``."""
+        return type(self).__module__.rpartition(".")[2]
 
     @property
     def citation(self) -> str:
@@ -80,8 +86,7 @@ class Dataset(ABC):
         Raises:
             LookupError: there is none.
         """
-        path = type(self).__module__.removeprefix("benchmark_plugins.").replace(".", "/")
-        return bibliography.entry("datasets", self.cite, f"{path}.py")
+        return bibliography.entry("datasets", self.cite, f"datasets/{self.name}.py")
 
     @property
     def scratch(self) -> Path:

@@ -1,53 +1,68 @@
-"""What the options of an adapter may be, each rule in words and in code."""
+"""The options of an adapter: a section of ``params.yaml``, with the types that several share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import inf, isfinite
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
 
-from benchmark.data.dataset import DataError
+from pydantic import Field
 
+from benchmark.config import Section
+from benchmark.configuration.documents import Node, Place
+from benchmark.configuration.mistakes import validated, wrong
 
-@dataclass(frozen=True)
-class Rule:
-    """What a value must be, as the end of a sentence, and whether one is that."""
+PARAMS = Place("params.yaml")
 
-    words: str
-    obeyed: Callable[[Any], bool]
-
-
-def integer(low: int) -> Rule:
-    """Ask for an integer that is not below a bound."""
-    return Rule(f"an integer from {low} up", lambda value: type(value) is int and value >= low)
-
-
-def number(low: float, high: float = inf) -> Rule:
-    """Ask for a finite number between two bounds, both allowed."""
-    words = f"a number from {low:g} " + ("up" if high == inf else f"to {high:g}")
-    return Rule(
-        words,
-        lambda value: type(value) in (int, float) and isfinite(value) and low <= value <= high,
-    )
+History = Annotated[
+    int, Field(ge=0, description="The length of the histories of earlier clicks; 0 is none.")
+]
+Seed = Annotated[
+    int, Field(ge=0, description="The seed of all that is drawn; another one is a fresh draw.")
+]
+Strength = Annotated[float, Field(ge=0)]
+WindowDays = Annotated[
+    float, Field(ge=1e-3, description="How many days after its click a conversion counts.")
+]
 
 
-def one_of(values: Mapping[str, Any]) -> Rule:
-    """Ask for one of some names."""
-    return Rule(f"one of {', '.join(values)}", lambda value: value in tuple(values))
+class Options(Section):
+    """What a user may choose about a dataset; this one has no options."""
 
 
-def optional(rule: Rule) -> Rule:
-    """Allow null besides what another rule allows."""
-    return Rule(f"{rule.words}, or null", lambda value: value is None or rule.obeyed(value))
+class SimulatedOptions(Options):
+    """What a user may choose about a dataset whose clicks are simulated."""
+
+    renamed = {"hidden": "write `unobserved_confounding`"}
 
 
-def check(title: str, chosen: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
-    """Compare the chosen options with their rules.
+T = TypeVar("T", bound=Options)
+
+
+def chosen(kind: type[T], given: Mapping[str, Any], *path: str) -> T:
+    """Return options with defaults where none are given; ``path`` is where params name them.
 
     Raises:
-        DataError: an option breaks its rule.
+        ConfigError: an option is unknown or has a wrong value.
     """
-    for name, rule in rules.items():
-        if not rule.obeyed(value := chosen[name]):
-            raise DataError(f"{title}: option {name} is {value!r}; it must be {rule.words}")
+    return validated(kind, _at(path, given), path)
+
+
+def is_wrong(value: object, must: str, *path: str) -> str:
+    """Return the sentence about an option at a path that is not what it must be."""
+    return wrong(_at(path, value), path, must)
+
+
+def _at(path: tuple[str, ...], value: object) -> Node:
+    node = _node(value)
+    for key in reversed(path):
+        node = Node({key: node}, PARAMS)
+    return node
+
+
+def _node(value: object) -> Node:
+    """Return a value as if it was written in ``params.yaml``."""
+    if isinstance(value, Mapping):
+        return Node({str(key): _node(item) for key, item in value.items()}, PARAMS)
+    if isinstance(value, list | tuple):
+        return Node([_node(item) for item in value], PARAMS)
+    return Node(value, PARAMS, str(value))

@@ -65,7 +65,7 @@ def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> d
     """
     workspace.check_factors()
     settings = workspace.settings()
-    _check_options(settings)
+    _check_options(workspace, settings)
     known = dict.fromkeys(setting.dataset for setting in settings)
     if dataset is not None and dataset not in known:
         raise LookupError(f"params.yaml has no dataset {dataset!r}; it has {', '.join(known)}")
@@ -79,10 +79,11 @@ def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> d
     return failures | _process(pending, workers)
 
 
-def _check_options(settings: Iterable[Setting]) -> None:
+def _check_options(workspace: Workspace, settings: Iterable[Setting]) -> None:
     """Make the adapter of every setting before anything is fetched, if its file can be imported."""
     for setting in settings:
         with suppress(PluginError):
+            workspace.adapter(setting.dataset)
             registry.load("datasets", setting.dataset, Dataset)(**setting.changed)
 
 
@@ -96,9 +97,8 @@ def _draws(setting: Setting, workspace: Workspace) -> Iterator[Draw]:
 
 def _fetched(dataset: str, workspace: Workspace) -> str | None:
     """Fetch the raw files of a dataset; return why they cannot be had, if so."""
-    options = workspace.params.options.get(dataset, {})
     try:
-        adapter = registry.load("datasets", dataset, Dataset)(**options)
+        adapter = workspace.adapter(dataset)
         manual = MANUAL / (adapter.base or dataset)
         fetch(dataset, adapter.sources, workspace.raw / dataset, manual, CHECKSUMS)
     except (OSError, ValueError, LookupError, PluginError) as error:

@@ -49,9 +49,9 @@ def preprocess(
         schema = Schema(
             dataset=name,
             title=dataset.title,
-            options=dataset.chosen,
+            options=dataset.options.model_dump(),
             stages=dataset.stages,
-            outcome=dataset.outcome,
+            proxy_label=dataset.proxy_label,
             fields=encoding.fields(dataset, vocabularies),
             rows={split: report[split]["rows"] for split in SPLITS},
             has_oracle=checks.has(table, ORACLE),

@@ -58,7 +58,7 @@ def inputs(dataset: Dataset, raw: Path) -> str:
     files = sorted(path for path in raw.rglob("*") if path.is_file())
     return fingerprint(
         [
-            repr(dataset.chosen),
+            repr(dataset.options),
             code_key(adapter, HERE / "preprocess.py", *_bases(dataset, adapter.parent)),
             *(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files),
         ]

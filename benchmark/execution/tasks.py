@@ -124,6 +124,10 @@ class Cell:
         """Tell whether every record is there."""
         raise NotImplementedError
 
+    def unfit(self, error: UndefinedError) -> str:
+        """Return why the method is skipped where something it needs is undefined."""
+        return str(error)
+
     def fail(self, error: BaseException) -> None:
         """Put the reason of a failure on record, and whether the same would come again.
 
@@ -131,8 +135,7 @@ class Cell:
         """
         begun = (self.folder / "task.json").is_file()
         if isinstance(error, UndefinedError):
-            text = f"cannot be selected by {self.protocol.selection_metric}: {error}"
-            write_json(self.folder / "skipped.json", {"reason": text})
+            write_json(self.folder / "skipped.json", {"reason": self.unfit(error)})
         elif not isinstance(error, FailedBeforeError) and (begun or isinstance(error, PluginError)):
             lasting = isinstance(error, PluginError) and not self._is_broken()
             write_json(self.folder / "failed.json", {"reason": sentence(error), "lasting": lasting})
@@ -170,6 +173,10 @@ class Task(Cell):
     def parts(self) -> Sequence[Callable[[Queue], object]]:
         """Return the fits of the default hyper-parameters, and the search with what follows."""
         return self.fit_default, lambda queue: self.fit_tuned(queue, self.search(queue))
+
+    def unfit(self, error: UndefinedError) -> str:
+        """Return why the method is skipped: the selection metric is undefined."""
+        return f"cannot be selected by {self.protocol.selection_metric}: {error}"
 
     def is_complete(self) -> bool:
         """Tell whether the search is over and all replicates are on record."""

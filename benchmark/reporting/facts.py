@@ -25,7 +25,7 @@ def facts(log: DatasetResults, params: Params) -> dict[str, str]:
     origins = [task.provenance for task in log.tasks if task.provenance]
     return {
         "Space": "impressions" if schema.has_impressions else "clicks only",
-        "Funnel": funnel(schema.stages, schema.outcome),
+        "Funnel": funnel(schema.stages, schema.proxy_label),
         "Rows": ", ".join(f"{schema.rows[split]:,} {split}" for split in SPLITS),
         "Options": ", ".join(f"{name} {value}" for name, value in schema.options.items()) or "none",
         "Fields": f"{len(schema.categorical)} categorical, {len(schema.numeric)} numeric"
@@ -66,8 +66,8 @@ def selected(protocol: Protocol) -> str:
 
 def _meaning(schema: Schema) -> Iterator[str]:
     """Yield what the words of the table stand for on this log."""
-    if schema.outcome != "conversion":
-        yield f"The log has no conversion; what is called so is: {schema.outcome}."
+    if schema.proxy_label is not None:
+        yield f"No conversion is logged; the proxy label is: {schema.proxy_label}."
     if schema.has_impressions:
         yield "Metrics over clicked impressions are themselves subject to selection bias."
     else:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
-from typing import Any, ClassVar
+from typing import Any
 
 import polars as pl
 
 from benchmark.data.dataset import DataError, Dataset
 from benchmark.data.fetching.archive import folder_of
-from benchmark.data.options import check, integer, number
+from benchmark.data.options import History, Options, WindowDays
 from benchmark.data.partitions import (
     by_hash,
     lazy_from_frames,
@@ -33,9 +33,14 @@ PACKED = 6  # bytes of text from one of a .gz
 AT_ONCE = 1 << 16  # dropped events, which are counted
 KEYS = ("who", "item", "time")
 RAW = {"user_id": "who", "item_id": "item"}  # the events' names of features
-EVENT_OPTIONS = {"window_days": 7, "history": 20}
 Lost = list[tuple[str, int]]  # by which rule events are dropped, and how many
-EVENT_RULES = {"window_days": number(1e-3), "history": integer(0)}
+
+
+class EventOptions(Options):
+    """The options of every log of events."""
+
+    window_days: WindowDays = 7
+    history: History = 20
 
 
 class EventLog(Dataset):
@@ -53,17 +58,16 @@ class EventLog(Dataset):
     clock: tuple[str, ...] = ("hour", "weekday")  # what the log's times tell, in UTC
     ids: tuple[str, ...] = ("user_id", "item_id")  # those that occur again, and so are features
     period: tuple[int, int] | None = None  # times before the first and from the second on are wrong
-    options: ClassVar[Mapping[str, Any]] = EVENT_OPTIONS
+    options: EventOptions
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check(self.title, self.chosen, EVENT_RULES)
-        self.window = round(self.chosen["window_days"] * DAY)
+        self.window = round(self.options.window_days * DAY)
         self.attribution_window = self.window / SECOND
         self.labels = tuple(label for label in POST_CLICK if label in self.stages)
         self.categorical = (*self.ids, *self.context, *self.clock)
         self.numeric = (*self.measured, *(f"log_{name}" for name in self._measures()))
-        if length := self.chosen["history"]:
+        if length := self.options.history:
             remembered = ({"item_id"} & {*self.ids}) | {*self.context[:1]}
             self.sequences = {f"recent_{name}": (name, length) for name in sorted(remembered)}
 

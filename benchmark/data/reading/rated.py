@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Literal
 
 import polars as pl
+from pydantic import Field
 
-from benchmark.data.options import Rule, number, one_of, optional
+from benchmark.data.options import Options
 from benchmark.data.split import split_by_hash
 
-OPTIONS = {"positive_rating": 4, "drawn_cells": "held_out", "unrated_per_rating": None}
-RULES = {
-    "positive_rating": Rule("2, 3, 4 or 5", lambda value: type(value) is int and 2 <= value <= 5),
-    "drawn_cells": one_of({"held_out": "test only", "in_train": "logged as well"}),
-    "unrated_per_rating": optional(number(0.1)),
-}
 SHARES = {"train": 0.9, "valid": 0.1}
 RATED, DRAWN = (pl.col(ratings).fill_null(0) > 0 for ratings in ("chosen", "drawn"))
 
 
-def outcome(chosen: Mapping[str, Any]) -> str:
-    """Return what stands for the conversion."""
-    return f"rating from {chosen['positive_rating']} up"
+class RatedOptions(Options):
+    """The options of a log of ratings."""
+
+    positive_rating: int = Field(4, ge=2, le=5)
+    """The lowest rating that counts as a conversion."""
+    drawn_cells: Literal["held_out", "in_train"] = "held_out"
+    """Whether the randomly drawn cells are test rows only, or in train and valid as well."""
+    unrated_per_rating: float | None = Field(None, ge=0.1)
+    """How many cells without a rating are kept per rating; null keeps all."""
+
+    @property
+    def proxy_label(self) -> str:
+        """What is called a conversion."""
+        return f"rating from {self.positive_rating} up"
 
 
-def funnel(cells: pl.LazyFrame, key: str, chosen: Mapping[str, Any]) -> pl.LazyFrame:
+def funnel(cells: pl.LazyFrame, key: str, options: RatedOptions) -> pl.LazyFrame:
     """Return the cells of a matrix as impressions: rating one is the click, liking it converts.
 
     ``cells`` has ``user_id``, ``item_id`` and the ratings ``chosen`` and ``drawn``, 0 or missing
@@ -34,10 +39,10 @@ def funnel(cells: pl.LazyFrame, key: str, chosen: Mapping[str, Any]) -> pl.LazyF
     is in train and valid too, with the ratings that the test asks for. ``unrated_per_rating``
     keeps about so many cells without a rating, by a hash: the same ones either way.
     """
-    drawn, logged = cells.filter(DRAWN), _thinned(cells, key, chosen["unrated_per_rating"])
-    if chosen["drawn_cells"] == "held_out":
+    drawn, logged = cells.filter(DRAWN), _thinned(cells, key, options.unrated_per_rating)
+    if options.drawn_cells == "held_out":
         logged = logged.filter(~DRAWN)
-    return pl.concat([_logged(logged, key, chosen), _drawn(drawn, chosen)])
+    return pl.concat([_logged(logged, key, options), _drawn(drawn, options)])
 
 
 def _thinned(cells: pl.LazyFrame, key: str, unrated: float | None) -> pl.LazyFrame:
@@ -49,12 +54,12 @@ def _thinned(cells: pl.LazyFrame, key: str, unrated: float | None) -> pl.LazyFra
     return cells.filter(RATED | (place == "kept"))
 
 
-def _logged(cells: pl.LazyFrame, key: str, chosen: Mapping[str, Any]) -> pl.LazyFrame:
+def _logged(cells: pl.LazyFrame, key: str, options: RatedOptions) -> pl.LazyFrame:
     return cells.with_columns(
         split=split_by_hash(_cell(key), SHARES),
         policy=pl.lit("log"),
         click=RATED.cast(pl.Int8),
-        conversion=pl.when(RATED).then(_liked("chosen", chosen)),
+        conversion=pl.when(RATED).then(_liked("chosen", options)),
     )
 
 
@@ -62,14 +67,14 @@ def _cell(key: str) -> pl.Expr:
     return pl.format(f"{key} {{}} {{}}", "user_id", "item_id")
 
 
-def _drawn(cells: pl.LazyFrame, chosen: Mapping[str, Any]) -> pl.LazyFrame:
+def _drawn(cells: pl.LazyFrame, options: RatedOptions) -> pl.LazyFrame:
     return cells.with_columns(
         split=pl.lit("test"),
         policy=pl.lit("random"),
         click=pl.lit(None, dtype=pl.Int8),
-        conversion=_liked("drawn", chosen),
+        conversion=_liked("drawn", options),
     )
 
 
-def _liked(ratings: str, chosen: Mapping[str, Any]) -> pl.Expr:
-    return (pl.col(ratings) >= chosen["positive_rating"]).cast(pl.Int8)
+def _liked(ratings: str, options: RatedOptions) -> pl.Expr:
+    return (pl.col(ratings) >= options.positive_rating).cast(pl.Int8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,30 +10,31 @@ from typing import Any
 import polars as pl
 
 from benchmark import registry
-from benchmark.data.dataset import DataError, Dataset, kept
+from benchmark.data.dataset import Dataset, kept
+from benchmark.data.options import chosen, is_wrong
 from benchmark.data.split import split_by_hash
+from benchmark.errors import ConfigError
 
 
 class Derived(Dataset):
     """A dataset that takes rows, features and raw files from a base, and makes its own outcomes.
 
-    A subclass calls :meth:`set_base` in its constructor and reads :meth:`origin_rows`. DVC, which
-    reads no options, does not know the base: after an edit of its adapter, make the derived data
-    anew with ``dvc repro --force preprocess@<name>``.
+    A subclass calls :meth:`set_base` in its constructor and reads :meth:`origin_rows`.
     """
 
     origin: Dataset
 
-    def set_base(self, base: str, **options: Any) -> None:
+    def set_base(self, base: str, options: Mapping[str, Any]) -> None:
         """Take all that is not about outcomes from a dataset with impressions.
 
         Raises:
-            DataError: there is none of that name, or it is no log, or one of clicks only.
+            ConfigError: there is none of that name, or it is no log, or one of clicks only; or
+                it has no such options.
         """
-        self.base, self.origin = base, _real_log(base, options)
+        self.base, self.origin = base, self._real_log(base, options)
         self.sources = self.origin.sources
         self.categorical, self.numeric = self.origin.categorical, self.origin.numeric
-        self.min_count, self.outcome = self.origin.min_count, self.origin.outcome
+        self.min_count, self.proxy_label = self.origin.min_count, self.origin.proxy_label
         self.licence, self.cite = self.origin.licence, self.origin.cite
 
     @contextmanager
@@ -47,20 +48,26 @@ class Derived(Dataset):
         """Return the base's table."""
         return self.origin.table(raw)
 
+    def _real_log(self, name: str, options: Mapping[str, Any]) -> Dataset:
+        try:
+            kind = registry.load("datasets", name, Dataset)
+        except LookupError as error:
+            raise self._no_base(name, str(error.args[0])) from error
+        if issubclass(kind, Derived):
+            raise self._no_base(name, f"{name} is no real log itself")
+        chosen(kind.options_model(), options, "options", self.name, "base_options")
+        log = kind(**options)
+        if not log.sources:
+            raise self._no_base(name, f"{name} is no real log itself")
+        if "impression" not in log.stages:
+            raise self._no_base(name, f"{name} has clicks only: no unclicked impression is logged")
+        if "conversion" not in log.stages:
+            raise self._no_base(name, f"{name} has no conversions")
+        return log
 
-def _real_log(name: str, options: dict[str, Any]) -> Dataset:
-    wrong = f"option base is {name!r}; it must be a log of impressions and clicks"
-    try:
-        kind = registry.load("datasets", name, Dataset)
-    except LookupError as error:
-        raise DataError(f"{wrong}: {error.args[0]}") from error
-    if issubclass(kind, Derived) or not (log := kind(**options)).sources:
-        raise DataError(f"{wrong}, and {name} is no real log itself")
-    if "impression" not in log.stages:
-        raise DataError(f"{wrong}, and {name} has clicks only: nothing tells what was not clicked")
-    if "conversion" not in log.stages:
-        raise DataError(f"{wrong} with conversions, and {name} has none")
-    return log
+    def _no_base(self, name: str, why: str) -> ConfigError:
+        must = f"a log of impressions, clicks and conversions: {why}"
+        return ConfigError([is_wrong(name, must, "options", self.name, "base")])
 
 
 def sampled(table: pl.LazyFrame, rows: int, seed: int) -> pl.DataFrame:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import get_args
 
+from benchmark.configuration.allowed import allowed
+from benchmark.data.dataset import Dataset
 from benchmark.documentation.cards.facts import Facts, Population
 from benchmark.documentation.cards.listing import NOTHING, Item, readable
 from benchmark.schema import POST_CLICK, Stage
@@ -53,6 +56,7 @@ def card(item: Item) -> str:
         EDIT.format(origin),
         summary.replace("``", "`"),
         _table(("", ""), list(_declared(item).items())),
+        *_options_table(dataset),
         "## What may and may not be claimed",
         dataset.claims,
         "## Counts",
@@ -73,12 +77,11 @@ def _declared(item: Item) -> dict[str, str]:
         "Rows are": "impressions" if "impression" in dataset.stages else "clicks",
         "Stages": item.stages,
         "Missing stages": ", ".join(missing) or "none",
-        "Outcome": ""
-        if dataset.outcome == "conversion"
-        else f"{dataset.outcome}, not a conversion, whatever it is called below",
+        "Proxy label": ""
+        if dataset.proxy_label is None
+        else f"{dataset.proxy_label}, not a conversion, whatever it is called below",
         "Licence": dataset.licence,
         "How to get it": _way(item),
-        "Options": _options(dataset.chosen),
         "Features": f"{len(dataset.categorical)} categorical, {len(dataset.numeric)} numeric: "
         + ", ".join(f"`{name}`" for name in features),
         "Histories": ", ".join(
@@ -88,6 +91,27 @@ def _declared(item: Item) -> dict[str, str]:
         "Attribution window": "" if window is None else f"{window:,.10g}, in the unit of its times",
     }
     return {key: _cell(value) for key, value in declared.items() if value}
+
+
+def _options_table(dataset: Dataset) -> Iterable[str]:
+    """Yield what may be chosen under the dataset's name in the section ``options``."""
+    fields = dataset.options_model().model_fields
+    if fields:
+        yield "## Options"
+        rows = [
+            (f"`{name}`", _yaml(field.default), allowed(field), _meaning(field.description or ""))
+            for name, field in fields.items()
+        ]
+        yield _table(("option", "default", "allowed", "meaning"), rows)
+
+
+def _yaml(value: object) -> str:
+    """Return a value as it is written in ``params.yaml``."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _meaning(text: str) -> str:
+    return _cell(text.replace("``", "`"))
 
 
 def _way(item: Item) -> str:

@@ -49,8 +49,8 @@ class Item:
 
     @property
     def stages(self) -> str:
-        """The stages that the log has, and what stands for the conversion."""
-        return funnel(self.dataset.stages, self.dataset.outcome)
+        """The stages that the log has, and the proxy label if it has no conversion."""
+        return funnel(self.dataset.stages, self.dataset.proxy_label)
 
     @property
     def counted(self) -> str:

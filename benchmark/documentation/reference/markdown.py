@@ -6,6 +6,8 @@ import inspect
 import re
 from collections.abc import Iterable, Sequence
 
+SPECIAL = {"<": "&lt;", "_": r"\_", "*": r"\*"}
+
 
 def generated(module: str) -> str:
     """Return the comment at the head of a generated page."""
@@ -15,7 +17,7 @@ def generated(module: str) -> str:
 def cell(text: str) -> str:
     """Return text on one line that a table's cell can hold, with code as Markdown has it."""
     line = " ".join(text.split()).replace("``", "`").replace("|", r"\|")
-    return re.sub("`[^`]*`|<", lambda found: "&lt;" if found[0] == "<" else found[0], line)
+    return re.sub("`[^`]*`|[<_*]", lambda found: SPECIAL.get(found[0], found[0]), line)
 
 
 def slug(heading: str) -> str:

@@ -49,18 +49,17 @@ def _populations() -> str:
 
 
 def _overview() -> str:
-    spaces = list(BY_SPACE)
     lines = [
         (
             f"[{measure.title}](#{slug(_heading(measure))})",
             f"`{measure.name}`",
             measure.arrow,
             _range(measure),
-            *("✓" if measure in BY_SPACE[space] else "" for space in spaces),
+            ", ".join(f"`{space}`" for space, known in BY_SPACE.items() if measure in known),
         )
         for measure in MEASURES.values()
     ]
-    header = ("measure", "name", "better", "range", *(s.replace("_", " ") for s in spaces))
+    header = ("measure", "name", "better", "range", "task and population")
     return f"## Measures\n\n{rows(header, lines)}\n"
 
 

@@ -23,6 +23,7 @@ OWN: dict[str, tuple[type[Options], Callable[..., Backbone]]] = {
     "NeuMF": (NeuMFOptions, NeuMF),
 }
 NAMES = ("embeddings", *HEADS, *OWN, "SFG")
+OPTIONS = {name: kind for name, (kind, _) in OWN.items()} | {"SFG": SFGOptions}
 
 Make = Callable[[Schema], Backbone]
 

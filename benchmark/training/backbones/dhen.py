@@ -19,11 +19,14 @@ Part = Literal["mlp", "cross", "attention", "dot"]
 
 
 class DHENOptions(Options):
-    """``parts`` are the modules of each layer, ``heads`` those of the attention."""
+    """The options of DHEN."""
 
     layers: PositiveInt = 2
+    """The number of stacked layers."""
     parts: Annotated[tuple[Part, ...], Field(min_length=1)] = ("mlp", "cross", "attention", "dot")
+    """The modules whose outputs each layer adds up."""
     heads: PositiveInt = 2
+    """The heads of the attention; they must divide ``embedding_size``."""
 
 
 class DHEN(Embeddings):

@@ -20,10 +20,12 @@ from benchmark.training.blueprint import Embeddings
 
 
 class ETAOptions(Options):
-    """``bits`` of a hash, and how many behaviours are ``retrieved``."""
+    """The options of ETA."""
 
     bits: PositiveInt = 32
+    """The length of a hash, in bits."""
     retrieved: PositiveInt = 20
+    """The number of behaviours that are retrieved from the history."""
 
 
 class ETA(Embeddings):

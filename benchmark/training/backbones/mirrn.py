@@ -21,12 +21,16 @@ from benchmark.training.blueprint import Embeddings, mean_of
 
 
 class MIRRNOptions(Options):
-    """``recent`` behaviours make the local query; ``heads`` are those of the Fourier filter."""
+    """The options of MIRRN."""
 
     bits: PositiveInt = 32
+    """The length of a hash, in bits."""
     retrieved: PositiveInt = 20
+    """The number of behaviours that each query retrieves from the history."""
     recent: PositiveInt = 16
+    """The number of last behaviours whose mean is the local query."""
     heads: PositiveInt = 2
+    """The heads of the Fourier filter; they must divide ``embedding_size``."""
 
 
 class MIRRN(Embeddings):

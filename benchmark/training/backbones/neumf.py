@@ -15,10 +15,12 @@ from benchmark.training.blueprint import Embeddings
 
 
 class NeuMFOptions(Options):
-    """``pair`` are the fields multiplied, ``dropout`` that before each layer of the MLP."""
+    """The options of NeuMF."""
 
     pair: tuple[str, str]
+    """The two categorical fields whose embeddings are multiplied, such as user and item."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """The share of activations that are set to zero before each layer of the MLP."""
 
 
 class NeuMF(Embeddings):

@@ -12,7 +12,7 @@ from benchmark.config import BackboneParams
 class Options(BaseModel):
     """The options of a backbone that has none."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 T = TypeVar("T", bound=Options)

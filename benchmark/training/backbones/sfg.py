@@ -17,10 +17,12 @@ Base = Literal["embeddings", "DHEN", "ETA", "MIRRN", "DeepFM", "NFM", "PNN"]
 
 
 class SFGOptions(Options):
-    """``base`` is the backbone to wrap, ``base_options`` are its own."""
+    """The options of SFG."""
 
     base: Base = "embeddings"
+    """The name of the backbone that SFG wraps."""
     base_options: dict[str, Any] = {}
+    """The options of that backbone."""
 
 
 class SFG(Backbone):

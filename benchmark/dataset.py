@@ -1,0 +1,42 @@
+"""All that an adapter in ``datasets/`` is written with, in one import.
+
+An adapter is one subclass of :class:`Dataset`, or of :class:`EventLog` where a log has events
+instead of impressions. It finds its raw files by :func:`find`, reads them by :func:`scan_table` or
+:func:`scan_json_lines`, and splits their rows by :func:`split_by_time`, :func:`split_at` or
+:func:`split_by_hash`. Its options are a subclass of :class:`Options`, or of
+:class:`EventOptions`, with bounds by :func:`Field`.
+"""
+
+from pydantic import Field
+
+from benchmark.data.dataset import DataError, Dataset, Source
+from benchmark.data.fetching.raw import find, find_all
+from benchmark.data.options import History, Options, WindowDays
+from benchmark.data.reading.attribution import split_at, split_by_time
+from benchmark.data.reading.event_log import EventLog, EventOptions, given
+from benchmark.data.reading.history import with_clicked_before
+from benchmark.data.reading.keys import unique
+from benchmark.data.reading.readers import scan_json_lines, scan_table
+from benchmark.data.split import split_by_hash
+
+__all__ = [
+    "DataError",
+    "Dataset",
+    "EventLog",
+    "EventOptions",
+    "Field",
+    "History",
+    "Options",
+    "Source",
+    "WindowDays",
+    "find",
+    "find_all",
+    "given",
+    "scan_json_lines",
+    "scan_table",
+    "split_at",
+    "split_by_hash",
+    "split_by_time",
+    "unique",
+    "with_clicked_before",
+]
