@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from benchmark.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from benchmark.data.dataset import Dataset
-    from benchmark.studies import Workspace
+    pass
 
 EXPECTED = (BenchmarkError, OSError, LookupError, ValueError, ArithmeticError, RuntimeError)
 MANUAL, RECBOLE = Path("data/manual"), Path("data/recbole")

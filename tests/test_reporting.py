@@ -228,7 +228,7 @@ def test_one_seed_has_neither_interval_nor_test(
     assert main(["report"]) == 0
     text = (tmp_path / "results/leaderboard.md").read_text(encoding="utf-8")
     assert "±" not in text
-    assert "One seed: no interval and no test" in text
+    assert "One replicate: no interval and no test" in text
     assert {row["half_width"] for row in rows(tmp_path / "results/leaderboard.csv")} == {""}
     for table in tables(tmp_path):
         for metric in table.metrics:

@@ -138,9 +138,7 @@ def test_selection_by_features_is_removed_by_their_propensity() -> None:
 
 
 def test_unobserved_confounding_is_left_by_every_propensity_of_features() -> None:
-    settings = [
-        {"selection_strength": 1, "unobserved_confounding": beyond} for beyond in (0, 1, 2)
-    ]
+    settings = [{"selection_strength": 1, "unobserved_confounding": beyond} for beyond in (0, 1, 2)]
     naive = [gap(*oracle(**setting)) for setting in settings]
     remaining = [left(**setting) for setting in settings]
     assert (np.diff(naive) > 0.03).all()

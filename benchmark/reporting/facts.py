@@ -15,6 +15,12 @@ LATE = (
     "final labels, which exist one attribution window after it: they compete on unequal terms."
 )
 
+DRAWN = (
+    "A replicate is a fresh draw of the data and of the initial weights, with the same data for "
+    "all methods: it shows the spread of both, not that of tuning."
+)
+TRAINED = "It shows the spread of training, not that of tuning or of the data."
+
 
 def facts(log: DatasetResults, params: Params) -> dict[str, str]:
     """Return what the numbers rest on; values apart by "/" differ between methods."""
@@ -102,13 +108,13 @@ def notes(log: DatasetResults, params: Params) -> tuple[str, ...]:
     if log.schema is None or not log.reported:
         return ()
     spread = (
-        f"±: half-width of the {confidence:.0%} Student-t interval of the mean over seeds; it "
-        "shows the spread of training, not that of tuning or of the data. Bold: the best mean, and "
-        "every method that a two-sided paired t-test over the seeds does not tell from it at level "
+        f"±: half-width of the {confidence:.0%} Student-t interval of the mean over replicates. "
+        f"{DRAWN if log.redrawn else TRAINED} Bold: the best mean, and every method that a "
+        "two-sided paired t-test over the replicates does not tell from it at level "
         f"{1 - confidence:.2g}, uncorrected for the number of methods."
     )
-    single = "One seed: no interval and no test; bold is the best value, whatever the margin."
-    arrows = "↑ higher is better, ↓ lower, →0 and →1 closer to it in every seed."
+    single = "One replicate: no interval and no test; bold is the best value, whatever the margin."
+    arrows = "↑ higher is better, ↓ lower, →0 and →1 closer to it in every replicate."
     timed = (LATE,) if log.schema.attribution_window is not None else ()
     by = selected(params.protocol)
     spread = single if params.replicates == 1 else spread

@@ -87,6 +87,11 @@ class Task:
         return self.provenance.title if self.provenance else self.method
 
     @property
+    def redrawn(self) -> bool:
+        """Whether the replicates are of data of their own."""
+        return len({fit.data for fit in self.seeds}) > 1
+
+    @property
     def seconds(self) -> float:
         """Training time of all fits; that of diverged ones is not on record."""
         tuned = () if self.seeds == self.defaults else self.seeds
@@ -116,6 +121,11 @@ class DatasetResults:
     def reported(self) -> tuple[Task, ...]:
         """The tasks that enter the table."""
         return tuple(task for task in self.tasks if task.excluded is None)
+
+    @property
+    def redrawn(self) -> bool:
+        """Whether each replicate is a fresh draw of the data."""
+        return any(task.redrawn for task in self.reported)
 
 
 def read(workspace: Workspace) -> list[DatasetResults]:

@@ -18,7 +18,7 @@ NAMES = 3  # methods that a cell lists
 
 def conditions(found: Comparison, params: Params) -> list[str]:
     """Return what the numbers rest on and what they cannot say."""
-    trials, seeds = params.protocol.tuning.trials, params.replicates
+    trials, replicates = params.protocol.tuning.trials, params.replicates
     tuned = (
         f"Every method was tuned with {trials} trials in each setting."
         if trials
@@ -26,15 +26,22 @@ def conditions(found: Comparison, params: Params) -> list[str]:
         f"(learning rate {params.protocol.learning_rate.default:g}). One whose defaults suit this "
         "simulation badly ranks low for that reason alone."
     )
+    drawn = (
+        f"Each of the {replicates} replicates of a setting is a fresh draw of its data and of the "
+        "initial weights, with the same data for all methods."
+        if any(table.log.redrawn for table in found.tables.values())
+        else f"Each setting is one draw of data, and the {replicates} replicates repeat the "
+        "training only: intervals and tests leave out how another draw would differ."
+    )
     late = [LATE] if any(_timed(table) for table in found.tables.values()) else []
     return [
         "Each factor of the simulation is turned alone, away from the base setting. " + tuned,
-        f"Each setting is one draw of data, and the {seeds} seeds repeat the training only: "
-        "intervals and tests leave out how another draw would differ.",
-        "Not told apart: a two-sided paired t-test over the seeds, at level "
-        f"{1 - found.confidence:.2g}, finds no difference from the best mean. With {seeds} seeds "
-        "it finds large differences only, so it is no proof of equality; it is not corrected for "
-        "the number of methods, and the best is chosen by the same seeds, which flatters its lead.",
+        drawn,
+        "Not told apart: a two-sided paired t-test over the replicates, at level "
+        f"{1 - found.confidence:.2g}, finds no difference from the best mean. With {replicates} "
+        "replicates it finds large differences only, so it is no proof of equality; it is not "
+        "corrected for the number of methods, and the best is chosen by the same replicates, "
+        "which flatters its lead.",
         *late,
         "The settings are simulated. What may be claimed is how methods react to a factor here, "
         "not their order on a real log.",
