@@ -205,6 +205,7 @@ def without(content: dict[str, Any], key: tuple[str, ...]) -> dict[str, Any]:
     return content | {first: without(content[first], tuple(rest))}
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what DVC imports
 def test_an_edit_of_any_key_plans_all_stages_that_depend_on_it(
     committed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

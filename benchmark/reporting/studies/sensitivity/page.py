@@ -25,9 +25,9 @@ from benchmark.reporting.studies.sensitivity.report import (
 TITLE = "Which method when"
 CAPTION = (
     "Means over replicates against the levels of {factor}, at equal distances; bars: "
-    "{confidence:.0%} Student-t intervals of methods that stand out, chosen by these data. An axis ends before "
-    "far-off methods; a name with a value is one. Ranks are among the methods that every setting "
-    "has."
+    "{confidence:.0%} Student-t intervals of methods that stand out, chosen by these data. An axis "
+    "ends before far-off methods; a name with a value is one. Ranks are among the methods that "
+    "every setting has."
 )
 RANKS = (
     "Rank by {quantity} among the methods that every setting has, from the best mean rank to the "
