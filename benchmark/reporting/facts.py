@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
 
 from benchmark.config import Params, Pretraining, Protocol
 from benchmark.metrics.directions import HIGHER
 from benchmark.reporting.metric import Metric
-from benchmark.reporting.records import DatasetResults
+from benchmark.reporting.records import DatasetResults, Task
 from benchmark.schema import SPLITS, Schema, funnel
 
 LATE = (
@@ -27,6 +29,7 @@ def facts(log: DatasetResults, params: Params) -> dict[str, str]:
         "Space": "impressions" if schema.has_impressions else "clicks only",
         "Funnel": funnel(schema.stages, schema.proxy_label),
         "Rows": ", ".join(f"{schema.rows[split]:,} {split}" for split in SPLITS),
+        **_positives(log, params),
         "Options": ", ".join(f"{name} {value}" for name, value in schema.options.items()) or "none",
         "Fields": f"{len(schema.categorical)} categorical, {len(schema.numeric)} numeric"
         + (f", {len(schema.sequences)} histories" if schema.sequences else ""),
@@ -102,19 +105,55 @@ def notes(log: DatasetResults, params: Params) -> tuple[str, ...]:
     confidence = params.leaderboard.confidence
     if log.schema is None or not log.reported:
         return ()
-    spread = (
-        f"±: half-width of the {confidence:.0%} Student-t interval of the mean over seeds; it "
-        "shows the spread of training, not that of tuning or of the data. Bold: the best mean, and "
-        "every method that a two-sided paired t-test over the seeds does not tell from it at level "
-        f"{1 - confidence:.2g}, uncorrected for the number of methods."
-    )
-    single = "One seed: no interval and no test; bold is the best value, whatever the margin."
-    arrows = "↑ higher is better, ↓ lower, →0 and →1 closer to it in every seed."
+    arrows = "↑ higher is better, ↓ lower, →0 and →1 closer to it in every replicate."
     timed = (LATE,) if log.schema.attribution_window is not None else ()
-    by = selected(params.protocol)
-    spread = single if len(params.protocol.seeds) == 1 else spread
-    found = (by, spread, arrows, *_meaning(log.schema), *timed)
+    found = (selected(params.protocol), _spread(log.reported, confidence), arrows)
+    found = (*found, *_meaning(log.schema), *timed)
     return (*found, missing) if (missing := _left_out(log, params)) else found
+
+
+def _spread(tasks: Sequence[Task], confidence: float) -> str:
+    """Return what the intervals and bold values mean."""
+    if len(tasks[0].seeds) == 1:
+        return (
+            "One replicate: no interval and no test; bold is the best value, whatever the margin."
+        )
+    redrawn = len({fit.data for fit in tasks[0].seeds}) > 1
+    varies = (
+        "the data and of the initial weights: the interval holds for the simulated setting"
+        if redrawn
+        else "the initial weights on the same data: the interval shows the spread of training, not "
+        "that of the data"
+    )
+    return (
+        f"±: half-width of the {confidence:.0%} Student-t interval of the mean over replicates; "
+        "in brackets its limits where they are not symmetric (bounded metrics have intervals on "
+        f"the logit or log scale). A replicate is a draw of {varies}. Bold: the best mean and all "
+        "methods not significantly different from it (paired t-test over replicates, "
+        f"Holm-corrected, α = {1 - confidence:.2g}); the best method is chosen on the same "
+        "replicates, so its lead is optimistically biased (winner's curse)."
+    )
+
+
+def _positives(log: DatasetResults, params: Params) -> dict[str, str]:
+    """Return the mean numbers of positives and rows of the populations in the table."""
+    names = (*params.leaderboard.headline, *params.leaderboard.columns)
+    spaces = {metric.key: metric.space for metric in map(Metric.parse, names)}
+    found = {
+        title: counts
+        for space, title in spaces.items()
+        if (counts := [c for task in log.reported for c in _counts(task, space)])
+    }
+    texts = [
+        f"{title} {np.mean([c['positives'] for c in counts]):,.0f} of "
+        f"{np.mean([c['rows'] for c in counts]):,.0f}"
+        for title, counts in found.items()
+    ]
+    return {"Positives": "; ".join(texts)} if texts else {}
+
+
+def _counts(task: Task, space: str) -> list[dict[str, float]]:
+    return [fit.counts[space] for fit in task.seeds if space in fit.counts]
 
 
 def _left_out(log: DatasetResults, params: Params) -> str:

@@ -24,6 +24,7 @@ class Fit(_Record):
 
     hyperparameters: dict[str, Any]
     seed: int
+    data: str = ""
     value: float | None
     diverged: str | None = None
     history: tuple[float, ...] = ()
@@ -58,13 +59,18 @@ class _Skipped(_Record):
 
 @dataclass(frozen=True)
 class Task:
-    """A method on a dataset; ``excluded`` says why it is not in the table, None if it is."""
+    """A method in a setting; ``excluded`` says why it is not in the table, None if it is.
+
+    ``trials`` are the fits of the search, ``defaults`` those of the default hyper-parameters and
+    ``seeds`` those of the best ones, a fit per replicate and in their order.
+    """
 
     method: str
     provenance: Provenance | None
     trials: tuple[Fit, ...]
     seeds: tuple[Fit, ...]
     excluded: str | None
+    defaults: tuple[Fit, ...] = ()
 
     @property
     def title(self) -> str:
@@ -77,10 +83,23 @@ class Task:
         return sum(fit.seconds for fit in (*self.trials, *self.seeds))
 
     def values(self, metric: str) -> Array | None:
-        """Return a test metric of each seed, in the order of seeds; None if undefined."""
-        if not self.seeds or any(metric not in fit.test for fit in self.seeds):
-            return None
-        return np.array([fit.test[metric] for fit in self.seeds])
+        """Return a test metric of each replicate, (replicates,); None if undefined."""
+        return _values(self.seeds, metric)
+
+    def default_values(self, metric: str) -> Array | None:
+        """Return the same of the default hyper-parameters."""
+        return _values(self.defaults, metric)
+
+    def positives(self, space: str) -> float | None:
+        """Return the fewest positives of a population in any replicate; None if not on record."""
+        known = [fit.counts[space]["positives"] for fit in self.seeds if space in fit.counts]
+        return min(known, default=None)
+
+
+def _values(fits: tuple[Fit, ...], metric: str) -> Array | None:
+    if not fits or any(metric not in fit.test for fit in fits):
+        return None
+    return np.array([fit.test[metric] for fit in fits])
 
 
 @dataclass(frozen=True)

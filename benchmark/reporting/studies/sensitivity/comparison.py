@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmark.reporting.contrasts import Cell
 from benchmark.reporting.metric import Array, Metric, indistinguishable, interval
 from benchmark.reporting.records import DatasetResults, read_task
-from benchmark.reporting.table import Cell, Row, Table, build
+from benchmark.reporting.table import Row, Table, build
 from benchmark.schema import Schema
 from benchmark.studies import BASE, StudyParams, Sweep, world_name
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmark.reporting.contrasts import Cell
 from benchmark.reporting.metric import Array, Interval, Metric, interval
 from benchmark.reporting.studies.sensitivity.comparison import Comparison, quantity
-from benchmark.reporting.table import Cell
 
 
 @dataclass(frozen=True)
