@@ -14,9 +14,11 @@ from pydantic import (
     Field,
     PositiveInt,
     PrivateAttr,
+    field_validator,
     model_validator,
 )
 
+from benchmark import registry
 from benchmark.configuration import documents
 from benchmark.configuration.allowed import Allowed
 from benchmark.configuration.documents import Node, Place
@@ -123,15 +125,25 @@ class Tuning(Section):
     """The budget of the search, equal for all methods."""
 
     trials: int = Field(ge=0, le=10_000)
-    """Hyper-parameter settings tried per method and dataset; 0: the published defaults."""
+    """Hyper-parameter settings tried per method and setting; 0: the published defaults.
+
+    More trials begin with the same ones: finished work is kept when this is raised.
+    """
     batch: Count
     """Trials that are chosen, and trained, side by side."""
     seed: Seed
     """The seed of the search and of the weights in all trials."""
+    draws: Count = 1
+    """Fits per trial, each on a tuning draw that no table reports; a trial has their mean."""
 
 
 class Protocol(Section):
     """How every method is trained, tuned and run."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "together": "write `vectorized_trials`",
+        "seeds": "write `replicates`, how many there are, beside `protocol`",
+    }
 
     backbone: BackboneParams
     """The encoder and the heads that all methods share."""
@@ -153,8 +165,8 @@ class Protocol(Section):
     """The factor of the squared weights."""
     row_sparse_from: PositiveInt = 200_000
     """Embedding tables of at least this many rows are trained only in the rows of a batch."""
-    together: bool = False
-    """Trains the trials of a batch, and the seeds, as one where a method allows it.
+    vectorized_trials: bool = False
+    """Trains the trials of a batch, and the replicates of a fixed dataset, in one vectorised step.
 
     Results are equal up to rounding; it is faster where calls cost more than arithmetic.
     """
@@ -162,13 +174,19 @@ class Protocol(Section):
     """Values that replace the published defaults, by hyper-parameter of the methods."""
     tuning: Tuning
     """The budget of the search, equal for all methods."""
-    seeds: Several[Seed]
-    """The seeds of the runs that are evaluated on the test split; each gives one replicate."""
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
         Allowed("auto, cpu or cuda; CUDA_VISIBLE_DEVICES tells which GPUs there are"),
     ]
     """Where fits run; ``auto`` is CUDA if there is a GPU, of which each worker sees one."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the protocol can change the number of a fit: all but the budget and the device.
+
+        The device that does the work is part of a result's key by its name.
+        """
+        return self.model_dump(mode="json", exclude={"device": True, "tuning": {"trials"}})
 
     @model_validator(mode="after")
     def _defaults_in_their_ranges(self) -> Self:
@@ -182,7 +200,7 @@ class Protocol(Section):
 
 
 class Launch(Section):
-    """Where ``python -m benchmark launch`` runs: no number depends on it."""
+    """Where ``python -m benchmark run`` runs: no number depends on it."""
 
     on: Literal["local", "slurm", "ray"] = "local"
     """This machine, or a cluster."""
@@ -209,20 +227,26 @@ class Leaderboard(Section):
 
 
 class Params(Section):
-    """The whole file."""
+    """The whole file: settings × replicates × methods, how they are trained, what is reported."""
 
     datasets: Several[Name]
     """The datasets, by their file names in datasets/."""
     methods: Several[Name]
-    """The methods, by their file names in methods/."""
+    """The methods, by their file names in methods/; ``all`` means every one."""
     options: dict[Name, dict[str, Any]]
     """Options of the datasets, by dataset; those that are not named keep their defaults."""
+    replicates: Count
+    """Fits per method and setting that are evaluated, numbered from 0.
+
+    One of a simulated setting is a fresh draw of its data and of the initial weights; one of a
+    real dataset, of the weights on its fixed splits.
+    """
     protocol: Protocol
     """How every method is trained, tuned and run; a change here reruns everything."""
     leaderboard: Leaderboard
     """What the tables show."""
     launch: Launch = Launch()
-    """Where ``python -m benchmark launch`` runs."""
+    """Where ``python -m benchmark run`` runs."""
 
     _source: Node = PrivateAttr(default=Node({}, Place("params.yaml")))
 
@@ -230,6 +254,16 @@ class Params(Section):
     def source(self) -> Node:
         """The files that the params were read from, for sentences about mistakes in them."""
         return self._source
+
+    @property
+    def trials(self) -> int:
+        """How many trials a search has."""
+        return self.protocol.tuning.trials
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _all(cls, methods: object) -> object:
+        return tuple(registry.names("methods")) if methods == "all" else methods
 
     @classmethod
     def read(

@@ -10,12 +10,48 @@ import difflib
 import importlib.util
 import inspect
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
+
+from benchmark.errors import BenchmarkError
 
 ROOT = Path(__file__).resolve().parent.parent
 
 T = TypeVar("T")
+
+
+class PluginError(BenchmarkError):
+    """A plugin's file raised an error: what it was, and in which line."""
+
+
+@contextmanager
+def located(folder: str, name: str, *passing: type[BaseException]) -> Iterator[None]:
+    """Tell an error that comes from a plugin's file with its line; those ``passing`` as they are.
+
+    Raises:
+        PluginError: the file raised an error, or would end the program.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        if isinstance(error, (PluginError, *passing)):
+            raise
+        if (line := _line(error, path_of(folder, name))) is None:
+            raise
+        what = error.msg if isinstance(error, SyntaxError) else error
+        text = f"{type(error).__name__}: {what}".removesuffix(": ")
+        raise PluginError(f"{folder}/{name}.py, line {line}: {text}") from error
+
+
+def _line(error: BaseException, path: Path) -> int | None:
+    """Return the line of a file that an error comes from, None if it does not."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((x.lineno for x in reversed(frames) if x.filename == str(path)), None)
 
 
 def names(folder: str) -> list[str]:
@@ -23,13 +59,19 @@ def names(folder: str) -> list[str]:
     return sorted(p.stem for p in (ROOT / folder).glob("*.py") if not p.stem.startswith("_"))
 
 
+def path_of(folder: str, name: str) -> Path:
+    """Return where the file of a plugin lies."""
+    return ROOT / folder / f"{name}.py"
+
+
 def load(folder: str, name: str, base: type[T]) -> type[T]:
     """Return the one subclass of ``base`` defined in ``folder/name.py``.
 
     Raises:
         LookupError: no such file, or not exactly one subclass in it.
+        PluginError: the file cannot be imported.
     """
-    path = ROOT / folder / f"{name}.py"
+    path = path_of(folder, name)
     if not path.is_file():
         raise LookupError(_unknown(folder, name, base))
     module_name = f"benchmark_plugins.{folder}.{name}"
@@ -37,14 +79,16 @@ def load(folder: str, name: str, base: type[T]) -> type[T]:
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with located(folder, name):
+        spec.loader.exec_module(module)
     found = [
         value
         for value in vars(module).values()
         if inspect.isclass(value) and issubclass(value, base) and value.__module__ == module_name
     ]
     if len(found) != 1:
-        raise LookupError(f"{path} must define exactly one {base.__name__}, found {len(found)}")
+        what = f"exactly one {base.__name__}, found {len(found)}"
+        raise LookupError(f"{folder}/{name}.py must define {what}")
     return found[0]
 
 

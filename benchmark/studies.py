@@ -1,60 +1,130 @@
-"""Studies: experiments with params, data and results of their own, apart from the benchmark's."""
+"""One grid for all experiments: settings × replicates × methods, with folders for each study."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PositiveInt
 
+from benchmark import registry
 from benchmark.config import Params, Section
+from benchmark.configuration.mistakes import validated
+from benchmark.errors import ConfigError, did_you_mean
+from benchmark.schema import Schema
+
+if TYPE_CHECKING:
+    from benchmark.data.dataset import Dataset
 
 STUDIES = Path("studies")
 BASE = "base"
+TUNING_SEED = 1_000_000  # beyond the seed of any replicate: tuning draws are never reported
 
 
-def world_name(knob: str, level: float) -> str:
-    """Return the name of the world whose knob is at a level."""
-    return f"{knob}-{level:g}"
+def setting_name(factor: str, level: float) -> str:
+    """Return the name of the setting whose factor is at a level."""
+    return f"{factor}-{level:g}"
 
 
-class Sweep(Section):
-    """Worlds that differ from a dataset with its ``options`` in the level of one knob each.
+def first_splits(folder: Path) -> Path:
+    """Return where a setting's splits lie: those of its first replicate, if each has its own."""
+    own = folder / "0"
+    return own if (own / "schema.json").is_file() else folder
 
-    ``baselines`` are the methods that a better one must be told apart from to be worth its while,
-    ``meanings`` say what a knob does.
+
+class Sensitivity(Section):
+    """Settings that differ from a dataset with its ``options`` in the level of one factor each.
+
+    ``baselines`` are the methods that a better one must differ from significantly to be worth its
+    while; ``meanings`` say what a factor does.
     """
 
     dataset: str
     baselines: tuple[str, ...] = ()
-    knobs: dict[str, tuple[int | float, ...]]
+    factors: dict[str, tuple[int | float, ...]]
     meanings: dict[str, str] = {}
 
-    def worlds(self) -> dict[str, dict[str, int | float]]:
-        """Return the option that each world changes, none in the base, by name."""
+    def settings(self) -> dict[str, dict[str, int | float]]:
+        """Return the option that each setting changes, none in the base, by name."""
         return {BASE: {}} | {
-            world_name(knob, level): {knob: level}
-            for knob, levels in self.knobs.items()
+            setting_name(factor, level): {factor: level}
+            for factor, levels in self.factors.items()
             for level in levels
         }
 
 
 class Selection(Section):
-    """Candidates among which criteria choose: so many per method, in each draw of each world.
-
-    Each number in ``draws`` is the seed of a world, of its candidates and of their weights.
-    """
+    """Candidates among which criteria choose: so many per method and replicate."""
 
     candidates: PositiveInt
-    draws: tuple[int, ...]
 
 
 class StudyParams(Params):
     """``params.yaml`` of the benchmark or of a study, with the sections that only studies use."""
 
-    sweep: Sweep | None = None
+    renamed: ClassVar[Mapping[str, str]] = {"sweep": "write `sensitivity`, with `factors`"}
+
+    sensitivity: Sensitivity | None = None
     selection: Selection | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A dataset with the options that params change, and the folder of its processed splits."""
+
+    name: str
+    dataset: str
+    changed: Mapping[str, Any]
+    processed: Path
+
+    @cached_property
+    def redraws(self) -> bool:
+        """Whether every replicate is a fresh draw with splits of its own in a folder below.
+
+        Where the adapter is not here any more, the folders tell.
+        """
+        if registry.path_of("datasets", self.dataset).is_file():
+            return _kind(self.dataset).redraws
+        return first_splits(self.processed) != self.processed
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All options of the dataset.
+
+        Raises:
+            ConfigError: an option is unknown or has a wrong value.
+            LookupError: there is no such dataset.
+        """
+        found: dict[str, Any] = _kind(self.dataset)(**self.changed).options.model_dump()
+        return found
+
+    def replicate(self, number: int) -> Path:
+        """Return the folder of a replicate's splits."""
+        return self.processed / str(number) if self.redraws else self.processed
+
+    def tuning(self, number: int) -> Path:
+        """Return the folder of a tuning draw's splits."""
+        return self.processed / f"tuning-{number}" if self.redraws else self.processed
+
+    def draws(self, replicates: int, tuning: int) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Yield the folder of every draw, and the options that it is made with."""
+        if not self.redraws:
+            yield self.processed, dict(self.changed)
+            return
+        first = self.options["seed"]
+        for number in range(replicates):
+            yield self.replicate(number), {**self.changed, "seed": first + number}
+        for number in range(tuning):
+            yield self.tuning(number), {**self.changed, "seed": first + TUNING_SEED + number}
+
+    @property
+    def schema(self) -> Schema | None:
+        """The schema of its first replicate, None where nothing was prepared."""
+        folder = first_splits(self.processed)
+        return Schema.read(folder) if (folder / "schema.json").is_file() else None
 
 
 @dataclass(frozen=True)
@@ -65,10 +135,10 @@ class Workspace:
 
     @property
     def folder(self) -> Path:
-        """The folder of ``params.yaml`` and ``dvc.yaml``."""
+        """The folder of ``params.yaml``."""
         return STUDIES / self.study if self.study else Path()
 
-    @property
+    @cached_property
     def params(self) -> StudyParams:
         """The benchmark's ``params.yaml``, with what the study's own changes in it.
 
@@ -84,43 +154,61 @@ class Workspace:
         own = [self.folder / "params.yaml"] if self.study else []
         return StudyParams.read(Path("params.yaml"), *own)
 
-    @property
-    def sweep(self) -> Sweep:
-        """The section of that name.
+    def section(self, name: str) -> Any:
+        """Return a section of the params that only some studies have.
 
         Raises:
             LookupError: there is none.
         """
-        if (found := self.params.sweep) is None:
-            raise LookupError(f"{self.folder / 'params.yaml'} has no section `sweep`; name a study")
-        return found
-
-    @property
-    def selection(self) -> Selection:
-        """The section of that name.
-
-        Raises:
-            LookupError: there is none.
-        """
-        if (found := self.params.selection) is None:
+        if (found := getattr(self.params, name)) is None:
             file = self.folder / "params.yaml"
-            raise LookupError(f"{file} has no section `selection`; name a study that has")
+            raise LookupError(f"{file} has no section `{name}`; name a study that has")
         return found
 
-    def tasks(self) -> list[tuple[str, Path, Path]]:
-        """Return the method, the ready dataset and the folder of results of every task.
+    def settings(self) -> list[Setting]:
+        """Return what every method is trained on."""
+        params = self.params
+        if (study := params.sensitivity) is None:
+            return [self._setting(name, name, {}) for name in params.datasets]
+        settings = study.settings().items()
+        return [self._setting(name, study.dataset, changed) for name, changed in settings]
+
+    def _setting(self, name: str, dataset: str, changed: Mapping[str, Any]) -> Setting:
+        options = self.params.options.get(dataset, {}) | dict(changed)
+        return Setting(name, dataset, options, self.processed / name)
+
+    def adapter(self, dataset: str) -> Dataset:
+        """Return a dataset's adapter with its options of ``params.yaml``.
 
         Raises:
-            LookupError: the study has candidates instead of tasks.
+            ConfigError: an option is unknown or has a wrong value.
+            LookupError: there is no such dataset.
         """
-        params = self.params
-        if params.selection is not None:
-            raise LookupError(f"{self.folder} trains candidates: `python -m benchmark candidates`")
-        if params.sweep is None:
-            pairs = product(params.datasets, params.methods)
-            return [(m, self.processed / d, self.runs / d / m) for d, m in pairs]
-        worlds = product(params.sweep.worlds(), params.methods)
-        return [(m, self.processed / world, self.runs / m / world) for world, m in worlds]
+        kind = _kind(dataset)
+        if given := self.params.options.get(dataset, {}):
+            validated(kind.options_model(), self.params.source, ("options", dataset))
+        return kind(**given)
+
+    def check_factors(self) -> None:
+        """Make sure that every factor is an option of the dataset, at other levels than the base's.
+
+        Raises:
+            ConfigError: a factor is no option, or a level is that of the base.
+            LookupError: there is no such dataset.
+        """
+        if (study := self.params.sensitivity) is None:
+            return
+        base = self.adapter(study.dataset).options
+        options = base.model_dump()
+        for factor, levels in study.factors.items():
+            if factor not in options:
+                present = base.renamed.get(factor)
+                hint = f"an old name; {present}" if present else did_you_mean(factor, options)
+                what = f"factor {factor!r} is no option of {study.dataset}: {hint}"
+                raise ConfigError([f"sensitivity: {what}"])
+            if options[factor] in levels:
+                what = f"level {options[factor]!r} of {factor} is that of the base setting"
+                raise ConfigError([f"sensitivity: {what}, which is compared anyway; leave it out"])
 
     @property
     def raw(self) -> Path:
@@ -129,7 +217,7 @@ class Workspace:
 
     @property
     def processed(self) -> Path:
-        """Ready splits, by dataset."""
+        """Processed splits, by setting."""
         return Path("data") / self.folder / "processed"
 
     @property
@@ -139,5 +227,11 @@ class Workspace:
 
     @property
     def runs(self) -> Path:
-        """The record of every training, which is not."""
+        """The record of every fit, by setting and method, which is not."""
         return self.results / "runs"
+
+
+def _kind(dataset: str) -> type[Dataset]:
+    from benchmark.data.dataset import Dataset  # noqa: PLC0415 (half a second)
+
+    return registry.load("datasets", dataset, Dataset)

@@ -19,7 +19,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import together
+import vectorized
 from training import FIELDS, NEVER, NUMBERS, RATE, SIZE, TOWER, Log, torch_rechub
 
 from benchmark import registry
@@ -244,11 +244,11 @@ def _captured(method: Method, funnel: object) -> Callable[[], None]:
 
 
 def as_one(scale: Scale) -> Iterator[str]:
-    """Several small models as one: speed/together.py."""
-    yield together.HEADER
+    """Several small models as one: speed/vectorized.py."""
+    yield vectorized.HEADER
     for name in ("esmm", "hm3"):
         for batch in scale.sizes[:2]:
-            yield together.measure(name, 8, batch, scale.device)
+            yield vectorized.measure(name, 8, batch, scale.device)
 
 
 def processes(scale: Scale) -> Iterator[str]:

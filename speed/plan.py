@@ -1,7 +1,7 @@
 """Estimate how long a study takes and what it costs, from the seconds that fits took here.
 
-Reads the seconds of every seed's training in results/runs.csv, per row and gradient, takes the
-mean over methods, and multiplies. What a GPU does is not in them: the page says what it would
+Reads the seconds of every replicate's fit in results/runs.csv, per row and gradient, takes the mean
+over methods, and multiplies. What a GPU does is not in them: the page says what it would
 take if one did the work of so many cores. Run: python speed/plan.py [--rows N] [--speedup S ...]
 """
 
@@ -51,14 +51,14 @@ class Study:
     methods: int
     datasets: int
     trials: int
-    seeds: int
+    replicates: int
     rows: float
     epochs: float
 
     @property
     def trainings(self) -> int:
-        """All trials and seeds."""
-        return self.methods * self.datasets * (self.trials + self.seeds)
+        """All trials, and the defaults and the best of them on every replicate."""
+        return self.methods * self.datasets * (self.trials + 2 * self.replicates)
 
     def core_hours(self, rate: Rate) -> float:
         """Return the hours of one core, were time proportional to rows × epochs."""
@@ -68,7 +68,7 @@ class Study:
 def parsed() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    for name, default in {"methods": 30, "datasets": 20, "trials": 30, "seeds": 10}.items():
+    for name, default in {"methods": 30, "datasets": 20, "trials": 30, "replicates": 10}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--rows", type=float, default=1e7, help="for training, of a dataset")
     parser.add_argument("--epochs", type=float, default=5.0, help="until a training stops")
@@ -116,7 +116,7 @@ in the mean over methods; the fastest method reaches {fastest:,.0f} thousand and
 {slowest:,.0f} thousand.
 
 **Planned.** {study.methods} methods × {study.datasets} datasets
-× ({study.trials} trials + {study.seeds} replicates) = {study.trainings:,} fits
+× ({study.trials} trials + 2 × {study.replicates} replicates) = {study.trainings:,} fits
 of {study.rows:,.0f} rows and {study.epochs:g} epochs: {study.core_hours(rate):,.0f} core hours.
 
 | workers | time | price |
@@ -138,7 +138,7 @@ for each of its batches, which matters only if there are fewer tasks
 def main() -> None:
     """Write the page and print its table."""
     chosen = parsed()
-    names = ("methods", "datasets", "trials", "seeds", "rows", "epochs")
+    names = ("methods", "datasets", "trials", "replicates", "rows", "epochs")
     study = Study(**{name: getattr(chosen, name) for name in names})
     text = page(Rate.read(RUNS), study, chosen)
     PAGE.write_text(text, encoding="utf-8")

@@ -81,7 +81,6 @@ def protocol() -> Protocol:
     small = {
         "batch_size": 256,
         "max_epochs": 2,
-        "seeds": (0, 1),
         "device": "cpu",
         "tuning": full.tuning.model_copy(update={"trials": 5, "batch": 2}),
     }

@@ -178,8 +178,8 @@ def test_few_positives_are_marked_and_never_bold() -> None:
 
 
 def test_the_table_says_what_a_replicate_varies() -> None:
-    assert "draw of the data and of the initial weights" in " ".join(table().notes)
-    assert "not that of the data" in " ".join(table(redrawn=False).notes)
+    assert "fresh draw of the data and of the initial weights" in " ".join(table().notes)
+    assert "not that of tuning or of the data" in " ".join(table(redrawn=False).notes)
     assert any("winner's curse" in note for note in table().notes)
 
 

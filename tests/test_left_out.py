@@ -11,12 +11,12 @@ NO_CTR = "the method predicts no CTR"
 
 
 def explain(root: Path, dataset: str, reasons: dict[str, str]) -> None:
-    for path in (root / "results/runs" / dataset).glob("*/seeds/*.json"):
+    for path in (root / "results/runs" / dataset).glob("*/default/*.json"):
         edit(path, undefined=reasons)
 
 
 def test_reasons_stand_below_the_table_once(tmp_path: Path) -> None:
-    root = write_project(tmp_path, [0, 1], 3)
+    root = write_project(tmp_path, 2, 3)
     unasked = {"cvr_snipsauc_clicked": "unasked", "cvr_impressions": "unasked"}
     reasons = dict.fromkeys(["ctr_impressions", "ctcvr_impressions"], NO_CLICKS) | unasked
     explain(root, CLICKS, reasons | {"cvr_gauc_clicked": "one method lacks it"})
@@ -32,6 +32,6 @@ def test_reasons_stand_below_the_table_once(tmp_path: Path) -> None:
 def test_nothing_is_said_where_every_column_is_there_or_no_reason_is_on_record(
     tmp_path: Path,
 ) -> None:
-    root = write_project(tmp_path, [0], 2)
+    root = write_project(tmp_path, 1, 2)
     explain(root, ORACLE, {"ctr_impressions": NO_CTR})
     assert not [note for table in tables(root) for note in table.notes if "Left out" in note]

@@ -9,28 +9,29 @@ import pytest
 from helpers.fake_runs import METHODS, ORACLE, TITLES, edit, write_project
 
 from benchmark import registry
-from benchmark.config import Params
 from benchmark.reporting import records
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import DatasetResults
 from benchmark.reporting.studies.orderings import Ordering, Orderings, check, markdown
+from benchmark.studies import Workspace
 
 FILES = sorted(registry.ROOT.glob("studies/*/orderings.yaml"))
 
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> list[DatasetResults]:
-    root = write_project(tmp_path_factory.mktemp("project"), seeds=[0, 1, 2], count=4)
+    root = write_project(tmp_path_factory.mktemp("project"), replicates=3, count=4)
     shift_seeds(root)
-    params = Params.read(root / "params.yaml")
-    return records.read(params, root / "results/runs", root / "data/processed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        return records.read(Workspace())
 
 
 def shift_seeds(root: Path) -> None:
     """Make seeds differ much more than two methods do, by the same in both."""
     for method, lead in zip(METHODS[:2], (0.01, 0.0), strict=True):
         for seed, noise in enumerate((0.0, 0.001, -0.001)):
-            path = root / "results/runs" / ORACLE / method / "seeds" / f"{seed}.json"
+            path = root / "results/runs" / ORACLE / method / "default" / f"{seed}.json"
             metrics = {
                 "cvr_auc_oracle": 0.5 + 0.1 * seed + lead + (noise if lead else 0.0),
                 "cvr_bias_oracle": -0.02 if lead else 0.01,

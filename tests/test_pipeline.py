@@ -1,10 +1,12 @@
-"""The real ``dvc.yaml`` on a tiny world, in a copy of the project."""
+"""The real ``dvc.yaml`` with a tiny budget, in a copy of the project."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,7 +39,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["methods"] = METHODS
     params["options"]["oracle_funnel"]["rows"] = 4000
-    params["protocol"] |= {"max_epochs": 1, "seeds": [0, 1], "device": "cpu"}
+    params["replicates"] = 2
+    params["protocol"] |= {"max_epochs": 1, "device": "cpu"}
     params["protocol"]["tuning"] |= {"trials": 2, "batch": 2}
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     call(folder, "dvc", "init", "--no-scm", "--quiet")
@@ -64,34 +67,73 @@ def test_one_command_leads_from_nothing_to_a_leaderboard(project: Path) -> None:
     assert planned(project) == set()
 
 
-RUNS = {f"run@oracle_funnel-{method}" for method in METHODS}
+ALL = {"data", "run", "report"}
+
+
+@contextmanager
+def changed(path: Path, text: str) -> Iterator[None]:
+    """Let a file have another content for as long as this lasts."""
+    original = path.read_text(encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+    yield
+    path.write_text(original, encoding="utf-8")
+
+
+def commented(path: Path) -> AbstractContextManager[None]:
+    return changed(path, path.read_text(encoding="utf-8") + "\n# edited\n")
 
 
 @pytest.mark.parametrize(
-    ("edited", "rerun"),
+    ("name", "stages"),
     [
-        ("methods/hm3.py", {"run@oracle_funnel-hm3"}),
-        ("benchmark/reporting/leaderboard.py", {"leaderboard", "plots"}),
-        ("datasets/oracle_funnel.py", {"download@oracle_funnel", "preprocess@oracle_funnel"}),
-        ("benchmark/training/losses.py", RUNS),
+        ("methods/hm3.py", {"run", "report"}),
+        ("datasets/oracle_funnel.py", {"data"}),
+        ("benchmark/training/losses.py", ALL),
     ],
 )
-def test_an_edit_reruns_what_depends_on_it(project: Path, edited: str, rerun: set[str]) -> None:
+def test_an_edit_plans_the_stages_that_depend_on_it(
+    project: Path, name: str, stages: set[str]
+) -> None:
     """What lies further down runs only if the outputs of these stages change."""
-    path = project / edited
-    original = path.read_text(encoding="utf-8")
-    path.write_text(original + "\n# edited\n", encoding="utf-8")
-    stages = planned(project)
-    path.write_text(original, encoding="utf-8")
-    assert stages == rerun
+    with commented(project / name):
+        assert planned(project) == stages
+    assert planned(project) == set()
 
 
-def test_a_new_method_runs_only_its_own_stages(project: Path) -> None:
+def test_any_key_of_the_params_plans_all_stages(project: Path) -> None:
+    path = project / "params.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for key in content:
+        fewer = {name: value for name, value in content.items() if name != key}
+        with changed(path, yaml.safe_dump(fewer)):
+            assert planned(project) == ALL, key
+
+
+def fits(folder: Path) -> dict[str, int]:
+    """When each fit was put on record, by its path."""
+    runs = folder / "results" / "runs"
+    return {str(p.relative_to(runs)): p.stat().st_mtime_ns for p in runs.glob("*/*/*/*.json")}
+
+
+def test_a_comment_in_a_method_retrains_nothing(project: Path) -> None:
+    before = fits(project)
+    assert {path.split("/")[1] for path in before} == set(METHODS)
+    with commented(project / "methods" / "hm3.py"):
+        call(project, "dvc", "repro")
+        assert planned(project) == set()
+    assert fits(project) == before
+    call(project, "dvc", "repro")
+    assert fits(project) == before
+
+
+def test_a_new_method_trains_only_itself(project: Path) -> None:
+    before = fits(project)
     source = (project / "methods" / "esmm.py").read_text(encoding="utf-8")
     (project / "methods" / "fresh.py").write_text(source, encoding="utf-8")
     params = project / "params.yaml"
-    original = params.read_text(encoding="utf-8")
-    params.write_text(original.replace("- esmm", "- esmm\n- fresh"), encoding="utf-8")
-    stages = planned(project)
-    params.write_text(original, encoding="utf-8")
-    assert stages == {"run@oracle_funnel-fresh", "leaderboard", "plots"}
+    named = params.read_text(encoding="utf-8").replace("- esmm", "- esmm\n- fresh")
+    with changed(params, named):
+        call(project, "dvc", "repro")
+    after = fits(project)
+    assert {path: after[path] for path in before} == before
+    assert {path.split("/")[1] for path in after.keys() - before.keys()} == {"fresh"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from contextlib import nullcontext
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +13,17 @@ import pytest
 import yaml
 from conftest import TinyFunnel
 from helpers.plugins import methods_that_load
-from helpers.projects import train_here
 
 from benchmark import registry
 from benchmark.cli import main
 from benchmark.config import Params, Protocol
 from benchmark.data.dataset import Dataset
 from benchmark.data.preprocess import preprocess
-from benchmark.execution.candidates import BOUNDS, TARGETS, train_all
+from benchmark.execution.candidates import BOUNDS, TARGETS
+from benchmark.execution.run import run_tasks
+from benchmark.execution.tasks import Candidates
 from benchmark.files import read_json, write_json
 from benchmark.metrics.criteria import CRITERIA, ESTIMATED
-from benchmark.metrics.undefined import UndefinedError
 from benchmark.registry import ROOT
 from benchmark.reporting.metric import Interval
 from benchmark.reporting.studies.regret.measure import (
@@ -38,6 +40,8 @@ from benchmark.reporting.studies.regret.measure import (
     summary,
 )
 from benchmark.reporting.studies.regret.report import conclusions, markdown
+from benchmark.sealing import write_sealed
+from benchmark.studies import Setting
 
 AUC, RISK, TRUE = "cvr_auc_clicked", "cvr_drlogloss_impressions", "cvr_logloss_oracle"
 KINDS = methods_that_load()
@@ -45,33 +49,36 @@ PLAIN = next(n for n, k in KINDS.items() if not k.search_space and k.requires ==
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the ready folder of a small world with an oracle."""
-    folder = tmp_path_factory.mktemp("data") / "world"
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the ready folder of a small setting with an oracle."""
+    folder = tmp_path_factory.mktemp("data") / "setting"
     kinds = (registry.load("datasets", name, Dataset) for name in registry.names("datasets"))
     simulated = next(
         k for k in kinds if not k.sources and "rows" in k.options_model().model_fields and k.stages
     )
-    preprocess(simulated(rows=4000), "world", folder, folder, verified=True)
+    preprocess(simulated(rows=4000), "setting", folder, folder, verified=True)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def sequential(monkeypatch: pytest.MonkeyPatch) -> None:
-    train_here(monkeypatch, "benchmark.execution.candidates")
 
 
 # --- what is recorded
 
 
+def candidates(folder: Path, processed: Path, protocol: Protocol) -> Candidates:
+    return Candidates(folder, Setting("tiny", "tiny", {}, processed), PLAIN, protocol, 2, 3)
+
+
 def test_every_epoch_of_every_candidate_is_judged_by_all_criteria(
-    world: Path, protocol: Protocol, tmp_path: Path
+    setting: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     impatient = protocol.model_copy(update={"patience": 1, "max_epochs": 4})
-    train_all({tmp_path: (world, 5)}, PLAIN, impatient, 3)
+    task = candidates(tmp_path, setting, impatient)
+    assert not run_tasks([task], nullcontext())
     records = [read_json(path) for path in sorted((tmp_path / "candidates").iterdir())]
-    assert len(records) == 3
-    assert len({str(record["hyperparameters"]) for record in records}) == 3
+    assert [path.name for path in sorted((tmp_path / "candidates").iterdir())] == [
+        "0-0000.json", "0-0001.json", "0-0002.json", "1-0000.json", "1-0001.json", "1-0002.json",
+    ]  # fmt: skip
+    assert len({str(record["hyperparameters"]) for record in records}) == 5  # defaults twice
+    assert [record["seed"] for record in records] == [0, 0, 0, 1, 1, 1]
     expected = {name for name in CRITERIA if not name.endswith("random") and "ctcvr" not in name}
     for record in records:
         assert len(record["epochs"]) == 4
@@ -80,7 +87,7 @@ def test_every_epoch_of_every_candidate_is_judged_by_all_criteria(
             assert epoch["bounds"].keys() == set(BOUNDS)
             assert epoch["targets"].keys() == set(TARGETS)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
-    train_all({tmp_path: (world, 5)}, PLAIN, impatient, 3)
+    assert not run_tasks([task], nullcontext())
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
 
 
@@ -88,9 +95,10 @@ def test_without_a_truth_there_is_nothing_to_compare_with(
     processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     assert "oracle_cvr" not in TinyFunnel().categorical
-    with pytest.raises(UndefinedError, match="has no oracle; to compare criteria, the truth"):
-        train_all({tmp_path / "run": (processed, 0)}, PLAIN, protocol, 2)
-    assert not (tmp_path / "run").exists()
+    assert not run_tasks([candidates(tmp_path / "run", processed, protocol)], nullcontext())
+    reason = "tiny has no oracle, which comparing criteria needs"
+    assert read_json(tmp_path / "run" / "skipped.json") == {"reason": reason}
+    assert not list(tmp_path.rglob("candidates"))
 
 
 # --- what it comes to
@@ -133,9 +141,9 @@ def test_correlation_is_1_where_the_criterion_ranks_as_the_truth_does() -> None:
     assert found[TRUE] == pytest.approx(1)
 
 
-def test_means_are_paired_with_the_default_and_over_all_worlds_too() -> None:
-    means = {(m.world, m.criterion): m for m in summary(outcomes(candidate_sets()), AUC, 0.95)}
-    assert {world for world, _ in means} == {"w", "x", ALL}
+def test_means_are_paired_with_the_default_and_over_all_settings_too() -> None:
+    means = {(m.setting, m.criterion): m for m in summary(outcomes(candidate_sets()), AUC, 0.95)}
+    assert {setting for setting, _ in means} == {"w", "x", ALL}
     assert (
         means["w", RISK].candidate_sets,
         means["x", RISK].candidate_sets,
@@ -199,7 +207,7 @@ def test_the_report_has_every_criterion_and_marks_what_cannot_be_had() -> None:
     assert "About it." in text
 
 
-# --- the verbs
+# --- the report
 
 
 @pytest.fixture
@@ -211,13 +219,14 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir(parents=True)
     content: dict[str, Any] = {
         "methods": [PLAIN],
-        "sweep": {"dataset": "d", "knobs": {"k": [2]}},
-        "selection": {"candidates": 2, "draws": [1, 2]},
+        "sensitivity": {"dataset": "d", "factors": {"k": [2]}},
+        "replicates": 2,
+        "selection": {"candidates": 2},
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
-    protocol = Params.read().protocol.model_dump(mode="json")
-    for place in (f"{draw}/{world}" for draw in (1, 2) for world in ("base", "k-2")):
-        runs = tmp_path / "results/studies/s/runs" / PLAIN / place
+    protocol = Params.read().protocol.identity
+    for setting, replicate in product(("base", "k-2"), range(2)):
+        runs = tmp_path / "results/studies/s/runs" / setting / PLAIN
         write_json(runs / "task.json", {"protocol": protocol})
         for number, value in enumerate((0.6, 0.7)):
             epoch = {
@@ -225,18 +234,19 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 "bounds": {TRUE: -value},
                 "targets": {TRUE: 1 - value},
             }
-            write_json(runs / f"candidates/{number:04d}.json", {"epochs": [epoch, epoch]})
+            path = runs / f"candidates/{replicate}-{number:04d}.json"
+            write_sealed(path, {"epochs": [epoch, epoch]})
     return tmp_path / "results/studies/s"
 
 
-def test_the_verb_writes_table_text_and_pictures(study: Path) -> None:
-    assert main(["regret", "--study", "s"]) == 0
+def test_it_has_table_text_and_pictures(study: Path) -> None:
+    assert main(["report", "--study", "s"]) == 0
     rows = list(csv.DictReader((study / "regret.csv").open(encoding="utf-8")))
-    assert {row["world"] for row in rows} == {"base", "k-2", ALL}
+    assert {row["setting"] for row in rows} == {"base", "k-2", ALL}
     assert {row["regret"] for row in rows if row["criterion"] == AUC} == {"0"}
     text = (study / "regret.md").read_text(encoding="utf-8")
     assert "0.0500" in text
-    assert "2 hyper-parameter settings × 12 epochs; seeds of the draws: 1, 2." in text
+    assert "2 hyper-parameter settings × 12 epochs; 2 replicates." in text
     for name in ("regret", "correlation"):
         assert "CVR AUC" in (study / f"plots/{name}.svg").read_text(encoding="utf-8")
 
@@ -244,12 +254,17 @@ def test_the_verb_writes_table_text_and_pictures(study: Path) -> None:
 def test_what_is_missing_or_out_of_date_is_one_sentence(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task = study / "runs" / PLAIN / "1/base/task.json"
+    task = study / "runs/base" / PLAIN / "task.json"
+    edited = task.parent / "candidates/0-0000.json"
+    text = edited.read_text(encoding="utf-8")
+    edited.write_text(text.replace("0.6", "0.9"), encoding="utf-8")
+    assert main(["report", "--study", "s"]) == 1
+    path = edited.relative_to(study.parents[2])
+    assert f"error: {path} is not what was written; run" in capsys.readouterr().err
+    edited.write_text(text, encoding="utf-8")
     write_json(task, {"protocol": {}})
-    assert main(["regret", "--study", "s"]) == 1
+    assert main(["report", "--study", "s"]) == 1
     assert "is out of date: its protocol is not the study's" in capsys.readouterr().err
-    (task.parent / "candidates/0001.json").unlink()
-    assert main(["regret", "--study", "s"]) == 1
-    assert "holds 1 of 2 candidates; run `python -m benchmark cand" in capsys.readouterr().err
-    assert main(["regret"]) == 1
-    assert "has no section `s" in capsys.readouterr().err
+    (task.parent / "candidates/0-0001.json").unlink()
+    assert main(["report", "--study", "s"]) == 1
+    assert "holds 1 of 2 candidates; run `python -m benchmark run" in capsys.readouterr().err

@@ -73,8 +73,8 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
         "download",
         "preprocess",
         "run",
-        "leaderboard",
-        "plots",
+        "data",
+        "report",
         "export-recbole",
         "methods",
     ):

@@ -28,19 +28,19 @@ from benchmark.reporting.table import duration
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the results of three seeds with their leaderboard; for reading only."""
-    root = write_project(tmp_path_factory.mktemp("project"), [0, 1, 2])
+    """Return the results of three replicates with their leaderboard; for reading only."""
+    root = write_project(tmp_path_factory.mktemp("project"), 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        assert main(["leaderboard"]) == 0
+        assert main(["report"]) == 0
     return root / "results"
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a project of seven methods and two seeds, to change and to run verbs in."""
+    """Return a project of seven methods and two replicates, to change and to run verbs in."""
     monkeypatch.chdir(tmp_path)
-    return write_project(tmp_path, [0, 1], 7)
+    return write_project(tmp_path, 2, 7)
 
 
 def excluded(root: Path) -> dict[str, str | None]:
@@ -114,7 +114,7 @@ def test_markdown_says_what_a_reader_must_know(published: Path) -> None:
     assert "UNVERIFIED" not in oracle
     assert "> **⚠ UNVERIFIED SOURCE**" in clicks
     for fact in (
-        "96,000 train, 32,000 valid, 32,000 test", "4 trials per method; seeds: 0, 1, 2",
+        "96,000 train, 32,000 valid, 32,000 test", "4 trials per method; 3 replicates",
         "cpu (x86_64)", "data-of-oracle_log", "0123456789 with uncommitted changes",
         "CVR AUC, clicked impressions, on the validation split", "torch 2.13.0",
     ):  # fmt: skip
@@ -157,7 +157,7 @@ def test_mean_and_half_width_trace_to_the_seeds(published: Path) -> None:
 def test_every_seed_is_on_record_with_its_origin(published: Path) -> None:
     run = rows(published / "runs.csv")[4]
     record = read_json(
-        published / "runs" / ORACLE / run["method"] / "seeds" / f"{run['seed']}.json"
+        published / "runs" / ORACLE / run["method"] / "default" / f"{run['seed']}.json"
     )
     assert json.loads(run["hyperparameters"]) == record["hyperparameters"]
     assert float(run["cvr_auc_oracle"]) == record["test"]["cvr_auc_oracle"]
@@ -181,7 +181,7 @@ def test_one_key_for_two_entries_is_refused(
 ) -> None:
     path = project / "results/runs" / CLICKS / "m3" / "task.json"
     edit(path, citation=bibtex("author2020m3").replace("{2020}", "{2021}"))
-    assert main(["leaderboard"]) == 1
+    assert main(["report"]) == 1
     message = capsys.readouterr().err
     assert (
         "'author2020m3' stands for different entries in methods/m3.py (run on oracle_log)"
@@ -216,8 +216,8 @@ def test_latex_has_equal_columns_and_escapes(published: Path) -> None:
 def test_one_seed_has_neither_interval_nor_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(write_project(tmp_path, [7], 3))
-    assert main(["leaderboard"]) == main(["plots"]) == 0
+    monkeypatch.chdir(write_project(tmp_path, 1, 3))
+    assert main(["report"]) == 0
     text = (tmp_path / "results/leaderboard.md").read_text(encoding="utf-8")
     assert "±" not in text
     assert "One replicate: no interval and no test" in text
@@ -228,10 +228,10 @@ def test_one_seed_has_neither_interval_nor_test(
 
 
 def test_a_metric_that_one_method_lacks_is_a_dash(project: Path) -> None:
-    for path in (project / "results/runs" / ORACLE / "m4" / "seeds").glob("*.json"):
+    for path in (project / "results/runs" / ORACLE / "m4" / "default").glob("*.json"):
         kept = {k: v for k, v in read_json(path)["test"].items() if k != "ctr_auc_impressions"}
         edit(path, test=kept)
-    assert main(["leaderboard"]) == 0
+    assert main(["report"]) == 0
     text = (project / "results/leaderboard.md").read_text(encoding="utf-8")
     line = next(line for line in text.split("<details>")[1].splitlines() if "Two\\|Tower" in line)
     assert re.search(r"\| +– \|", line)
@@ -241,31 +241,30 @@ def test_a_metric_that_one_method_lacks_is_a_dash(project: Path) -> None:
 def test_what_is_not_finished_is_named_not_ranked(project: Path) -> None:
     runs = project / "results/runs" / ORACLE
     shutil.rmtree(runs / "m0")
-    (runs / "m1/seeds/1.json").unlink()
+    (runs / "m1/default/1.json").unlink()
     task = read_json(runs / "m2/task.json")
     edit(runs / "m2/task.json", protocol=task["protocol"] | {"batch_size": 7})
     edit(runs / "m3/task.json", data="other")
-    write_json(
-        runs / "m4/seeds/1.json",
-        {"hyperparameters": {}, "seed": 1, "value": None, "diverged": "not a number"},
-    )
-    for path in (runs / "m5/trials").glob("*.json"):
-        edit(path, value=None, diverged="not a number")
-    shutil.rmtree(runs / "m5/seeds")
+    edit(runs / "m4/default/1.json", value=None, diverged="not a number", test={})
+    write_json(runs / "m5/failed.json", {"reason": "every trial diverged", "lasting": False})
+    edit(runs / "m6/default/1.json", data="other")
     found = excluded(project)
     assert found["m0"] == "not run yet"
-    assert found["m1"] == "unfinished: 1 of 2 seeds on record; run it again"
+    assert found["m1"] == "unfinished: 1 of 2 replicates on record; run it again"
     assert "its protocol is not that of params.yaml" in str(found["m2"])
     assert "other data" in str(found["m3"])
-    assert found["m4"] == "diverged with seed 1: not a number"
-    assert found["m5"] == "diverged in every trial"
-    assert len(found) == 6
-    assert main(["leaderboard"]) == main(["show"]) == 0
+    assert found["m4"] == "failed: replicate 1 diverged: not a number"
+    assert found["m5"] == "failed: every trial diverged"
+    assert found["m6"] == (
+        "out of date: replicate 1 was run on other data than are now prepared; run it again"
+    )
+    assert len(found) == 7
+    assert main(["report"]) == main(["show"]) == 0
 
 
 def test_a_diverged_trial_is_counted(project: Path) -> None:
-    record = {"hyperparameters": {}, "seed": 2021, "value": None, "diverged": "not a number"}
-    write_json(project / "results/runs" / ORACLE / "m0/trials/0002.json", record)
+    record = project / "results/runs" / ORACLE / "m0/trials/0002-0.json"
+    edit(record, value=None, diverged="not a number")
     row = next(row for row in tables(project)[0].rows if row.task.method == "m0")
     assert row.costs["Trials"] == "4 (1 diverged)"
 
@@ -273,19 +272,19 @@ def test_a_diverged_trial_is_counted(project: Path) -> None:
 def test_a_dataset_that_was_not_prepared_is_listed(project: Path) -> None:
     shutil.rmtree(project / "results/runs" / CLICKS)
     shutil.rmtree(project / "data/processed" / CLICKS)
-    assert main(["leaderboard"]) == 0
+    assert main(["report"]) == 0
     text = (project / "results/leaderboard.md").read_text(encoding="utf-8")
     assert text.split(f"## {CLICKS}")[1].count("not run yet") == 7
 
 
-@pytest.mark.parametrize("verb", ["leaderboard", "plots", "show"])
+@pytest.mark.parametrize("verb", ["report", "show"])
 def test_nothing_on_record_is_one_sentence(
     project: Path, capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:
     shutil.rmtree(project / "results")
     assert main([verb]) == 1
     message = capsys.readouterr().err
-    assert message.startswith("error: results/runs holds no run of the datasets and methods")
+    assert message.startswith("error: results/runs holds no run of what params.yaml names")
     assert message.count("\n") == 1
     assert not (project / "results").exists()
 
@@ -294,19 +293,29 @@ def test_runs_without_a_schema_are_refused(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / "data/processed" / CLICKS / "schema.json").unlink()
-    assert main(["leaderboard"]) == 1
+    assert main(["report"]) == 1
     assert "schema.json is missing" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", ["{", '{"seed": 1}', "[]"])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "is no JSON: "),
+        ("[]", "is not what was written; "),
+        ('{"seed": 1}', "is not what was written; "),
+        ("edited", "is not what was written; "),
+    ],
+)
 def test_a_broken_record_is_named(
-    project: Path, capsys: pytest.CaptureFixture[str], content: str
+    project: Path, capsys: pytest.CaptureFixture[str], content: str, says: str
 ) -> None:
-    path = Path("results/runs") / ORACLE / "m6/seeds/1.json"
-    path.write_text(content, encoding="utf-8")
-    assert main(["leaderboard"]) == 1
+    path = Path("results/runs") / ORACLE / "m6/default/1.json"
+    value = str(read_json(path)["test"]["cvr_auc_oracle"])
+    edited = path.read_text(encoding="utf-8").replace(value, "0.99")
+    path.write_text(edited if content == "edited" else content, encoding="utf-8")
+    assert main(["report"]) == 1
     message = capsys.readouterr().err
-    assert message.startswith(f"error: {path} is no run record: ")
+    assert message.startswith(f"error: {path} {says}")
     assert message.count("\n") == 1
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.fake_runs import CLICKS, METHODS, NEEDS, ORACLE, tables, write_project
+from helpers.fake_runs import CLICKS, METHODS, NEEDS, ORACLE, edit, tables, write_project
 
 from benchmark.cli import main
 from benchmark.files import write_json
@@ -19,20 +19,19 @@ from benchmark.reporting.scatter import spread
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the results of three seeds with tables, pictures and page; for reading only."""
-    root = write_project(tmp_path_factory.mktemp("project"), [0, 1, 2])
+    """Return the results of three replicates with tables, pictures and page; for reading only."""
+    root = write_project(tmp_path_factory.mktemp("project"), 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        assert main(["leaderboard"]) == 0
-        assert main(["plots"]) == 0
+        assert main(["report"]) == 0
     return root / "results"
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a project of seven methods and two seeds, to change and to run verbs in."""
+    """Return a project of seven methods and two replicates, to change and to run verbs in."""
     monkeypatch.chdir(tmp_path)
-    return write_project(tmp_path, [0, 1], 7)
+    return write_project(tmp_path, 2, 7)
 
 
 class _Page(HTMLParser):
@@ -101,9 +100,9 @@ def test_names_beside_points_keep_their_distance_and_order() -> None:
 def test_the_same_records_give_the_same_bytes(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    again = write_project(tmp_path / "elsewhere", [0, 1, 2]) / "results"
+    again = write_project(tmp_path / "elsewhere", 3) / "results"
     monkeypatch.chdir(again.parent)
-    assert main(["leaderboard"]) == main(["plots"]) == 0
+    assert main(["report"]) == 0
     files = [path.relative_to(published) for path in published.rglob("*") if path.is_file()]
     assert len(files) > 100
     assert all((again / name).read_bytes() == (published / name).read_bytes() for name in files)
@@ -126,12 +125,12 @@ def test_show_prints_the_headline(
 def test_a_dataset_whose_methods_were_all_skipped_is_reported(project: Path) -> None:
     for method in METHODS[:7]:
         folder = project / "results/runs" / CLICKS / method
-        shutil.rmtree(folder / "seeds", ignore_errors=True)
+        shutil.rmtree(folder / "default", ignore_errors=True)
         write_json(folder / "skipped.json", {"reason": NEEDS})
     stale = project / "results/plots" / CLICKS / "headline.svg"
     stale.parent.mkdir(parents=True)
     stale.write_text("<svg/>", encoding="utf-8")
-    assert main(["leaderboard"]) == main(["plots"]) == main(["show"]) == 0
+    assert main(["report"]) == main(["show"]) == 0
     text = (project / "results/leaderboard.md").read_text(encoding="utf-8")
     assert text.count(NEEDS) == 7
     assert not stale.exists()
@@ -140,9 +139,10 @@ def test_a_dataset_whose_methods_were_all_skipped_is_reported(project: Path) -> 
 
 
 def test_random_impressions_stand_in_for_an_oracle(project: Path) -> None:
-    for path in (project / "results/runs" / ORACLE).glob("*/seeds/*.json"):
+    for path in (project / "results/runs" / ORACLE).glob("*/default/*.json"):
         text = path.read_text(encoding="utf-8").replace("_oracle", "_random")
         path.write_text(text, encoding="utf-8")
-    assert main(["plots"]) == 0
+        edit(path)
+    assert main(["report"]) == 0
     picture = project / "results/plots" / ORACLE / "clicked_vs_oracle.svg"
     assert "CVR AUC, impressions shown at random" in picture.read_text(encoding="utf-8")

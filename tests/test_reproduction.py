@@ -41,20 +41,28 @@ def task(method: str, by_seed: dict[int, tuple[float, float]]) -> Task:
 
 def content() -> dict[str, Any]:
     def entry(method: str, mean: list[float] | None, **more: Any) -> dict[str, Any]:
-        return {"method": method, "arm": "a", "published_as": f"{method} & co", "mean": mean} | more
+        return {
+            "method": method,
+            "variant": "a",
+            "published_as": f"{method} & co",
+            "mean": mean,
+        } | more
 
     return {
         "source": "A paper", "evidence": "Read.", "spread": "±: unknown.", "metrics": METRICS,
-        "arms": {"a": {"study": "x", "title": "As it is"}, "b": {"study": "y", "title": "Less"}},
+        "variants": {
+            "a": {"study": "x", "title": "As it is"},
+            "b": {"study": "y", "title": "Less"},
+        },
         "contrast": "b", "checked": ["The label."], "differences": ["The split."],
         "entries": [
             entry("up", [0.7, 0.9], spread=[0.02, 0.02]), entry("down", [0.5, 0.9]),
-            entry("ours", None), entry("up", [0.6, 0.6], arm="b"),
+            entry("ours", None), entry("up", [0.6, 0.6], variant="b"),
         ],
     }  # fmt: skip
 
 
-def arms() -> dict[str, DatasetResults]:
+def variants() -> dict[str, DatasetResults]:
     first = (
         task("up", {0: (0.70, 0.8), 1: (0.72, 1.1)}),
         task("down", {0: (0.60, 0.7), 1: (0.62, 1.0), 2: (9.0, 9.0)}),
@@ -67,7 +75,7 @@ def arms() -> dict[str, DatasetResults]:
 
 
 def test_differences_are_ours_minus_theirs_and_judged_by_their_spread() -> None:
-    found = list(rows(Published.model_validate(content()), arms()))
+    found = list(rows(Published.model_validate(content()), variants()))
     assert len(found) == 4 * 2
     assert found[0].difference == pytest.approx(0.01)
     assert found[1].difference == pytest.approx(0.05)
@@ -82,8 +90,8 @@ def test_differences_are_ours_minus_theirs_and_judged_by_their_spread() -> None:
 
 
 def test_orders_are_the_papers_and_checked_on_the_seeds_that_both_have() -> None:
-    found = list(orders(Published.model_validate(content()), arms(), 0.95))
-    named = [(pair.better.method, pair.better.arm, pair.worse.method) for pair in found]
+    found = list(orders(Published.model_validate(content()), variants(), 0.95))
+    named = [(pair.better.method, pair.better.variant, pair.worse.method) for pair in found]
     assert named == [("up", "a", "up"), ("up", "a", "down"), ("down", "a", "up")]
     across, within = found[0].ours, found[1].ours
     assert found[1].published == pytest.approx(0.1)
@@ -96,7 +104,7 @@ def test_orders_are_the_papers_and_checked_on_the_seeds_that_both_have() -> None
 
 
 def test_the_three_files_tell_the_same(tmp_path: Path) -> None:
-    write(Published.model_validate(content()), arms(), 0.95, tmp_path)
+    write(Published.model_validate(content()), variants(), 0.95, tmp_path)
     page = (tmp_path / "reproduction.md").read_text(encoding="utf-8")
     cells = [[cell.strip() for cell in line.split("|")] for line in page.splitlines()]
     first = ["0.7000 ± 0.0200", "0.7100 ± 0.0141 (2)", "+0.0100", "yes", "0.4000 (1)"]
@@ -116,7 +124,7 @@ def test_the_three_files_tell_the_same(tmp_path: Path) -> None:
     ("change", "says"),
     [
         ({"metrics": METRICS[:1]}, "up & co: 2 values for 1 metrics"),
-        ({"contrast": "c"}, "no arm c; known: a, b"),
+        ({"contrast": "c"}, "no variant c; known: a, b"),
         ({"paper": "x"}, "paper"),
     ],
 )
@@ -131,9 +139,9 @@ def test_a_wrong_file_is_refused(tmp_path: Path, change: dict[str, Any], says: s
 def test_what_a_study_publishes_can_be_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(registry.ROOT)
     found = Published.read(path)
-    studies = {name: Workspace(arm.study).params for name, arm in found.arms.items()}
+    studies = {name: Workspace(variant.study).params for name, variant in found.variants.items()}
     for entry in found.entries:
-        assert entry.method in studies[entry.arm].methods
+        assert entry.method in studies[entry.variant].methods
     for params in studies.values():
         spaces = [registry.load("methods", name, Method).search_space for name in params.methods]
         assert set(params.protocol.defaults) <= {name for space in spaces for name in space}

@@ -14,11 +14,11 @@ import pytest
 import torch
 from helpers.fake_runs import write_project
 from helpers.plugins import methods_that_load
+from helpers.runs import run
 from helpers.worlds import schema
 
 from benchmark.cli import main
 from benchmark.config import Protocol
-from benchmark.execution.run import run
 from benchmark.files import read_json
 from benchmark.metrics.calibration import cross_entropy
 from benchmark.metrics.criteria import (
@@ -70,7 +70,7 @@ def test_the_oracle_selects_in_no_ordinary_run(
     metric: str, processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     with pytest.raises(LookupError, match="reads the oracle, which is for tests alone; choose"):
-        run(processed, PLAIN, by(metric, protocol), tmp_path / "run")
+        run(tmp_path / "run", processed, PLAIN, by(metric, protocol))
     assert not (tmp_path / "run").exists()
 
 
@@ -92,14 +92,13 @@ def test_a_log_of_clicks_refuses_what_needs_impressions(metric: str) -> None:
         check(metric, schema("clicks"))
 
 
-@pytest.mark.usefixtures("sequential")
 @pytest.mark.parametrize("trials", [5, 0])
 def test_a_method_that_a_criterion_cannot_judge_is_left_out_with_the_reason(
     trials: int, processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     tuning = protocol.tuning.model_copy(update={"trials": trials})
     own = by("ctcvr_auc_impressions", protocol).model_copy(update={"tuning": tuning})
-    run(processed, PLAIN, own, tmp_path)
+    run(tmp_path, processed, PLAIN, own)
     reason = "cannot be selected by ctcvr_auc_impressions: the method predicts no CTR"
     assert read_json(tmp_path / "skipped.json") == {"reason": reason}
 
@@ -244,19 +243,18 @@ def test_estimates_cost_no_more_than_their_rows(
     assert seen == [500, 500]
 
 
-@pytest.mark.usefixtures("sequential")
 def test_a_run_selected_by_an_estimated_risk_ignores_test_rows(
     processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
-    small = by("cvr_drlogloss_impressions", protocol).model_copy(update={"seeds": (0,)})
+    small = by("cvr_drlogloss_impressions", protocol)
     poisoned = tmp_path / "poisoned"
     shutil.copytree(processed, poisoned)
     frame = pl.read_parquet(processed / "test.parquet")
     none = pl.lit(0, dtype=pl.Int8)
     frame.with_columns(click=none, conversion=none).write_parquet(poisoned / "test.parquet")
-    run(processed, PLAIN, small, tmp_path / "clean")
-    run(poisoned, PLAIN, small, tmp_path / "dirty")
-    clean, dirty = (read_json(tmp_path / name / "seeds/0.json") for name in ("clean", "dirty"))
+    run(tmp_path / "clean", processed, PLAIN, small, 1)
+    run(tmp_path / "dirty", poisoned, PLAIN, small, 1)
+    clean, dirty = (read_json(tmp_path / name / "default/0.json") for name in ("clean", "dirty"))
     assert clean["history"] == dirty["history"]
     assert clean["hyperparameters"] == dirty["hyperparameters"]
     assert clean["value"] == min(clean["history"]) == clean["valid"]["cvr_drlogloss_impressions"]
@@ -282,9 +280,8 @@ def test_the_sentence_on_selection_says_what_was_chosen_by_what(protocol: Protoc
 def test_tables_and_page_state_the_criterion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(write_project(tmp_path, [0, 1], 3))
-    assert main(["leaderboard"]) == 0
-    assert main(["plots"]) == 0
+    monkeypatch.chdir(write_project(tmp_path, 2, 3))
+    assert main(["report"]) == 0
     for name in ("leaderboard.md", "leaderboard.tex", "index.html"):
         text = (tmp_path / "results" / name).read_text(encoding="utf-8")
         assert "Selected by the highest CVR AUC, clicked impressions, on the validation" in text

@@ -13,7 +13,7 @@ from benchmark.registry import ROOT
 
 SMALL = {
     "gpu": ["--device", "cpu", "--small", "--only", "throughput"],
-    "together": ["--methods", "esmm", "--models", "2", "--batches", "4096"],
+    "vectorized": ["--methods", "esmm", "--models", "2", "--batches", "4096"],
     "epochs": ["--rows", "20000", "--sizes", "1", "--batch", "1024"],
     "training": ["--rows", "4096", "--only", "ours"],
     "startup": ["--help"],

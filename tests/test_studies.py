@@ -1,14 +1,17 @@
-"""Studies: params of their own on top of the benchmark's, worlds, sweeps that resume, the DAG."""
+"""Studies: params of their own on top of the benchmark's, settings, runs that resume, the DAG."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from dvc.repo import Repo
 from helpers.projects import copy_project, train_here
 
 from benchmark import registry
@@ -18,14 +21,14 @@ from benchmark.registry import ROOT
 from benchmark.studies import Workspace
 
 STUDY = "stress"
-METHODS = registry.names("methods")
 CHOSEN = ["esmm", "fnw"]  # the second needs delays
 PARTS = ("benchmark", "datasets", "methods", "studies", "dvc.yaml", "params.yaml", ".dvcignore")
 SMALL = {
     "methods": CHOSEN,
     "options": {"oracle_funnel": {"rows": 2000}},
-    "sweep": {"knobs": {"overlap": [0.5], "delay": [0.5]}, "baselines": CHOSEN[:1]},
-    "protocol": {"max_epochs": 1, "seeds": [0, 1], "device": "cpu"},
+    "sensitivity": {"factors": {"overlap": [0.5], "delay": [0.5]}, "baselines": CHOSEN[:1]},
+    "replicates": 2,
+    "protocol": {"max_epochs": 1, "device": "cpu"},
 }
 
 
@@ -39,7 +42,7 @@ def write_params(folder: Path, **changes: object) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project whose study is small, with its worlds, runs and report."""
+    """A copy of the project whose study is small, with its settings, runs and report."""
     folder = tmp_path_factory.mktemp("project")
     copy_project(folder, PARTS, "*.lock")
     (folder / "data" / "manual").mkdir(parents=True)
@@ -47,108 +50,116 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         train_here(patch)
-        verbs = [["worlds"], *(["sweep", method] for method in CHOSEN), ["sweep-report"]]
-        for verb in verbs:
-            assert main([*verb, "--study", STUDY]) == 0
+        for verb in ("data", "run", "report"):
+            assert main([verb, "--study", STUDY]) == 0
     return folder
 
 
 @pytest.fixture
-def place(project: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def workspace(project: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.chdir(project)
     train_here(monkeypatch)
     return Workspace(STUDY)
 
 
-def test_a_study_has_the_params_of_the_benchmark_but_for_what_it_changes(place: Workspace) -> None:
-    whole, own = Workspace().params, place.params
+def test_a_study_has_the_params_of_the_benchmark_but_for_what_it_changes(
+    workspace: Workspace,
+) -> None:
+    whole, own = Workspace().params, workspace.params
     assert own.protocol.max_epochs == 1
     assert own.protocol.tuning.trials == 0
     assert own.protocol.backbone == whole.protocol.backbone
     assert own.protocol.tuning.batch == whole.protocol.tuning.batch
-    assert whole.sweep is None
+    assert whole.sensitivity is None
 
 
-def test_a_study_writes_beside_the_benchmark_not_into_it(place: Workspace) -> None:
+def test_a_study_writes_beside_the_benchmark_not_into_it(workspace: Workspace) -> None:
     assert Workspace().runs == Path("results/runs")
-    assert place.runs == Path("results/studies", STUDY, "runs")
+    assert workspace.runs == Path("results/studies", STUDY, "runs")
     assert not Path("data/processed").exists()
     assert not Path("results/runs").exists()
 
 
-def test_worlds_differ_in_the_option_of_their_name_alone(place: Workspace) -> None:
-    options = {w.name: read_json(w / "schema.json")["options"] for w in place.processed.iterdir()}
+def test_settings_differ_in_the_option_of_their_name_alone(workspace: Workspace) -> None:
+    options = {
+        w.name: read_json(w / "0" / "schema.json")["options"] for w in workspace.processed.iterdir()
+    }
     assert sorted(options) == ["base", "delay-0.5", "overlap-0.5"]
     assert options["overlap-0.5"] == options["base"] | {"overlap": 0.5}
     assert options["delay-0.5"] == options["base"] | {"delay": 0.5}
 
 
-def test_a_method_runs_in_every_world_that_offers_what_it_needs(place: Workspace) -> None:
-    always, late = (place.runs / method for method in CHOSEN)
-    for world in place.sweep.worlds():
-        seeds = [read_json(path) for path in sorted((always / world / "seeds").iterdir())]
-        assert [seed["seed"] for seed in seeds] == [0, 1]
-        assert all("cvr_auc_oracle" in seed["test"] for seed in seeds)
-        assert not (always / world / "trials").exists()
-        assert read_json(always / world / "task.json")["dataset"] == world
-    assert "needs delay" in read_json(late / "base" / "skipped.json")["reason"]
-    assert len(list((late / "delay-0.5" / "seeds").iterdir())) == 2
+def test_a_method_runs_in_every_setting_that_offers_what_it_needs(workspace: Workspace) -> None:
+    always, late = CHOSEN
+    for setting in workspace.section("sensitivity").settings():
+        folder = workspace.runs / setting / always
+        fits = [read_json(path) for path in sorted((folder / "default").iterdir())]
+        assert [fit["seed"] for fit in fits] == [0, 1]
+        assert all("cvr_auc_oracle" in fit["test"] for fit in fits)
+        assert not (folder / "trials").exists()
+        assert read_json(folder / "task.json")["dataset"] == setting
+    assert "needs delay" in read_json(workspace.runs / "base" / late / "skipped.json")["reason"]
+    assert len(list((workspace.runs / "delay-0.5" / late / "default").iterdir())) == 2
 
 
-def test_a_sweep_goes_on_where_it_was_killed(place: Workspace) -> None:
-    kept, lost = (place.runs / CHOSEN[0] / "base" / "seeds" / f"{seed}.json" for seed in (0, 1))
+def test_a_study_goes_on_where_it_was_killed(workspace: Workspace) -> None:
+    folder = workspace.runs / "base" / CHOSEN[0] / "default"
+    kept, lost = folder / "0.json", folder / "1.json"
     before, old = kept.stat().st_mtime_ns, read_json(lost)
     lost.unlink()
-    assert main(["sweep", CHOSEN[0], "--study", STUDY]) == 0
+    assert main(["run", "base", CHOSEN[0], "--study", STUDY]) == 0
     assert kept.stat().st_mtime_ns == before
     assert read_json(lost)["test"] == old["test"]
 
 
-def test_the_report_has_both_methods(place: Workspace) -> None:
-    text = (place.results / "which_method_when.md").read_text(encoding="utf-8")
+def test_the_report_has_both_methods(workspace: Workspace) -> None:
+    text = (workspace.results / "which_method_when.md").read_text(encoding="utf-8")
     assert "| overlap" in text
-    assert "FNW, in 2 of 3 worlds: needs delay" in text
-    pictures = {str(path.relative_to(place.results)) for path in place.results.rglob("*.svg")}
+    assert "FNW, in 2 of 3 settings: needs delay" in text
+    pictures = {
+        str(path.relative_to(workspace.results)) for path in workspace.results.rglob("*.svg")
+    }
     assert {"plots/delay/levels.svg", "plots/ranks_cvr_auc_oracle.svg"} <= pictures
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("factors", "message"),
     [
-        ({"overlap": [1.0]}, "level 1.0 of overlap is that of the base world"),
-        ({"weather": [1]}, "knob 'weather' is no option of oracle_funnel: known: rows, "),
+        ({"overlap": [1.0]}, "level 1.0 of overlap is that of the base setting"),
+        ({"weather": [1]}, "factor 'weather' is no option of oracle_funnel: known: rows, "),
         ({"hidden": [1]}, "'hidden' is no option of oracle_funnel: an old name; write `unobserved"),
         ({"overlap": [-1]}, "overlap is -1; it must be a number of at least 0.2"),
     ],
 )
-def test_a_wrong_knob_is_one_sentence(
-    place: Workspace,
-    knobs: dict[str, list[float]],
+def test_a_wrong_factor_is_one_sentence(
+    workspace: Workspace,
+    factors: dict[str, list[float]],
     message: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    write_params(Path(), sweep={"knobs": knobs})
-    assert main(["worlds", "--study", STUDY]) == 1
+    write_params(Path(), sensitivity={"factors": factors})
+    assert main(["data", "--study", STUDY]) == 1
     write_params(Path())
-    assert message in capsys.readouterr().err
-    assert len(list(place.processed.iterdir())) == 3
+    assert "error: " in (error := capsys.readouterr().err)
+    assert message in error
+    assert len(list(workspace.processed.iterdir())) == 3
 
 
 def test_a_study_that_does_not_exist_is_one_sentence(
-    place: Workspace, capsys: pytest.CaptureFixture[str]
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["worlds", "--study", "strss"]) == 1
+    assert main(["data", "--study", "strss"]) == 1
     error = capsys.readouterr().err
     assert "no study 'strss' in studies/; known: " in error
     assert STUDY in error
-    assert main(["worlds"]) == 1
-    assert "params.yaml has no section `sweep`" in capsys.readouterr().err
-    assert place.study == STUDY
+    with pytest.raises(LookupError, match=r"params\.yaml has no section `sensitivity`"):
+        Workspace().section("sensitivity")
+    assert workspace.study == STUDY
 
 
 def planned(folder: Path) -> set[str]:
     """The stages that ``dvc repro`` would run for the study."""
-    lines = dvc(folder, "repro", "--dry", f"studies/{STUDY}/dvc.yaml").splitlines()
+    lines = dvc(folder, "repro", "--dry", f"studies/dvc.yaml:report@{STUDY}").splitlines()
     running = [line for line in lines if line.startswith("Running stage")]
     return {line.split("'")[1].rpartition(":")[2] for line in running}
 
@@ -167,20 +178,74 @@ def dvc(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_pipeline_has_a_stage_per_method_and_reruns_what_changed(project: Path) -> None:
+STAGES = {f"{stage}@{STUDY}" for stage in ("data", "run", "report")}
+
+
+@pytest.fixture(scope="module")
+def committed(project: Path) -> Path:
+    """The project after ``dvc repro`` of the study, with its stages on record."""
     dvc(project, "init", "--no-scm", "--quiet")
-    everything = {"worlds", *(f"sweep@{method}" for method in CHOSEN), "report"}
-    assert planned(project) == everything
-    dvc(project, "commit", "--force", "--quiet", f"studies/{STUDY}/dvc.yaml")
-    assert planned(project) == set()
-    path = project / "methods" / f"{CHOSEN[0]}.py"
+    assert planned(project) == STAGES
+    for stage in sorted(STAGES):
+        dvc(project, "commit", "--force", "--quiet", f"studies/dvc.yaml:{stage}")
+    return project
+
+
+def keys(content: dict[str, Any], *above: str) -> Iterator[tuple[str, ...]]:
+    for key, value in content.items():
+        yield (*above, key)
+        if isinstance(value, dict):
+            yield from keys(value, *above, key)
+
+
+def without(content: dict[str, Any], key: tuple[str, ...]) -> dict[str, Any]:
+    first, *rest = key
+    if not rest:
+        return {name: value for name, value in content.items() if name != first}
+    return content | {first: without(content[first], tuple(rest))}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what DVC imports
+def test_an_edit_of_any_key_plans_all_stages_that_depend_on_it(
+    committed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(committed)
+    repo = Repo()
+    target = f"studies/dvc.yaml:report@{STUDY}"
+    assert repo.status(targets=[target], with_deps=True) == {}
+    for path, level in (("params.yaml", 1), (f"studies/{STUDY}/params.yaml", 9)):
+        original = Path(path).read_text(encoding="utf-8")
+        content = yaml.safe_load(original)
+        found = [key for key in keys(content) if len(key) <= level]
+        assert len(found) > 5
+        for key in found:
+            Path(path).write_text(yaml.safe_dump(without(content, key)), encoding="utf-8")
+            stages = {name.rpartition(":")[2] for name in repo.status([target], with_deps=True)}
+            assert stages == STAGES, key
+        Path(path).write_text(original, encoding="utf-8")
+
+
+def test_an_edit_of_a_method_plans_what_trains_and_what_reports(committed: Path) -> None:
+    path = committed / "methods" / f"{CHOSEN[0]}.py"
     original = path.read_text(encoding="utf-8")
     path.write_text(original + "\n# edited\n", encoding="utf-8")
-    assert planned(project) == {f"sweep@{CHOSEN[0]}"}
+    found = planned(committed)
     path.write_text(original, encoding="utf-8")
+    assert found == STAGES - {f"data@{STUDY}"}
 
 
-def test_the_study_sweeps_every_method_in_worlds_that_exist() -> None:
-    content = yaml.safe_load((ROOT / "studies" / STUDY / "params.yaml").read_text(encoding="utf-8"))
-    assert sorted(content["methods"]) == METHODS
-    assert set(content["sweep"]["meanings"]) == set(content["sweep"]["knobs"])
+def test_every_study_is_in_the_pipeline() -> None:
+    content = yaml.safe_load((ROOT / "studies" / "dvc.yaml").read_text(encoding="utf-8"))
+    (variables,) = content["vars"]
+    found = sorted(path.parent.name for path in (ROOT / "studies").glob("*/params.yaml"))
+    assert sorted(variables["studies"]) == found
+
+
+def test_the_study_runs_every_method_and_says_what_its_factors_mean(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    params = Workspace(STUDY).params
+    assert list(params.methods) == registry.names("methods")
+    assert params.sensitivity is not None
+    assert set(params.sensitivity.meanings) == set(params.sensitivity.factors)

@@ -10,12 +10,12 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
-from helpers.projects import train_here
+from helpers.runs import REPLICATES, records, run
 from torch import Tensor, nn
 
 from benchmark import registry
 from benchmark.config import Protocol
-from benchmark.execution.run import run
+from benchmark.execution.executors.local import LocalExecutor
 from benchmark.files import read_json
 from benchmark.schema import Schema
 from benchmark.training.backbones import blueprint
@@ -53,46 +53,35 @@ def probe(processed: Path, protocol: Protocol) -> tuple[Probe, Data]:
     return Probe(blueprint(data.schema, protocol.backbone)), data
 
 
-def records(folder: Path) -> dict[str, Any]:
-    """Everything on record but the time it took."""
-    found = {str(p.relative_to(folder)): read_json(p) for p in sorted(folder.rglob("*/*.json"))}
-    for record in found.values():
-        record.pop("seconds", None)
-    return found
-
-
-@pytest.mark.usefixtures("sequential")
 def test_a_run_repeats_to_the_last_digit_and_resumes_where_it_was_killed(
     processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
-    run(processed, METHOD, protocol, tmp_path / "whole")
+    run(tmp_path / "whole", processed, METHOD, protocol)
     whole = records(tmp_path / "whole")
-    assert len(whole) == protocol.tuning.trials + len(protocol.seeds)
+    tuned = read_json(tmp_path / "whole" / "best.json")["part"] == "tuned"
+    assert len(whole) == protocol.tuning.trials + REPLICATES * (1 + tuned)
 
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
-    for name in ("trials/0001.json", "trials/0004.json", "seeds/1.json"):
+    for name in ("trials/0001-0.json", "trials/0004-0.json", "default/1.json"):
         (tmp_path / "killed" / name).unlink()
-    kept = tmp_path / "killed" / "trials" / "0003.json"
+    kept = tmp_path / "killed" / "trials" / "0003-0.json"
     before = kept.stat().st_mtime_ns
-    run(processed, METHOD, protocol, tmp_path / "killed")
+    run(tmp_path / "killed", processed, METHOD, protocol)
 
     assert records(tmp_path / "killed") == whole
     assert kept.stat().st_mtime_ns == before
 
 
 def test_workers_do_not_change_the_numbers(
-    processed: Path, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
     tuning = protocol.tuning.model_copy(update={"trials": 2})
-    small = protocol.model_copy(update={"tuning": tuning, "max_epochs": 1, "seeds": (0,)})
-    run(processed, METHOD, small, tmp_path / "pool")
-
-    train_here(monkeypatch)
-    run(processed, METHOD, small, tmp_path / "alone")
+    small = protocol.model_copy(update={"tuning": tuning, "max_epochs": 1})
+    run(tmp_path / "pool", processed, METHOD, small, 1, opened=LocalExecutor(2))
+    run(tmp_path / "alone", processed, METHOD, small, 1)
     assert records(tmp_path / "pool") == records(tmp_path / "alone")
 
 
-@pytest.mark.usefixtures("sequential")
 def test_test_rows_touch_neither_tuning_nor_training(
     processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
@@ -103,25 +92,26 @@ def test_test_rows_touch_neither_tuning_nor_training(
     frame.with_columns(*flipped).cast({"price": pl.Float32}).write_parquet(
         poisoned / "test.parquet"
     )
-    run(processed, METHOD, protocol, tmp_path / "clean_run")
-    run(poisoned, METHOD, protocol, tmp_path / "poisoned_run")
+    run(tmp_path / "clean_run", processed, METHOD, protocol)
+    run(tmp_path / "poisoned_run", poisoned, METHOD, protocol)
     clean, dirty = records(tmp_path / "clean_run"), records(tmp_path / "poisoned_run")
+    assert len(clean) >= protocol.tuning.trials + REPLICATES
     for name, record in clean.items():
         assert dirty[name]["history"] == record["history"]
         assert dirty[name]["hyperparameters"] == record["hyperparameters"]
-    assert clean["seeds/0.json"]["test"] != dirty["seeds/0.json"]["test"]
+    assert clean["default/0.json"]["test"] != dirty["default/0.json"]["test"]
 
 
-@pytest.mark.usefixtures("sequential")
 def test_results_of_another_protocol_are_discarded(
     processed: Path, protocol: Protocol, tmp_path: Path
 ) -> None:
-    run(processed, METHOD, protocol, tmp_path / "run")
+    run(tmp_path / "run", processed, METHOD, protocol)
     first = read_json(tmp_path / "run" / "task.json")["key"]
-    fewer = protocol.model_copy(update={"seeds": (5,)})
-    run(processed, METHOD, fewer, tmp_path / "run")
+    tuning = protocol.tuning.model_copy(update={"trials": 0})
+    shorter = protocol.model_copy(update={"max_epochs": 1, "tuning": tuning})
+    run(tmp_path / "run", processed, METHOD, shorter, 1)
     assert read_json(tmp_path / "run" / "task.json")["key"] != first
-    assert [p.name for p in (tmp_path / "run" / "seeds").iterdir()] == ["5.json"]
+    assert [*records(tmp_path / "run")] == ["default/0.json"]
 
 
 def test_a_method_that_lacks_a_stage_is_skipped_with_the_reason(
@@ -131,7 +121,7 @@ def test_a_method_that_lacks_a_stage_is_skipped_with_the_reason(
     shutil.copytree(processed, clicks)
     schema = Schema.read(processed).model_copy(update={"stages": ("conversion",)})
     (clicks / "schema.json").write_text(schema.model_dump_json())
-    run(clicks, "hm3", protocol, tmp_path / "run")
+    run(tmp_path / "run", clicks, "hm3", protocol)
     reason = read_json(tmp_path / "run" / "skipped.json")["reason"]
     assert reason == "needs click and macro and micro, which this log lacks"
 

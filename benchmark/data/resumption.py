@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmark.code_keys import code_key
 from benchmark.data.dataset import Dataset
 from benchmark.data.full_disk import DiskFullError
-from benchmark.files import fingerprint, read_record, sha256, write_json
+from benchmark.files import fingerprint, read_record, write_json
 
 HERE = Path(__file__).parent
 
@@ -24,11 +25,11 @@ def resumable(dataset: Dataset, raw: Path, processed: Path) -> Iterator[Path]:
     leaves what is whole.
     """
     scratch = processed.with_name(f".{processed.name}.scratch")
-    inputs, record = _inputs(dataset, raw), scratch / "inputs.json"
-    if read_record(record) != inputs:
+    now, record = inputs(dataset, raw), scratch / "inputs.json"
+    if read_record(record) != now:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        write_json(record, inputs)
+        write_json(record, now)
     _sweep(scratch)
     try:
         with dataset.working_in(scratch):
@@ -51,13 +52,19 @@ def _sweep(scratch: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _inputs(dataset: Dataset, raw: Path) -> str:
-    adapters = Path(inspect.getfile(type(dataset))).parent
+def inputs(dataset: Dataset, raw: Path) -> str:
+    """Return a hash of what processed data are made from: options, code and raw files."""
+    adapter = Path(inspect.getfile(type(dataset)))
     files = sorted(path for path in raw.rglob("*") if path.is_file())
     return fingerprint(
         [
             repr(dataset.options),
-            *(sha256(path) for folder in (HERE, adapters) for path in sorted(folder.rglob("*.py"))),
+            code_key(adapter, HERE / "preprocess.py", *_bases(dataset, adapter.parent)),
             *(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files),
         ]
     )
+
+
+def _bases(dataset: Dataset, adapters: Path) -> list[Path]:
+    """Return the file of the adapter that a derived dataset stands on."""
+    return [adapters / f"{dataset.base}.py"] if dataset.base else []

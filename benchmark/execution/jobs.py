@@ -6,9 +6,9 @@ yet and if the worker is what the task's key says. Doing it twice, or killing it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -18,31 +18,18 @@ from tqdm import tqdm
 
 from benchmark import registry
 from benchmark.config import Protocol
+from benchmark.errors import BenchmarkError, locate
 from benchmark.execution.executors.executor import Executor
 from benchmark.execution.executors.local import LocalExecutor, cores, visible
-from benchmark.execution.provenance import describe, environment, resolve_device
-from benchmark.files import read_json, write_json
+from benchmark.execution.fitting import Job, Work, resolve_device
+from benchmark.execution.provenance import describe, environment
 from benchmark.schema import Schema
+from benchmark.sealing import read_record, read_sealed, write_sealed
 from benchmark.training.method import Method
 
 
-class ForeignError(RuntimeError):
+class ForeignError(BenchmarkError):
     """A worker's record would not be what the key of its task says."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training run: what, on which data, with which hyper-parameters and seed."""
-
-    processed: Path
-    method: str
-    protocol: Protocol
-    hyperparameters: tuple[tuple[str, Any], ...]
-    seed: int
-    final: bool  # evaluate on test, which trials never see
-
-
-Work = Callable[[Sequence[Job]], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -68,31 +55,40 @@ class JobGroup:
 
     def records(self) -> dict[Path, dict[str, Any]]:
         """Return what is on record."""
-        found = {path: read_json(path) for path in self.jobs if path.is_file()}
+        found = {path: read_sealed(path) for path in self.jobs}
         return {
-            path: record
-            for path, record in found.items()
-            if record["hyperparameters"] == dict(self.jobs[path].hyperparameters)
+            path: record for path, record in found.items() if record and self._fits(path, record)
         }
+
+    def _fits(self, path: Path, record: Mapping[str, Any]) -> bool:
+        """Tell whether a record is of the same hyper-parameters and of the data as they are now."""
+        job = self.jobs[path]
+        now = Schema.read(job.processed).fingerprint
+        return record["hyperparameters"] == dict(job.hyperparameters) and record["data"] == now
 
 
 @dataclass(frozen=True)
 class Queue:
-    """Has the jobs done that are not on record yet, by a pool or else by this process."""
+    """Has the jobs done that are not on record yet, by a pool or else by this process.
+
+    Queues share a lock: this process trains one model at a time, as random numbers are its own.
+    """
 
     executor: Executor | None
     bar: tqdm[Any]
     work: Work
-    lock: RLock = field(default_factory=RLock)
+    lock: RLock
 
-    def collect(self, jobs: Mapping[Path, Job], *, together: bool = False) -> list[dict[str, Any]]:
+    def collect(
+        self, jobs: Mapping[Path, Job], *, vectorized: bool = False
+    ) -> list[dict[str, Any]]:
         """Return the records of all jobs, in their order.
 
-        Jobs done ``together`` are one worker's, all of them even if some are on record: so no
+        Jobs that are ``vectorized`` are one worker's, all of them even if some are on record: so no
         number depends on how many workers there are, or on what a killed one left.
         """
         known = {path.resolve(): job for path, job in jobs.items()}
-        parts = [known] if together and known else [{path: job} for path, job in known.items()]
+        parts = [known] if vectorized and known else [{path: job} for path, job in known.items()]
         groups = [JobGroup(part, self.work) for part in parts]
         records = {path: record for group in groups for path, record in group.records().items()}
         self._count(len(records))
@@ -120,6 +116,12 @@ class Queue:
             self._count(futures[future] * (future.exception() is None))
         return {path: record for future in futures for path, record in future.result().items()}
 
+    def skip(self, fits: int) -> None:
+        """Let fits that turned out to be needless be no part of the total."""
+        with self.lock:
+            self.bar.total = (self.bar.total or 0) - fits
+            self.bar.refresh()
+
     def _count(self, done: int) -> None:
         with self.lock:
             self.bar.update(done)
@@ -131,6 +133,14 @@ def perform(group: JobGroup) -> dict[Path, dict[str, Any]]:
     Raises:
         ForeignError: this worker, its code or its data are not those of the task.
     """
+    try:
+        return _performed(group)
+    except Exception as error:
+        locate(error)
+        raise
+
+
+def _performed(group: JobGroup) -> dict[Path, dict[str, Any]]:
     records = group.records()
     if records.keys() >= group.jobs.keys():
         return records
@@ -139,7 +149,7 @@ def perform(group: JobGroup) -> dict[Path, dict[str, Any]]:
     if _claimed(group).get("key") != key:
         raise ForeignError(f"{group}: its folder was given to other params or code meanwhile")
     for path in group.jobs.keys() - records.keys():
-        write_json(path, found[path])
+        write_sealed(path, found[path])
     return found | records
 
 
@@ -150,15 +160,14 @@ def workers(protocol: Protocol, count: int | None = None) -> LocalExecutor:
 
 
 def _claimed(group: JobGroup) -> dict[str, Any]:
-    path = group.folder / "task.json"
-    return read_json(path) if path.is_file() else {}
+    return read_record(group.folder / "task.json") or {}
 
 
 def _checked(group: JobGroup) -> str:
     """Return the key of what this worker would train, which must be that of the task."""
     job, claimed = next(iter(group.jobs.values())), _claimed(group)
     kind, here = registry.load("methods", job.method, Method), environment(job.protocol.device)
-    mine = describe(Schema.read(job.processed), job.method, kind, job.protocol, here)
+    mine = describe(Schema.read(job.first), job.method, kind, job.protocol, here)
     if claimed.get("key") == (key := str(mine["key"])):
         return key
     changed = [name for name in mine if name != "key" and mine[name] != claimed.get(name)]

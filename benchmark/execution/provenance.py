@@ -7,18 +7,22 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmark import registry
+from benchmark.code_keys import code_key
 from benchmark.config import Protocol
-from benchmark.files import fingerprint, sha256
+from benchmark.execution.fitting import resolve_device
+from benchmark.files import fingerprint
 from benchmark.schema import Schema
 from benchmark.training.method import Method
 
-SHARED = ("config.py", "files.py", "registry.py", "schema.py")
 LIBRARIES = ("torch", "lightgbm", "recbole", "numpy", "optuna", "polars", "scikit-learn")
+SHOWN = ("title", "citation")  # in the record for readers; they change no number
+ENGINE = tuple(Path(__file__).with_name(f"{name}.py") for name in ("fitting", "candidates"))
 
 
 def describe(
@@ -30,19 +34,21 @@ def describe(
 ) -> dict[str, Any]:
     """Return what a result depends on and where it came from; ``key`` changes with the former.
 
-    ``where`` is the :func:`environment` of the process that does the work.
+    ``where`` is the :func:`environment` of the process that does the work. How many trials and
+    replicates there are is no part of it: what is finished stays when there are to be more.
     """
     task: dict[str, Any] = {
         "dataset": schema.dataset,
         "method": method_name,
         "title": method.name,
         "citation": method.citation,
-        "protocol": protocol.model_dump(mode="json"),
+        "protocol": protocol.identity,
         "data": schema.fingerprint,
-        "code": _code(method_name),
+        "code": code_key(*ENGINE, registry.path_of("methods", method_name)),
         **where,
     }
-    return task | {"key": fingerprint(f"{name}={task[name]}" for name in sorted(task))}
+    hashed = (f"{name}={task[name]}" for name in sorted(task) if name not in SHOWN)
+    return task | {"key": fingerprint(hashed)}
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -57,27 +63,7 @@ def environment(device: str) -> dict[str, Any]:
 def is_elsewhere(task: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Tell whether two descriptions differ in their device alone."""
     differing = {name for name in task if task[name] != other.get(name)}
-    return differing <= {"key", "device"}
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the device of a run; "auto" is CUDA if there is any."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
-def _code(method: str) -> str:
-    """Hash the source that can change a number."""
-    package = registry.ROOT / "benchmark"
-    shared = [package / name for name in SHARED]
-    training = sorted(
-        path
-        for folder in ("training", "metrics", "execution")
-        for path in (package / folder).rglob("*.py")
-    )
-    files = [*shared, *training, registry.ROOT / "methods" / f"{method}.py"]
-    return fingerprint(sha256(path) for path in files)
+    return differing <= {"key", "device", *SHOWN}
 
 
 def _version(library: str) -> str:

@@ -1,83 +1,159 @@
-"""Running tasks: side by side, with the same workers."""
+"""Running tasks: all that are pending, side by side, with the same workers."""
 
 from __future__ import annotations
 
-import time
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
-from functools import lru_cache
-from pathlib import Path
+from threading import RLock
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
-from benchmark import registry
-from benchmark.config import Protocol
+from benchmark.config import Launch
+from benchmark.configuration.documents import Node, Place, parse
+from benchmark.configuration.mistakes import validated
+from benchmark.errors import sentence
+from benchmark.execution.executors import connect
 from benchmark.execution.executors.executor import Executor
-from benchmark.execution.jobs import Job, Queue, workers
-from benchmark.execution.provenance import environment, resolve_device
-from benchmark.execution.tasks import Task
-from benchmark.metrics.criteria import ESTIMATED
-from benchmark.metrics.evaluation import assess, evaluate
-from benchmark.training.backbones import blueprint
-from benchmark.training.method import Method
-from benchmark.training.trainer import Data, DivergedError, Fit, fit, predict
-from benchmark.training.vectorized import fit_together
+from benchmark.execution.jobs import Queue
+from benchmark.execution.provenance import environment
+from benchmark.execution.tasks import Candidates, Cell, Task
+from benchmark.metrics.criteria import check_name
+from benchmark.studies import Setting, Workspace
+
+Failure = tuple[Cell, BaseException]
 
 
-def run(processed: Path, method_name: str, protocol: Protocol, folder: Path) -> None:
-    """Tune a method on a dataset and run it with every seed, into ``folder``.
+def run(
+    workspace: Workspace,
+    settings: Launch,
+    setting: str | None = None,
+    method: str | None = None,
+    *,
+    strict: bool = False,
+) -> None:
+    """Run all tasks of a study that are not finished, or those of one setting or method.
+
+    A task that fails is put on record with its reason and does not keep the others from running.
 
     Raises:
-        DivergedError: every trial diverged, or a seed did although no trial like it had.
-        LookupError: the selection metric is no criterion.
-        UndefinedError: it takes impressions without a click, and the dataset has none.
+        LookupError: there is no such setting or method, or the selection metric is no criterion.
+        RuntimeError: ``strict``, and a task failed.
     """
-    for failure in run_all({folder: processed}, method_name, protocol):
-        raise failure
+    check_name(workspace.params.protocol.selection_metric)
+    found = tasks(workspace, setting, method)
+    failures = run_tasks(found, connect(settings, workspace.params.protocol))
+    for text, affected in _by_sentence(failures).items():
+        more = f" and {len(affected) - 1} more" if len(affected) > 1 else ""
+        print(f"warning: {affected[0]}{more} failed: {text}", file=sys.stderr)
+    if failures:
+        summary = f"{len(failures)} of {len(found)} tasks failed; the others are on record"
+        if strict:
+            raise RuntimeError(summary)
+        print(f"warning: {summary}, and the report says which failed and why", file=sys.stderr)
 
 
-def run_all(
-    datasets: Mapping[Path, Path], method_name: str, protocol: Protocol
-) -> list[DivergedError]:
-    """Run a method on several datasets with the same workers; return what diverged.
+def asked(
+    launch: Launch,
+    on: str | None = None,
+    workers: str | None = None,
+    options: str | None = None,
+) -> Launch:
+    """Return the section ``launch`` with what the command line changes in it.
 
-    ``datasets`` has a ready dataset by the folder of its results.
+    Raises:
+        ValueError: not a number, a place or YAML.
     """
-    tasks = [
-        Task(folder, processed, method_name, protocol) for folder, processed in datasets.items()
+    given = {"on": on, "workers": workers, "options": options and f"{{{options}}}"}
+    node = Node({}, Place("command line"))
+    for name, text in given.items():
+        if text is not None:
+            value = parse(text, f"--{name}", lines=False)
+            node = node.merged(Node({name: value}, node.place))
+    changes = validated(Launch, node)
+    named = changes.model_dump(exclude_unset=True)
+    if "options" in named:
+        named["options"] = {**launch.options, **changes.options}
+    return launch.model_copy(update=named)
+
+
+def tasks(
+    workspace: Workspace, setting: str | None = None, method: str | None = None
+) -> list[Cell]:
+    """Return the tasks of a study: all, or those of one setting or method.
+
+    Raises:
+        LookupError: there is no such setting or method.
+    """
+    params, settings = workspace.params, {found.name: found for found in workspace.settings()}
+    pairs = [
+        (settings[name], own)
+        for name in _chosen("setting", setting, tuple(settings))
+        for own in _chosen("method", method, params.methods)
     ]
-    diverged = []
-    for _, failure in run_tasks(tasks, workers(protocol)):
-        if not isinstance(failure, DivergedError):
-            raise failure
-        diverged.append(failure)
-    return diverged
+
+    def cell(at: Setting, own: str) -> Cell:
+        place = (workspace.runs / at.name / own, at, own, params.protocol, params.replicates)
+        chosen = params.selection
+        return Task(*place) if chosen is None else Candidates(*place, chosen.candidates)
+
+    return [cell(at, own) for at, own in pairs]
+
+
+def _chosen(kind: str, name: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    if name is not None and name not in known:
+        raise LookupError(f"params.yaml has no {kind} {name!r}; it has {', '.join(known)}")
+    return known if name is None else (name,)
 
 
 def run_tasks(
-    tasks: Sequence[Task], opened: AbstractContextManager[Executor | None]
-) -> list[tuple[Task, BaseException]]:
+    tasks: Sequence[Cell], opened: AbstractContextManager[Executor | None]
+) -> list[Failure]:
     """Run tasks side by side with the same workers; return which failed, and why.
 
-    A search waits for each of its batches, so that workers have something to do only if there are
-    several searches: each task has a thread. Where workers may be elsewhere, one of them says what
-    its device and libraries are, which is part of every key.
+    A search waits for each of its batches, so that workers have something to do only if there is
+    other work: each task has threads of its own. Where workers may be elsewhere, one of them says
+    what its device and libraries are, which is part of every key.
     """
-    with ThreadPoolExecutor(max(1, len(tasks))) as threads, opened as executor, _bar() as bar:
+    with ThreadPoolExecutor(max(1, 2 * len(tasks))) as threads, opened as executor, _bar() as bar:
         where = _environment(tasks[0].protocol.device, executor) if tasks else {}
-        claims = [(task, _claimed(task, where)) for task in tasks]
-        claimed = [task for task, found in claims if found is True]
-        bar.total = sum(task.fits for task in claimed)
-        bar.set_description(str(tasks[0]) if len(tasks) == 1 else f"{len(claimed)} tasks")
-        queue = Queue(executor, bar, train)
-        futures = [threads.submit(task.run, queue) for task in claimed]
-        _await(futures)
-        failures = [(task, found) for task, found in claims if isinstance(found, Exception)]
-        ended = [(task, future.exception()) for task, future in zip(claimed, futures, strict=True)]
-        return failures + [(task, error) for task, error in ended if error is not None]
+        prepared = [(task, _prepared(task, where)) for task in tasks]
+        pending = [task for task, state in prepared if state is True]
+        bar.total = sum(task.fits for task in pending)
+        bar.set_description(str(tasks[0]) if len(tasks) == 1 else f"{len(pending)} tasks")
+        lock = RLock()
+        begun = [
+            (task, threads.submit(part, Queue(executor, bar, task.work, lock)))
+            for task in pending
+            for part in task.parts()
+        ]
+        _await([future for _, future in begun])
+        failures: list[Failure] = [
+            (task, state) for task, state in prepared if isinstance(state, Exception)
+        ]
+        ended = ((task, future.exception()) for task, future in begun)
+        failures += [(task, error) for task, error in ended if error is not None]
+    for task, error in failures:
+        task.fail(error)
+    return [(task, error) for task, error in _first_of_each(failures) if not _is_skip(task)]
+
+
+def _is_skip(task: Cell) -> bool:
+    return (task.folder / "skipped.json").is_file()
+
+
+def _first_of_each(failures: Sequence[Failure]) -> list[Failure]:
+    found = {str(task): (task, error) for task, error in reversed(failures)}
+    return list(reversed(found.values()))
+
+
+def _by_sentence(failures: Sequence[Failure]) -> dict[str, list[Cell]]:
+    found = dict[str, list[Cell]]()
+    for task, error in failures:
+        found.setdefault(sentence(error), []).append(task)
+    return found
 
 
 def _bar() -> tqdm[Any]:
@@ -98,93 +174,8 @@ def _await(futures: Sequence[Future[Any]]) -> None:
         pass
 
 
-def _claimed(task: Task, where: Mapping[str, Any]) -> bool | Exception:
+def _prepared(task: Cell, where: Mapping[str, Any]) -> bool | Exception:
     try:
-        return task.claim(where)
-    except (OSError, LookupError, ValueError, RuntimeError) as error:
+        return task.prepare(where)
+    except Exception as error:  # noqa: BLE001 (a method's file may raise anything when imported)
         return error
-
-
-def train(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Train one model, or several of a task as one, and return their records.
-
-    The value of one that diverged is None.
-    """
-    return (len(jobs) > 1 and _as_one(jobs)) or [_alone(job) for job in jobs]
-
-
-def _alone(job: Job) -> dict[str, Any]:
-    method, data = _prepared(job)
-    outcome: Fit | DivergedError
-    start = time.perf_counter()
-    try:
-        outcome = fit(method, data, job.protocol, dict(job.hyperparameters), job.seed)
-    except DivergedError as reason:
-        outcome = reason
-    return _record(job, method, data, outcome, time.perf_counter() - start)
-
-
-def _as_one(jobs: Sequence[Job]) -> list[dict[str, Any]] | None:
-    """Return the records of models that were trained as one, None if they cannot be."""
-    methods, (data, *_) = zip(*map(_prepared, jobs), strict=True)
-    start = time.perf_counter()
-    hyperparameters = [dict(job.hyperparameters) for job in jobs]
-    seeds = [job.seed for job in jobs]
-    outcomes = fit_together(methods, data, jobs[0].protocol, hyperparameters, seeds)
-    if outcomes is None:
-        return None
-    seconds = (time.perf_counter() - start) / len(jobs)
-    return [
-        _record(job, method, data, outcome, seconds)
-        for job, method, outcome in zip(jobs, methods, outcomes, strict=True)
-    ]
-
-
-def _record(
-    job: Job, method: Method, data: Data, outcome: Fit | DivergedError, seconds: float
-) -> dict[str, Any]:
-    record = {"hyperparameters": dict(job.hyperparameters), "seed": job.seed, "seconds": seconds}
-    if isinstance(outcome, DivergedError):
-        return record | {"value": None, "diverged": str(outcome)}
-    record |= {
-        "value": outcome.history[outcome.best_epoch],
-        "history": outcome.history,
-        "best_epoch": outcome.best_epoch,
-        "sample_gradients": outcome.sample_gradients,
-        "parameters": sum(parameter.numel() for parameter in method.parameters()),
-    }
-    return record | (_tested(method, data) if job.final else {})
-
-
-def _prepared(job: Job) -> tuple[Method, Data]:
-    return prepare(job, estimates=job.protocol.selection_metric in ESTIMATED)
-
-
-def prepare(job: Job, *, estimates: bool) -> tuple[Method, Data]:
-    """Return the untrained model of a job and its data, with or without selection's estimates."""
-    torch.set_num_threads(1)
-    device = resolve_device(job.protocol.device)
-    data = _data(job.processed, device, estimates=estimates)
-    hyper = dict(job.hyperparameters)
-    torch.manual_seed(job.seed)
-    kind = registry.load("methods", job.method, Method)
-    own = {name: hyper[name] for name in kind.search_space}
-    return kind(blueprint(data.schema, job.protocol.backbone), **own).to(device), data
-
-
-def _tested(method: Method, data: Data) -> dict[str, Any]:
-    scores = predict(method, data.test.table)
-    return {
-        "valid": evaluate(data.valid.labels, predict(method, data.valid.table)),
-        **vars(assess(data.test.labels, scores)),
-    }
-
-
-@lru_cache(maxsize=1)
-def _data(processed: Path, device: torch.device, *, estimates: bool) -> Data:
-    data = Data.read(processed, device)
-    if not estimates:
-        return data
-    from benchmark.training.nuisances import with_estimates  # noqa: PLC0415 (half a second)
-
-    return with_estimates(data)

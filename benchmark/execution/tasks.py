@@ -1,134 +1,323 @@
-"""The tasks of the benchmark: a method on a dataset, tuned, then run with every seed, on record.
+"""The tasks of the benchmark: a method in a setting, tuned, then fitted on every replicate.
 
-A task's folder holds ``task.json`` (its key and provenance), ``trials/*.json`` and
-``seeds/*.json``, each written whole; or ``skipped.json`` with the reason. Content under another
-key is deleted, content under the same key is kept: that is how a killed run resumes. What another
-kind of device has finished is kept as well.
+A task's folder holds ``task.json`` (its key and provenance), ``trials/*.json`` (a file per trial
+and tuning draw), ``default/*.json`` (the default hyper-parameters on every replicate),
+``best.json`` (what the search chose) and ``tuned/*.json`` (the same with these, unless they are the
+defaults), each written whole; or ``skipped.json`` or ``failed.json`` with the reason. Content under
+another key is deleted, content under the same key is kept: that is how a killed run resumes, and
+how a larger budget keeps what a smaller one finished. What another kind of device has finished is
+kept as well.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from benchmark import registry
 from benchmark.config import Protocol
-from benchmark.execution.jobs import Job, Queue
+from benchmark.errors import BenchmarkError, sentence
+from benchmark.execution.candidates import train_and_record
+from benchmark.execution.fitting import Job, Work, train
+from benchmark.execution.jobs import Queue
 from benchmark.execution.provenance import commit, describe, is_elsewhere
-from benchmark.files import read_json, write_json
+from benchmark.files import write_json
 from benchmark.metrics.criteria import check
 from benchmark.metrics.undefined import UndefinedError
+from benchmark.registry import PluginError
 from benchmark.schema import Schema
+from benchmark.sealing import read_record, read_sealed, write_sealed
+from benchmark.studies import Setting
 from benchmark.training.method import Method
-from benchmark.training.search import tune
+from benchmark.training.search import defaults, sample, tune
 from benchmark.training.trainer import DivergedError
 from benchmark.training.vectorized import allowed
 
 
 @dataclass(frozen=True)
-class Task:
-    """A method on a dataset, whose results belong into a folder."""
+class Cell:
+    """A method in a setting, whose results belong into a folder."""
 
     folder: Path
-    processed: Path
+    setting: Setting
     method: str
     protocol: Protocol
+    replicates: int
 
     def __str__(self) -> str:
-        return f"{self.method} on {self.processed.name}"
-
-    @property
-    def fits(self) -> int:
-        """How many trainings it takes."""
-        return self.protocol.tuning.trials + len(self.protocol.seeds)
+        return f"{self.method} on {self.setting.name}"
 
     @cached_property
     def kind(self) -> type[Method]:
         """The method's class."""
         return registry.load("methods", self.method, Method)
 
-    def claim(self, where: Mapping[str, Any]) -> bool:
-        """Make the folder belong to the task, unless it is finished; False if it is skipped.
+    @cached_property
+    def schema(self) -> Schema:
+        """The schema of the first replicate, which tells the setting's data from others."""
+        return Schema.read(self.setting.replicate(0))
+
+    @property
+    def fits(self) -> int:
+        """How many fits it takes, if tuning finds better hyper-parameters than the defaults."""
+        raise NotImplementedError
+
+    @property
+    def work(self) -> Work:
+        """What does its fits."""
+        raise NotImplementedError
+
+    def parts(self) -> Sequence[Callable[[Queue], object]]:
+        """Return what is to be done, side by side."""
+        raise NotImplementedError
+
+    def prepare(self, where: Mapping[str, Any]) -> bool:
+        """Make the folder belong to the task; return whether there may be something to do.
 
         ``where`` is the environment of the workers.
 
         Raises:
             FileNotFoundError: the dataset was not preprocessed.
             LookupError: there is no such method, or the selection metric is no criterion.
-            RuntimeError: the device that the protocol asks for is not there.
+            PluginError: the method's file cannot be imported.
+            RuntimeError: the device that the protocol asks for is not there, or the task failed
+                before and would fail again.
         """
-        schema = Schema.read(self.processed)
-        check(self.protocol.selection_metric, schema)
-        task = describe(schema, self.method, self.kind, self.protocol, where)
-        if not self._is_finished(task):
-            claim(self.folder, task, self.kind.missing(schema))
+        self.check()
+        with registry.located("methods", self.method):
+            task = describe(self.schema, self.method, self.kind, self.protocol, where)
+            missing = self.kind.missing(self.schema)
+        if not self.is_finished(task):
+            prepare_folder(self.folder, task, missing)
+        if self._failure.get("lasting"):
+            raise FailedBeforeError(self._failure["reason"])
+        (self.folder / "failed.json").unlink(missing_ok=True)
         return not (self.folder / "skipped.json").is_file()
 
-    def _is_finished(self, task: Mapping[str, Any]) -> bool:
-        """Tell whether all that is described is on record, on whatever device."""
-        path = self.folder / "task.json"
-        if not path.is_file() or not is_elsewhere(task, read_json(path)):
-            return False
-        seeds = (self.folder / "seeds" / f"{seed}.json" for seed in self.protocol.seeds)
-        skipped = (self.folder / "skipped.json").is_file()
-        return skipped or all(seed.is_file() for seed in seeds) or self._all_diverged()
+    @property
+    def _failure(self) -> dict[str, Any]:
+        return read_record(self.folder / "failed.json") or {}
 
-    def run(self, queue: Queue) -> None:
-        """Tune, then train with every seed.
+    def check(self) -> None:
+        """Make sure that the protocol fits the data.
 
         Raises:
-            DivergedError: every trial diverged, or a seed did.
-            LostError: a job lost its worker too often.
+            LookupError: the selection metric is no criterion.
+            UndefinedError: it is undefined on these data.
         """
+        check(self.protocol.selection_metric, self.schema)
+
+    def is_finished(self, task: Mapping[str, Any]) -> bool:
+        """Tell whether all that is described is on record, on whatever device."""
+        recorded = read_record(self.folder / "task.json")
+        if recorded is None or not is_elsewhere(task, recorded):
+            return False
+        skipped = (self.folder / "skipped.json").is_file()
+        return skipped or bool(self._failure.get("lasting")) or self.is_complete()
+
+    def is_complete(self) -> bool:
+        """Tell whether every record is there."""
+        raise NotImplementedError
+
+    def unfit(self, error: UndefinedError) -> str:
+        """Return why the method is skipped where something it needs is undefined."""
+        return str(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Put the reason of a failure on record, and whether the same would come again.
+
+        A method that diverged comes to its end at once, as its fits are on record.
+        """
+        begun = (self.folder / "task.json").is_file()
+        if isinstance(error, UndefinedError):
+            write_json(self.folder / "skipped.json", {"reason": self.unfit(error)})
+        elif not isinstance(error, FailedBeforeError) and (begun or isinstance(error, PluginError)):
+            lasting = isinstance(error, PluginError) and not self._is_broken()
+            write_json(self.folder / "failed.json", {"reason": sentence(error), "lasting": lasting})
+
+    def _is_broken(self) -> bool:
+        """Tell whether the method's file cannot be imported, so that the task has no key."""
         try:
-            jobs = self._seeds(tune(self.kind, self.protocol, partial(self._trials, queue)))
-            records = self._collected(queue, jobs)
-        except UndefinedError as reason:
-            text = f"cannot be selected by {self.protocol.selection_metric}: {reason}"
-            write_json(self.folder / "skipped.json", {"reason": text})
-            return
-        for seed, record in zip(self.protocol.seeds, records, strict=True):
+            return not self.kind
+        except (PluginError, LookupError):
+            return True
+
+    def job(
+        self, processed: Path, hyperparameters: Mapping[str, Any], seed: int, *, final: bool
+    ) -> Job:
+        """Return a fit of the task's method."""
+        chosen = tuple(sorted(hyperparameters.items()))
+        first = self.setting.replicate(0).resolve()
+        return Job(processed.resolve(), first, self.method, self.protocol, chosen, seed, final)
+
+
+class Task(Cell):
+    """A method that is tuned and fitted on every replicate."""
+
+    @property
+    def work(self) -> Work:
+        """What does its fits."""
+        return train
+
+    @property
+    def fits(self) -> int:
+        """How many fits it takes, if tuning finds better hyper-parameters than the defaults."""
+        tuning = self.protocol.tuning
+        return tuning.trials * tuning.draws + self.replicates * (1 + (tuning.trials > 1))
+
+    def parts(self) -> Sequence[Callable[[Queue], object]]:
+        """Return the fits of the default hyper-parameters, and the search with what follows."""
+        return self.fit_default, lambda queue: self.fit_tuned(queue, self.search(queue))
+
+    def unfit(self, error: UndefinedError) -> str:
+        """Return why the method is skipped: the selection metric is undefined."""
+        return f"cannot be selected by {self.protocol.selection_metric}: {error}"
+
+    def is_complete(self) -> bool:
+        """Tell whether the search is over and all replicates are on record."""
+        best = read_sealed(self.folder / "best.json")
+        return best is not None and all(
+            read_sealed(self.folder / part / f"{number}.json")
+            for part in {"default", best["part"]}
+            for number in range(self.replicates)
+        )
+
+    def search(self, queue: Queue) -> dict[str, Any]:
+        """Tune, and put on record which hyper-parameters are the best.
+
+        Raises:
+            DivergedError: every trial diverged.
+        """
+        best = tune(self.kind, self.protocol, partial(self._trials, queue))
+        part = "default" if best == self._default else "tuned"
+        write_sealed(self.folder / "best.json", {"hyperparameters": best, "part": part})
+        return best
+
+    def fit_default(self, queue: Queue) -> None:
+        """Fit the default hyper-parameters on every replicate.
+
+        Raises:
+            DivergedError: a replicate did.
+        """
+        self._fit(queue, "default", self._default)
+
+    def fit_tuned(self, queue: Queue, best: Mapping[str, Any]) -> None:
+        """Fit the best hyper-parameters on every replicate, unless they are the defaults.
+
+        Raises:
+            DivergedError: a replicate did.
+        """
+        if best != self._default:
+            self._fit(queue, "tuned", best)
+        else:
+            queue.skip(self.replicates * (self.protocol.tuning.trials > 1))
+
+    @cached_property
+    def _default(self) -> dict[str, Any]:
+        return defaults(self.kind, self.protocol)
+
+    def _fit(self, queue: Queue, part: str, hyperparameters: Mapping[str, Any]) -> None:
+        jobs = {
+            self.folder / part / f"{number}.json": self.job(
+                self.setting.replicate(number), hyperparameters, number, final=True
+            )
+            for number in range(self.replicates)
+        }
+        for number, record in enumerate(self._collected(queue, jobs)):
             if "diverged" in record:
-                raise DivergedError(f"seed {seed} of {self}: {record['diverged']}")
+                raise DivergedError(f"replicate {number} of {self}: {record['diverged']}")
 
     def _trials(
         self, queue: Queue, first: int, batch: Sequence[dict[str, Any]]
     ) -> list[float | None]:
-        """Return the validation value of each trial of a batch, numbered from ``first``."""
+        """Return the validation value of each trial of a batch, numbered from ``first``.
+
+        It is the mean over tuning draws, None where a fit diverged.
+        """
+        draws = range(self.protocol.tuning.draws)
         jobs = {
-            self.folder / "trials" / f"{first + i:04d}.json": self._job(
-                hyperparameters, self.protocol.tuning.seed, final=False
+            self.folder / "trials" / f"{first + i:04d}-{draw}.json": self.job(
+                self.setting.tuning(draw),
+                hyperparameters,
+                self.protocol.tuning.seed + draw,
+                final=False,
             )
             for i, hyperparameters in enumerate(batch)
+            for draw in draws
         }
-        return [record["value"] for record in self._collected(queue, jobs)]
-
-    def _seeds(self, hyperparameters: dict[str, Any]) -> dict[Path, Job]:
-        """Return the jobs that train with every seed and evaluate on the test split."""
-        return {
-            self.folder / "seeds" / f"{seed}.json": self._job(hyperparameters, seed, final=True)
-            for seed in self.protocol.seeds
-        }
+        values = iter([record["value"] for record in self._collected(queue, jobs)])
+        return [_mean([next(values) for _ in draws]) for _ in batch]
 
     def _collected(self, queue: Queue, jobs: Mapping[Path, Job]) -> list[dict[str, Any]]:
-        together = allowed(self.kind, self.protocol, Schema.read(self.processed))
-        return queue.collect(jobs, together=together)
-
-    def _job(self, hyperparameters: dict[str, Any], seed: int, *, final: bool) -> Job:
-        chosen = tuple(sorted(hyperparameters.items()))
-        return Job(self.processed.resolve(), self.method, self.protocol, chosen, seed, final)
-
-    def _all_diverged(self) -> bool:
-        trials = [read_json(path) for path in (self.folder / "trials").glob("*.json")]
-        whole = len(trials) == self.protocol.tuning.trials > 0
-        return whole and all(trial["value"] is None for trial in trials)
+        vectorized = not self.setting.redraws and allowed(self.kind, self.protocol, self.schema)
+        return queue.collect(jobs, vectorized=vectorized)
 
 
-def claim(folder: Path, task: Mapping[str, Any], missing: str | None) -> bool:
+@dataclass(frozen=True)
+class Candidates(Cell):
+    """Candidates of a study of selection: the defaults and random points, on every replicate."""
+
+    count: int
+
+    @property
+    def work(self) -> Work:
+        """What does its fits."""
+        return train_and_record
+
+    @property
+    def fits(self) -> int:
+        """How many fits it takes."""
+        return self.count * self.replicates
+
+    def check(self) -> None:
+        """Make sure that the truth is known.
+
+        Raises:
+            UndefinedError: it is not.
+        """
+        if not (self.schema.has_oracle and self.schema.has_impressions):
+            raise UndefinedError(
+                f"{self.setting.name} has no oracle, which comparing criteria needs"
+            )
+
+    def parts(self) -> Sequence[Callable[[Queue], object]]:
+        """Return what trains all candidates."""
+        return (self._run,)
+
+    def is_complete(self) -> bool:
+        """Tell whether every candidate is on record."""
+        return all(read_sealed(self.folder / "candidates" / name) for name in self._names())
+
+    def _names(self) -> list[str]:
+        pairs = product(range(self.replicates), range(self.count))
+        return [f"{replicate}-{number:04d}.json" for replicate, number in pairs]
+
+    def _run(self, queue: Queue) -> None:
+        points = [
+            (replicate, point)
+            for replicate in range(self.replicates)
+            for point in sample(self.kind, self.protocol, self.count, replicate)
+        ]
+        queue.collect(
+            {
+                self.folder / "candidates" / name: self.job(
+                    self.setting.replicate(replicate), point, replicate, final=True
+                )
+                for name, (replicate, point) in zip(self._names(), points, strict=True)
+            }
+        )
+
+
+class FailedBeforeError(BenchmarkError):
+    """The task failed before, and would fail again with the same code and data."""
+
+
+def prepare_folder(folder: Path, task: Mapping[str, Any], missing: str | None) -> bool:
     """Make the folder belong to what is described, without what another left.
 
     ``missing`` is the reason why it cannot be run, if so; then it is skipped, and False returned.
@@ -138,13 +327,18 @@ def claim(folder: Path, task: Mapping[str, Any], missing: str | None) -> bool:
     """
     if task["device"] is None:
         raise RuntimeError(
-            f"protocol.device is {task['protocol']['device']}, which is not here; take `auto`, "
-            "or a cluster that has it: `python -m benchmark launch --on slurm`"
+            "protocol.device is cuda, which is not here; take `auto`, or a cluster that has it: "
+            "`python -m benchmark run --on slurm`"
         )
-    path = folder / "task.json"
-    if not path.is_file() or read_json(path)["key"] != task["key"]:
+    recorded = read_record(folder / "task.json")
+    if recorded is None or recorded.get("key") != task["key"]:
         shutil.rmtree(folder, ignore_errors=True)
-        write_json(path, dict(task) | {"commit": commit()})
+        write_json(folder / "task.json", dict(task) | {"commit": commit()})
     if missing:
         write_json(folder / "skipped.json", {"reason": missing})
     return not missing
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None

@@ -35,12 +35,11 @@ def is_maximised(metric: str) -> bool:
     return direction(metric) is HIGHER
 
 
-def check(metric: str, schema: Schema) -> None:
-    """Make sure that a metric may select, and does on this log.
+def check_name(metric: str) -> None:
+    """Make sure that a metric may select.
 
     Raises:
         LookupError: it is no criterion.
-        UndefinedError: it takes impressions without a click, and the log has none.
     """
     if metric not in CRITERIA:
         why = "reads the oracle, which is for tests alone" if _oracle(metric) else "is no criterion"
@@ -48,6 +47,16 @@ def check(metric: str, schema: Schema) -> None:
             f"params.yaml: protocol.selection_metric {metric!r} {why}; "
             f"choose one of {', '.join(CRITERIA)}"
         )
+
+
+def check(metric: str, schema: Schema) -> None:
+    """Make sure that a metric may select, and does on this log.
+
+    Raises:
+        LookupError: it is no criterion.
+        UndefinedError: it takes impressions without a click, and the log has none.
+    """
+    check_name(metric)
     if not schema.has_impressions and (metric in ESTIMATED or metric.endswith("_impressions")):
         raise UndefinedError(
             f"params.yaml: protocol.selection_metric {metric!r} needs impressions without a click, "

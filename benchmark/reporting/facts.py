@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -15,6 +15,15 @@ from benchmark.schema import SPLITS, Schema, funnel
 LATE = (
     "Methods that need delay learn from labels as known while training; all others are given "
     "final labels, which exist one attribution window after it: they compete on unequal terms."
+)
+
+DRAWN = (
+    "A replicate is a fresh draw of the data and of the initial weights, with the same data for "
+    "all methods: it shows the spread of both, not that of tuning."
+)
+TRAINED = (
+    "A replicate is a seed of the initial weights on the same data: it shows the spread of "
+    "training, not that of tuning or of the data."
 )
 
 
@@ -33,8 +42,7 @@ def facts(log: DatasetResults, params: Params) -> dict[str, str]:
         "Options": ", ".join(f"{name} {value}" for name, value in schema.options.items()) or "none",
         "Fields": f"{len(schema.categorical)} categorical, {len(schema.numeric)} numeric"
         + (f", {len(schema.sequences)} histories" if schema.sequences else ""),
-        "Budget": f"{protocol.tuning.trials} trials per method; "
-        f"seeds: {', '.join(map(str, protocol.seeds))}",
+        "Budget": f"{protocol.tuning.trials} trials per method; {params.replicates} replicates",
         "Backbone": f"{backbone.name} of size {backbone.embedding_size}, shared layers "
         f"{_layers(backbone.hidden)}, towers {_layers(backbone.tower)}, "
         f"dropout {backbone.dropout:g}"
@@ -107,28 +115,21 @@ def notes(log: DatasetResults, params: Params) -> tuple[str, ...]:
         return ()
     arrows = "↑ higher is better, ↓ lower, →0 and →1 closer to it in every replicate."
     timed = (LATE,) if log.schema.attribution_window is not None else ()
-    found = (selected(params.protocol), _spread(log.reported, confidence), arrows)
+    found = (selected(params.protocol), _spread(log, confidence), arrows)
     found = (*found, *_meaning(log.schema), *timed)
     return (*found, missing) if (missing := _left_out(log, params)) else found
 
 
-def _spread(tasks: Sequence[Task], confidence: float) -> str:
+def _spread(log: DatasetResults, confidence: float) -> str:
     """Return what the intervals and bold values mean."""
-    if len(tasks[0].seeds) == 1:
+    if len(log.reported[0].seeds) == 1:
         return (
             "One replicate: no interval and no test; bold is the best value, whatever the margin."
         )
-    redrawn = len({fit.data for fit in tasks[0].seeds}) > 1
-    varies = (
-        "the data and of the initial weights: the interval holds for the simulated setting"
-        if redrawn
-        else "the initial weights on the same data: the interval shows the spread of training, not "
-        "that of the data"
-    )
     return (
         f"±: half-width of the {confidence:.0%} Student-t interval of the mean over replicates; "
         "in brackets its limits where they are not symmetric (bounded metrics have intervals on "
-        f"the logit or log scale). A replicate is a draw of {varies}. Bold: the best mean and all "
+        f"the logit or log scale). {DRAWN if log.redrawn else TRAINED} Bold: the best mean and all "
         "methods not significantly different from it (paired t-test over replicates, "
         f"Holm-corrected, α = {1 - confidence:.2g}); the best method is chosen on the same "
         "replicates, so its lead is optimistically biased (winner's curse)."

@@ -1,11 +1,13 @@
-"""The run records as they lie in ``results/runs``, and whether each may enter a table."""
+"""The records of fits as they lie in ``results/runs``, and whether each may enter a table."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -13,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from benchmark.config import Params, Protocol
 from benchmark.reporting.metric import Array
 from benchmark.schema import Schema
+from benchmark.sealing import is_sealed
+from benchmark.studies import Setting, Workspace
 
 
 class _Record(BaseModel):
@@ -20,7 +24,7 @@ class _Record(BaseModel):
 
 
 class Fit(_Record):
-    """One training: a trial, or a seed, which alone has ``test``. A diverged one has no more."""
+    """One fit, of a trial or of a replicate. Only the latter has ``test``, unless it diverged."""
 
     hyperparameters: dict[str, Any]
     seed: int
@@ -53,8 +57,13 @@ class Provenance(_Record):
     commit: str | None
 
 
-class _Skipped(_Record):
+class _Reason(_Record):
     reason: str
+
+
+class _Best(_Record):
+    hyperparameters: dict[str, Any]
+    part: Literal["default", "tuned"]
 
 
 @dataclass(frozen=True)
@@ -78,9 +87,15 @@ class Task:
         return self.provenance.title if self.provenance else self.method
 
     @property
+    def redrawn(self) -> bool:
+        """Whether the replicates are of data of their own."""
+        return len({fit.data for fit in self.seeds}) > 1
+
+    @property
     def seconds(self) -> float:
-        """Training time of all trials and seeds; that of diverged ones is not on record."""
-        return sum(fit.seconds for fit in (*self.trials, *self.seeds))
+        """Training time of all fits; that of diverged ones is not on record."""
+        tuned = () if self.seeds == self.defaults else self.seeds
+        return sum(fit.seconds for fit in (*self.trials, *self.defaults, *tuned))
 
     def values(self, metric: str) -> Array | None:
         """Return a test metric of each replicate, (replicates,); None if undefined."""
@@ -120,54 +135,85 @@ class DatasetResults:
         """The tasks that enter the table."""
         return tuple(task for task in self.tasks if task.excluded is None)
 
+    @property
+    def redrawn(self) -> bool:
+        """Whether each replicate is a fresh draw of the data."""
+        return any(task.redrawn for task in self.reported)
 
-def read(params: Params, runs: Path, processed: Path) -> list[DatasetResults]:
-    """Return what is on record of the datasets and methods of ``params.yaml``.
+
+def read(workspace: Workspace) -> list[DatasetResults]:
+    """Return what is on record of the settings and methods of a study.
 
     Raises:
-        FileNotFoundError: nothing is on record, or a dataset with runs has no schema.
+        FileNotFoundError: nothing is on record, or a setting with runs has no schema.
         ValueError: a record cannot be read.
     """
-    logs = [
-        _log(dataset, params, runs / dataset, processed / dataset) for dataset in params.datasets
-    ]
-    if not any(task.provenance for log in logs for task in log.tasks):
+    found = [read_setting(setting, workspace) for setting in workspace.settings()]
+    if not any(task.provenance for results in found for task in results.tasks):
         raise FileNotFoundError(
-            f"{runs} holds no run of the datasets and methods in params.yaml; "
-            "run `dvc repro` or `python -m benchmark run DATASET METHOD` first"
+            f"{workspace.runs} holds no run of what params.yaml names; "
+            "run `dvc repro` or `python -m benchmark run` first"
         )
-    return logs
+    return found
 
 
-def _log(dataset: str, params: Params, runs: Path, processed: Path) -> DatasetResults:
+def read_setting(setting: Setting, workspace: Workspace) -> DatasetResults:
+    """Return what is on record of all methods in a setting.
+
+    Raises:
+        FileNotFoundError: it has runs, but no schema.
+        ValueError: a record cannot be read.
+    """
+    params, runs = workspace.params, workspace.runs / setting.name
     started = any((runs / method / "task.json").is_file() for method in params.methods)
-    prepared = (processed / "schema.json").is_file()
-    schema = Schema.read(processed) if started or prepared else None
-    tasks = (read_task(runs / method, method, schema, params.protocol) for method in params.methods)
-    return DatasetResults(dataset, schema, tuple(tasks))
+    schema = Schema.read(setting.replicate(0)) if started else setting.schema
+    prints = _fingerprints(setting, params.replicates) if schema else ()
+    tasks = (read_task(runs / method, method, schema, params, prints) for method in params.methods)
+    return DatasetResults(setting.name, schema, tuple(tasks))
 
 
-def read_task(folder: Path, method: str, schema: Schema | None, protocol: Protocol) -> Task:
-    """Return what a folder of results has on record of a method.
+def _fingerprints(setting: Setting, replicates: int) -> tuple[str | None, ...]:
+    """Return the fingerprint of each replicate's data, None where they are not there."""
+    folders = [setting.replicate(number) for number in range(replicates)]
+    return tuple(
+        Schema.read(folder).fingerprint if (folder / "schema.json").is_file() else None
+        for folder in folders
+    )
+
+
+def read_task(
+    folder: Path,
+    method: str,
+    schema: Schema | None,
+    params: Params,
+    data: Sequence[str | None],
+) -> Task:
+    """Return what a folder of results has on record of a method; ``data`` are the replicates'.
 
     Raises:
         ValueError: a record cannot be read.
     """
     if schema is None or not (folder / "task.json").is_file():
-        return Task(method, None, (), (), "not run yet")
+        return Task(method, None, (), (), _reason(folder) or "not run yet")
     provenance = _read(folder / "task.json", Provenance)
-    trials, seeds = (
-        tuple(_read(path, Fit) for path in sorted((folder / kind).glob("*.json")))
-        for kind in ("trials", "seeds")
+    best = _read(folder / "best.json", _Best) if (folder / "best.json").is_file() else None
+    trials = _fits(folder, [f"trials/{number:04d}-*" for number in range(params.trials)])
+    default = _fits(folder, [f"default/{number}" for number in range(params.replicates)])
+    tuned = _fits(folder, [f"tuned/{number}" for number in range(params.replicates)])
+    chosen = tuned if best and best.part == "tuned" else default
+    reason = (
+        _stale(provenance, schema, params.protocol)
+        or _reason(folder)
+        or _incomplete(best, chosen, default, params.replicates)
+        or _diverged((*default, *chosen))
+        or _changed((*default, *chosen), data)
     )
-    seeds = tuple(sorted(seeds, key=lambda fit: fit.seed))
-    skipped = folder / "skipped.json"
-    reason = _stale(provenance, schema, protocol) or (
-        _read(skipped, _Skipped).reason
-        if skipped.is_file()
-        else _incomplete(trials, seeds, protocol)
-    )
-    return Task(method, provenance, trials, seeds, reason)
+    return Task(method, provenance, trials, chosen, reason, default)
+
+
+def _fits(folder: Path, patterns: Iterable[str]) -> tuple[Fit, ...]:
+    paths = (path for pattern in patterns for path in sorted(folder.glob(f"{pattern}.json")))
+    return tuple(_read(path, Fit) for path in paths)
 
 
 def _stale(provenance: Provenance, schema: Schema, protocol: Protocol) -> str | None:
@@ -180,22 +226,40 @@ def _stale(provenance: Provenance, schema: Schema, protocol: Protocol) -> str | 
 
 
 def _equal(recorded: dict[str, Any], protocol: Protocol) -> bool:
-    """Compare protocols; a record from before a field existed has its default."""
-    try:
-        return Protocol.model_validate(recorded) == protocol
-    except ValidationError:
-        return False
+    """Compare protocols but for their budgets."""
+    return recorded == protocol.identity
 
 
-def _incomplete(trials: tuple[Fit, ...], seeds: tuple[Fit, ...], protocol: Protocol) -> str | None:
-    for fit in seeds:
-        if fit.diverged:
-            return f"diverged with seed {fit.seed}: {fit.diverged}"
-    if trials and len(trials) == protocol.tuning.trials and all(fit.diverged for fit in trials):
-        return "diverged in every trial"
-    if {fit.seed for fit in seeds} == set(protocol.seeds):
+def _reason(folder: Path) -> str | None:
+    """Return why the task was skipped, or failed."""
+    for name, words in (("skipped", ""), ("failed", "failed: ")):
+        if (path := folder / f"{name}.json").is_file():
+            return words + _read(path, _Reason).reason
+    return None
+
+
+def _incomplete(
+    best: _Best | None, fits: tuple[Fit, ...], default: tuple[Fit, ...], replicates: int
+) -> str | None:
+    if best is None or len(default) < replicates or len(fits) < replicates:
+        count = min(len(fits), len(default))
+        return f"unfinished: {count} of {replicates} replicates on record; run it again"
+    return None
+
+
+def _diverged(fits: Iterable[Fit]) -> str | None:
+    """Return which replicate diverged, where that was not put on record as the task's failure."""
+    reasons = (f"failed: replicate {x.seed} diverged: {x.diverged}" for x in fits if x.diverged)
+    return next(reasons, None)
+
+
+def _changed(fits: Iterable[Fit], data: Sequence[str | None]) -> str | None:
+    """Return which fit is of other data than its replicate now has, if one is."""
+    changed = (fit.seed for fit in fits if fit.data != data[fit.seed] is not None)
+    if (number := next(changed, None)) is None:
         return None
-    return f"unfinished: {len(seeds)} of {len(protocol.seeds)} seeds on record; run it again"
+    what = f"replicate {number} was run on other data than are now prepared"
+    return f"out of date: {what}; run it again"
 
 
 R = TypeVar("R", bound=_Record)
@@ -203,7 +267,13 @@ R = TypeVar("R", bound=_Record)
 
 def _read(path: Path, kind: type[R]) -> R:
     try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}; run it again") from error
+    if kind in (Fit, _Best) and not is_sealed(content):
+        raise ValueError(f"{path} is not what was written; run it again")
+    try:
+        return kind.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "JSON"

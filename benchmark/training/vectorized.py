@@ -46,7 +46,7 @@ def allowed(kind: type[Method], protocol: Protocol, schema: Schema) -> bool:
     plain = kind.takes_plain_steps() and protocol.pretraining.task == "none"
     draws = protocol.backbone.dropout > 0 and len(protocol.backbone.tower) > 0
     large = any(field.size >= protocol.row_sparse_from for field in schema.categorical)
-    return protocol.together and plain and not draws and not large
+    return protocol.vectorized_trials and plain and not draws and not large
 
 
 def fit_together(

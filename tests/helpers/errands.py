@@ -48,9 +48,9 @@ def wait_forever(mark: Path) -> None:
 
 def disturbed_train(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Train, and write that down; but the first time, be stopped before."""
-    train = import_module("benchmark.execution.run").train
+    train = import_module("benchmark.execution.fitting").train
     (job,) = jobs
-    name = f"{'seed' if job.final else 'trial'} {job.seed}"
+    name = f"{'replicate' if job.final else 'trial'} {job.seed}"
     diary = Path(os.environ[DIARY])
     if not (begun := diary / f"begun {name}").exists():
         begun.touch()

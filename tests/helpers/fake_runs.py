@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import yaml
 
 from benchmark.config import Params
@@ -14,6 +15,8 @@ from benchmark.registry import ROOT
 from benchmark.reporting import records
 from benchmark.reporting.table import Table, build
 from benchmark.schema import Field, Schema
+from benchmark.sealing import write_sealed
+from benchmark.studies import Workspace
 
 ORACLE, CLICKS = "oracle_log", "click_log"
 TITLES = (
@@ -30,10 +33,11 @@ COLUMNS = [
 NEEDS = "needs micro, which this log lacks"
 
 
-def params(seeds: list[int], count: int) -> dict[str, Any]:
+def params(replicates: int, count: int) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     content |= {"datasets": [ORACLE, CLICKS], "methods": METHODS[:count], "options": {}}
-    content["protocol"] |= {"seeds": seeds, "selection_metric": "cvr_auc_clicked"}
+    content["replicates"] = replicates
+    content["protocol"] |= {"selection_metric": "cvr_auc_clicked"}
     content["protocol"]["tuning"] |= {"trials": 4}
     content["leaderboard"] = {"headline": HEADLINE, "columns": COLUMNS, "confidence": 0.95}
     return content
@@ -86,10 +90,11 @@ def task(dataset: str, method: str, protocol: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def fit(rng: np.random.Generator, seed: int) -> dict[str, Any]:
+def fit(rng: np.random.Generator, seed: int, data: str = "") -> dict[str, Any]:
     return {
         "hyperparameters": {"learning_rate": 0.001, "weight_decay": 1e-6},
         "seed": seed,
+        "data": data,
         "value": float(rng.uniform(0.6, 0.7)),
         "history": [0.6, 0.65, 0.64],
         "best_epoch": 1,
@@ -132,7 +137,9 @@ def outcome(rng: np.random.Generator, dataset: str, rank: int) -> dict[str, Any]
     }
 
 
-def write_task(root: Path, dataset: str, rank: int, protocol: dict[str, Any]) -> None:
+def write_task(
+    root: Path, dataset: str, rank: int, protocol: dict[str, Any], replicates: int
+) -> None:
     method = METHODS[rank]
     folder = root / "results" / "runs" / dataset / method
     write_json(folder / "task.json", task(dataset, method, protocol))
@@ -141,30 +148,42 @@ def write_task(root: Path, dataset: str, rank: int, protocol: dict[str, Any]) ->
         return
     rng = np.random.default_rng([rank, dataset == ORACLE])
     for number in range(4):
-        write_json(folder / "trials" / f"{number:04d}.json", fit(rng, 2021))
-    for seed in protocol["seeds"]:
-        record = fit(rng, seed) | outcome(rng, dataset, rank)
-        write_json(folder / "seeds" / f"{seed}.json", record)
+        write_sealed(folder / "trials" / f"{number:04d}-0.json", fit(rng, 2021))
+    write_best(folder)
+    for number in range(replicates):
+        record = fit(rng, number, f"data-of-{dataset}") | outcome(rng, dataset, rank)
+        write_sealed(folder / "default" / f"{number}.json", record)
 
 
-def write_project(root: Path, seeds: list[int], count: int = len(METHODS)) -> Path:
+def write_best(folder: Path) -> None:
+    write_sealed(folder / "best.json", {"hyperparameters": {}, "part": "default"})
+
+
+def write_project(root: Path, replicates: int, count: int = len(METHODS)) -> Path:
     """Write params, schemas and the runs of the first methods on two datasets."""
-    content = params(seeds, count)
+    content = params(replicates, count)
     root.mkdir(parents=True, exist_ok=True)
     (root / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    protocol = Params.model_validate(content).protocol.model_dump(mode="json")
+    protocol = Params.model_validate(content).protocol.identity
     for dataset in (ORACLE, CLICKS):
         write_json(root / "data/processed" / dataset / "schema.json", schema(dataset).model_dump())
         for rank in range(count):
-            write_task(root, dataset, rank, protocol)
+            write_task(root, dataset, rank, protocol, replicates)
     return root
 
 
 def tables(root: Path) -> list[Table]:
-    chosen = Params.read(root / "params.yaml")
-    logs = records.read(chosen, root / "results" / "runs", root / "data" / "processed")
-    return [build(log, chosen) for log in logs]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        workspace = Workspace()
+        return [build(found, workspace.params) for found in records.read(workspace)]
 
 
 def edit(path: Path, **changes: Any) -> None:
-    write_json(path, read_json(path) | changes)
+    """Change a record as the program would have written it."""
+    record = read_json(path)
+    if "digest" in record:
+        del record["digest"]
+        write_sealed(path, record | changes)
+    else:
+        write_json(path, record | changes)

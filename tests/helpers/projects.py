@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from benchmark.config import Protocol
+from benchmark.config import Launch, Protocol
 from benchmark.registry import ROOT
 
 
@@ -27,7 +29,26 @@ def train_here(patch: pytest.MonkeyPatch, module: str = "benchmark.execution.run
     """Train in this process, where starting workers would cost more than it saves."""
 
     @contextmanager
-    def no_pool(_: Protocol) -> Iterator[None]:
+    def no_executor(_: Launch, __: Protocol) -> Iterator[None]:
         yield None
 
-    patch.setattr(f"{module}.workers", no_pool)
+    patch.setattr(f"{module}.connect", no_executor)
+
+
+def write_small_params(folder: Path, methods: Sequence[str], **changes: Any) -> None:
+    """Write params of a simulated dataset with a small budget; ``protocol`` changes in parts."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content |= {"methods": list(methods), "replicates": 2}
+    content["options"] = {"oracle_funnel": {"rows": 2000}}
+    content["protocol"] |= {"max_epochs": 1, "batch_size": 512, "device": "cpu"}
+    content["protocol"] |= {"tuning": {"trials": 0, "batch": 2, "seed": 3}}
+    content["protocol"] |= changes.pop("protocol", {})
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "params.yaml").write_text(yaml.safe_dump(content | changes), encoding="utf-8")
+
+
+def work_here(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Work in a folder, in this process alone."""
+    patch.chdir(folder)
+    train_here(patch)
+    patch.setattr("benchmark.execution.executors.local.cores", lambda: 1)

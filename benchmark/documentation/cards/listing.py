@@ -14,6 +14,7 @@ from benchmark.data.fetching.tokens import token_variable
 from benchmark.documentation.cards.facts import Facts
 from benchmark.documentation.cards.facts import read as read_facts
 from benchmark.schema import Schema, funnel
+from benchmark.studies import first_splits
 
 NOTHING = "–"
 WIDEST = 26  # characters of a licence in the printed table
@@ -42,6 +43,11 @@ class Item:
     folders: Folders
 
     @property
+    def processed(self) -> Path:
+        """Where its splits lie on this machine, if they do."""
+        return first_splits(self.folders.processed / self.name)
+
+    @property
     def stages(self) -> str:
         """The stages that the log has, and the proxy label if it has no conversion."""
         return funnel(self.dataset.stages, self.dataset.proxy_label)
@@ -55,7 +61,7 @@ class Item:
     def rows(self) -> str:
         """How many rows are ready here, or were counted elsewhere."""
         if self.here == "ready":
-            return f"{sum(Schema.read(self.folders.processed / self.name).rows.values()):,}"
+            return f"{sum(Schema.read(self.processed).rows.values()):,}"
         return self.counted
 
     @property
@@ -84,7 +90,7 @@ class Item:
     @property
     def here(self) -> str:
         """How far it has come on this machine."""
-        if (self.folders.processed / self.name / "schema.json").is_file():
+        if (self.processed / "schema.json").is_file():
             return "ready"
         return "raw" if manifest(self.folders.raw / self.name) else NOTHING
 
@@ -96,7 +102,7 @@ class Item:
             unsure = "first use" if pins == {"first use"} else "no"
             return "yes" if record["verified"] else unsure
         if self.here == "ready":
-            return "yes" if Schema.read(self.folders.processed / self.name).verified else "no"
+            return "yes" if Schema.read(self.processed).verified else "no"
         return NOTHING
 
 

@@ -10,6 +10,7 @@ from benchmark.documentation.cards.card import card, index
 from benchmark.documentation.cards.listing import Folders, items
 from benchmark.documentation.cards.picture import draw, sketch
 from benchmark.files import write_text
+from benchmark.studies import first_splits
 
 
 def write_all(folders: Folders) -> Path:
@@ -24,8 +25,9 @@ def write_all(folders: Folders) -> Path:
         if stale.stem not in names:
             stale.unlink()
     for name in names:
-        if (folders.processed / name / "schema.json").is_file():
-            found = facts.measure(folders.processed / name, folders.raw / name)
+        processed = first_splits(folders.processed / name)
+        if (processed / "schema.json").is_file():
+            found = facts.measure(processed, folders.raw / name)
             facts.write(found, folders.cards / f"{name}.json")
             draw(found, folders.cards / f"{name}.svg")
     listed = items(folders)

@@ -14,27 +14,28 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.config import Params, Protocol
+from benchmark.config import Protocol
 from benchmark.files import read_json
 from benchmark.reporting.metric import Interval, Metric, interval
-from benchmark.studies import Selection
+from benchmark.sealing import read_sealed
+from benchmark.studies import Workspace
 
 CRITERION, BOUND, REFERENCE = "criterion", "bound", "reference"
 KINDS = (CRITERION, BOUND, REFERENCE)
 DEFAULTS = "no selection: defaults, last epoch"
 RANDOM = "no selection: mean candidate"
-ALL = "all worlds"
+ALL = "all settings"
 
 
 @dataclass(frozen=True)
 class CandidateSet:
-    """The candidates of one method in one draw of a world: a row per candidate and epoch.
+    """The candidates of one method in one draw of a setting: a row per candidate and epoch.
 
     ``criteria`` are what a log tells, ``bounds`` what the truth about the same validation rows
     would, ``targets`` what is true of the test split. Undefined values are NaN.
     """
 
-    world: str
+    setting: str
     criteria: pd.DataFrame
     bounds: pd.DataFrame
     targets: pd.DataFrame
@@ -42,7 +43,7 @@ class CandidateSet:
 
 @dataclass(frozen=True)
 class Mean:
-    """How a criterion did in a world, over pools.
+    """How a criterion did in a setting, over pools.
 
     ``change`` is its regret less that of the default criterion, paired over pools. ``best`` marks
     the least regret of a criterion that a log can answer, and those not told from it in a paired
@@ -50,7 +51,7 @@ class Mean:
     """
 
     target: str
-    world: str
+    setting: str
     kind: str
     criterion: str
     candidate_sets: int
@@ -60,40 +61,54 @@ class Mean:
     best: bool
 
 
-def read(
-    runs: Path, params: Params, chosen: Selection, worlds: Iterable[str]
-) -> list[CandidateSet]:
-    """Return the pools of a study.
+def read(workspace: Workspace) -> list[CandidateSet]:
+    """Return the candidate sets of a study.
 
     Raises:
         FileNotFoundError: one of them is not on record, or is not complete.
-        ValueError: one of them is of another protocol.
+        ValueError: one of them is of another protocol, broken or edited.
     """
-    places = itertools.product(params.methods, chosen.draws, worlds)
+    params = workspace.params
+    count = workspace.section("selection").candidates
+    places = itertools.product(
+        params.methods, range(params.replicates), (found.name for found in workspace.settings())
+    )
     return [
-        _pool(runs / method / str(draw) / world, world, params.protocol, chosen.candidates)
-        for method, draw, world in places
+        _candidate_set(
+            workspace.runs / setting / method, setting, replicate, params.protocol, count
+        )
+        for method, replicate, setting in places
     ]
 
 
-def _pool(folder: Path, world: str, protocol: Protocol, count: int) -> CandidateSet:
-    records = [read_json(path)["epochs"] for path in sorted(folder.glob("candidates/*.json"))]
-    again = "run `python -m benchmark candidates METHOD` with the name of the study"
-    if len(records) != count:
-        raise FileNotFoundError(f"{folder} holds {len(records)} of {count} candidates; {again}")
-    if read_json(folder / "task.json")["protocol"] != protocol.model_dump(mode="json"):
+def _candidate_set(
+    folder: Path, setting: str, replicate: int, protocol: Protocol, count: int
+) -> CandidateSet:
+    names = (f"{replicate}-{number:04d}.json" for number in range(count))
+    paths = [path for name in names if (path := folder / "candidates" / name).is_file()]
+    again = "run `python -m benchmark run` with the name of the study"
+    if len(paths) != count:
+        raise FileNotFoundError(f"{folder} holds {len(paths)} of {count} candidates; {again}")
+    if read_json(folder / "task.json")["protocol"] != protocol.identity:
         raise ValueError(f"{folder} is out of date: its protocol is not the study's; {again}")
     rows = {
         (candidate, epoch): found
-        for candidate, epochs in enumerate(records)
-        for epoch, found in enumerate(epochs)
+        for candidate, path in enumerate(paths)
+        for epoch, found in enumerate(_epochs(path, again))
     }
     index = pd.MultiIndex.from_tuples(rows, names=["candidate", "epoch"])
     criteria, bounds, targets = (
         pd.DataFrame([found[kind] for found in rows.values()], index)
         for kind in ("criteria", "bounds", "targets")
     )
-    return CandidateSet(world, criteria, bounds, targets)
+    return CandidateSet(setting, criteria, bounds, targets)
+
+
+def _epochs(path: Path, again: str) -> list[dict[str, dict[str, float]]]:
+    if (record := read_sealed(path)) is None:
+        raise ValueError(f"{path} is not what was written; {again}")
+    epochs: list[dict[str, dict[str, float]]] = record["epochs"]
+    return epochs
 
 
 def outcomes(candidate_sets: Iterable[CandidateSet]) -> pd.DataFrame:
@@ -103,7 +118,7 @@ def outcomes(candidate_sets: Iterable[CandidateSet]) -> pd.DataFrame:
     the pool, 1 where a criterion ranks them as the target does.
     """
     rows = [
-        {"pool": number, "world": candidate_set.world, "target": target, **found}
+        {"pool": number, "setting": candidate_set.setting, "target": target, **found}
         for number, candidate_set in enumerate(candidate_sets)
         for target in map(str, candidate_set.targets)
         for found in _outcomes(candidate_set, target)
@@ -132,9 +147,9 @@ def _costs(values: pd.Series[float]) -> pd.Series[float]:
 
 
 def summary(found: pd.DataFrame, default: str, confidence: float) -> list[Mean]:
-    """Return the means over pools of every criterion, by target and world, the last being all."""
-    both = pd.concat([found, found.assign(world=ALL)])
-    parts = both.groupby(["target", "world"], sort=False)
+    """Return the means over pools of every criterion, by target and setting, the last being all."""
+    both = pd.concat([found, found.assign(setting=ALL)])
+    parts = both.groupby(["target", "setting"], sort=False)
     return [mean for _, part in parts for mean in _means(part, default, confidence)]
 
 
@@ -152,7 +167,7 @@ def _means(part: pd.DataFrame, default: str, confidence: float) -> Iterator[Mean
         assert regret is not None
         yield Mean(
             target=own.target.iloc[0],
-            world=own.world.iloc[0],
+            setting=own.setting.iloc[0],
             kind=own.kind.iloc[0],
             criterion=str(name),
             candidate_sets=len(own),

@@ -1,4 +1,4 @@
-"""The pictures of the regret of selection criteria: a panel per target and world."""
+"""The pictures of the regret of selection criteria: a panel per target and setting."""
 
 from __future__ import annotations
 
@@ -52,21 +52,21 @@ def _figures(means: Sequence[Mean]) -> Iterator[tuple[str, Figure]]:
 def panels(means: Sequence[Mean], title: str, value: Value) -> Figure:
     """Draw means, to whose range the axes are cut, and intervals; a row of panels per target."""
     targets = list(dict.fromkeys(mean.target for mean in means))
-    worlds = list(dict.fromkeys(mean.world for mean in means))
+    settings = list(dict.fromkeys(mean.setting for mean in means))
     names = list(dict.fromkeys(mean.criterion for mean in means))
     figure = Figure(figsize=(1.5 * WIDTH, (0.7 + 0.17 * len(names)) * len(targets) + 0.4))
-    grid = figure.subplots(len(targets), len(worlds), sharey=True, sharex="row", squeeze=False)
+    grid = figure.subplots(len(targets), len(settings), sharey=True, sharex="row", squeeze=False)
     for mean in means:
-        axes = grid[targets.index(mean.target), worlds.index(mean.world)]
+        axes = grid[targets.index(mean.target), settings.index(mean.setting)]
         _dot(axes, names.index(mean.criterion), value(mean), COLORS[mean.kind])
     for line, target in zip(grid, targets, strict=True):
-        line[len(worlds) // 2].set_xlabel(f"{title}, {label(target)}")
+        line[len(settings) // 2].set_xlabel(f"{title}, {label(target)}")
         found = [value(mean) for mean in means if mean.target == target]
         centres = [interval.mean for interval in found if interval]
         margin = 0.1 * (max(centres) - min(centres)) or 0.1
         line[0].set_xlim(min(centres) - margin, max(centres) + margin)
-    for axes, world in zip(grid[0], worlds, strict=True):
-        axes.set_title(world)
+    for axes, setting in zip(grid[0], settings, strict=True):
+        axes.set_title(setting)
     grid[0, 0].set_yticks(range(len(names)), [label(name) for name in names])
     grid[0, 0].set_ylim(len(names) - 0.4, -0.6)
     handles = [

@@ -16,14 +16,14 @@ from benchmark.reporting.metric import Array, Metric, interval
 from benchmark.reporting.records import DatasetResults, Task
 from benchmark.reporting.studies.orderings import Check
 
-Arms = Mapping[str, DatasetResults]
+Variants = Mapping[str, DatasetResults]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Arm(_Section):
+class Variant(_Section):
     """A study, whose first dataset's runs stand beside published values, and its name in tables."""
 
     study: str
@@ -31,13 +31,13 @@ class Arm(_Section):
 
 
 class Entry(_Section):
-    """A method, a file name in methods/, as an arm ran it and as a paper's table has it.
+    """A method, a file name in methods/, as a variant ran it and as a paper's table has it.
 
     ``mean`` and ``spread`` follow the metrics of the file; without them the row is ours alone.
     """
 
     method: str
-    arm: str
+    variant: str
     published_as: str
     table: str = ""
     mean: tuple[float, ...] | None = None
@@ -47,7 +47,7 @@ class Entry(_Section):
 class Published(_Section):
     """The file: one paper's values on one dataset, and what its protocol and ours differ in.
 
-    ``contrast`` is an arm that changes one thing in the first; ``checked`` says what was seen to
+    ``contrast`` is a variant that changes one thing in the first; ``checked`` says what was seen to
     agree, ``spread`` what the paper's ± is.
     """
 
@@ -55,7 +55,7 @@ class Published(_Section):
     evidence: str
     spread: str
     metrics: tuple[str, ...]
-    arms: dict[str, Arm]
+    variants: dict[str, Variant]
     contrast: str
     checked: tuple[str, ...]
     differences: tuple[str, ...]
@@ -70,9 +70,9 @@ class Published(_Section):
                     raise ValueError(
                         f"{entry.published_as}: {len(values)} values for {wanted} metrics"
                     )
-        named = {self.contrast, *(entry.arm for entry in self.entries)}
-        if unknown := sorted(named - set(self.arms)):
-            raise ValueError(f"no arm {', '.join(unknown)}; known: {', '.join(self.arms)}")
+        named = {self.contrast, *(entry.variant for entry in self.entries)}
+        if unknown := sorted(named - set(self.variants)):
+            raise ValueError(f"no variant {', '.join(unknown)}; known: {', '.join(self.variants)}")
         return self
 
     @classmethod
@@ -88,7 +88,7 @@ class Published(_Section):
 
 @dataclass(frozen=True)
 class Row:
-    """One metric of one entry: the paper's, ours per seed, and ours in the contrast arm."""
+    """One metric of one entry: the paper's, ours per seed, and ours in the contrast variant."""
 
     entry: Entry
     metric: Metric
@@ -126,7 +126,7 @@ class Order:
     contrast: Check | None
 
 
-def rows(found: Published, arms: Arms) -> Iterator[Row]:
+def rows(found: Published, variants: Variants) -> Iterator[Row]:
     """Yield every metric of every entry, in the order of the file.
 
     Raises:
@@ -134,7 +134,7 @@ def rows(found: Published, arms: Arms) -> Iterator[Row]:
     """
     metrics = [Metric.parse(name) for name in found.metrics]
     for entry in found.entries:
-        ours, other = _run(arms, entry), _contrast(found, arms, entry)
+        ours, other = _run(variants, entry), _contrast(found, variants, entry)
         for place, metric in enumerate(metrics):
             yield Row(
                 entry,
@@ -146,7 +146,7 @@ def rows(found: Published, arms: Arms) -> Iterator[Row]:
             )
 
 
-def orders(found: Published, arms: Arms, confidence: float) -> Iterator[Order]:
+def orders(found: Published, variants: Variants, confidence: float) -> Iterator[Order]:
     """Yield every pair that the paper orders, the widest first."""
     pairs = [
         (float(np.mean(a.mean)) - float(np.mean(b.mean)), a, b)
@@ -155,19 +155,19 @@ def orders(found: Published, arms: Arms, confidence: float) -> Iterator[Order]:
     ]
     for published, a, b in sorted(pairs, key=lambda pair: -pair[0]):
         if published > 0:
-            ours = _check(found, _run(arms, a), _run(arms, b), confidence)
-            other, another = (_contrast(found, arms, entry) for entry in (a, b))
+            ours = _check(found, _run(variants, a), _run(variants, b), confidence)
+            other, another = (_contrast(found, variants, entry) for entry in (a, b))
             yield Order(a, b, published, ours, _check(found, other, another, confidence))
 
 
-def _run(arms: Arms, entry: Entry) -> Task | None:
-    return _task(arms[entry.arm], entry.method)
+def _run(variants: Variants, entry: Entry) -> Task | None:
+    return _task(variants[entry.variant], entry.method)
 
 
-def _contrast(found: Published, arms: Arms, entry: Entry) -> Task | None:
-    """Return the run of the contrast arm that differs from the entry's in one thing alone."""
-    first = next(iter(found.arms))
-    return _task(arms[found.contrast], entry.method) if entry.arm == first else None
+def _contrast(found: Published, variants: Variants, entry: Entry) -> Task | None:
+    """Return the run of the contrast variant that differs from the entry's in one thing alone."""
+    first = next(iter(found.variants))
+    return _task(variants[found.contrast], entry.method) if entry.variant == first else None
 
 
 def _task(log: DatasetResults, method: str) -> Task | None:

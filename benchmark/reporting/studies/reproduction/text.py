@@ -14,10 +14,10 @@ from benchmark.reporting import latex
 from benchmark.reporting.metric import Array
 from benchmark.reporting.studies.orderings import HOLDS, OPEN, REVERSED, Check
 from benchmark.reporting.studies.reproduction.comparison import (
-    Arms,
     Order,
     Published,
     Row,
+    Variants,
     orders,
     rows,
 )
@@ -30,15 +30,15 @@ The last column is the same run with one thing changed.
 """
 
 
-def write(found: Published, arms: Arms, confidence: float, results: Path) -> None:
+def write(found: Published, variants: Variants, confidence: float, results: Path) -> None:
     """Write ``reproduction.{md,csv,tex}``.
 
     Raises:
         LookupError: a metric's name is unknown.
     """
-    table, pairs = list(rows(found, arms)), list(orders(found, arms, confidence))
+    table, pairs = list(rows(found, variants)), list(orders(found, variants, confidence))
     texts = {
-        "md": markdown(found, arms, table, pairs, confidence),
+        "md": markdown(found, variants, table, pairs, confidence),
         "csv": csv(table),
         "tex": tex(found, table),
     }
@@ -47,10 +47,14 @@ def write(found: Published, arms: Arms, confidence: float, results: Path) -> Non
 
 
 def markdown(
-    found: Published, arms: Arms, table: Sequence[Row], pairs: Sequence[Order], confidence: float
+    found: Published,
+    variants: Variants,
+    table: Sequence[Row],
+    pairs: Sequence[Order],
+    confidence: float,
 ) -> str:
     """Return the page."""
-    log = arms[next(iter(found.arms))]
+    log = variants[next(iter(found.variants))]
     head = _HEAD.format(
         title=log.title,
         source=found.source,
@@ -62,7 +66,7 @@ def markdown(
         _grid(found, table),
         _tally(table),
         "## Seen to agree\n\n" + _bullets(found.checked),
-        "## What differs\n\n" + _bullets((*found.differences, *_missing(found, arms))),
+        "## What differs\n\n" + _bullets((*found.differences, *_missing(found, variants))),
         _orderings(found, pairs, confidence),
     ]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
@@ -73,7 +77,7 @@ def csv(table: Sequence[Row]) -> str:
     lines = [
         {
             "method": row.entry.method,
-            "arm": row.entry.arm,
+            "variant": row.entry.variant,
             "published_as": row.entry.published_as,
             "table": row.entry.table,
             "metric": row.metric.name,
@@ -142,7 +146,7 @@ def _grid(found: Published, table: Sequence[Row]) -> str:
         ]
         for place, row in enumerate(table)
     ]
-    contrast = found.arms[found.contrast].title
+    contrast = found.variants[found.contrast].title
     head = ["Method", "Metric", "Paper", "Ours", "Difference", "Within the paper's ±", contrast]
     align = ["left", "left", *["right"] * 5]
     return pd.DataFrame(lines, columns=head).to_markdown(
@@ -186,18 +190,18 @@ def _bullets(lines: Sequence[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _missing(found: Published, arms: Arms) -> list[str]:
+def _missing(found: Published, variants: Variants) -> list[str]:
     """Return why entries, or their contrasts, have no values of ours."""
     return [
-        f"{found.arms[arm].title}: no values of {task.title}, {task.excluded}."
-        for arm, log in arms.items()
+        f"{found.variants[variant].title}: no values of {task.title}, {task.excluded}."
+        for variant, log in variants.items()
         for task in log.tasks
         if task.excluded is not None
     ]
 
 
 def _orderings(found: Published, pairs: Sequence[Order], confidence: float) -> str:
-    contrast = found.arms[found.contrast].title
+    contrast = found.variants[found.contrast].title
     head = ["Ordering", "Paper", "Ours", contrast]
     lines = [
         [

@@ -1,1 +1,1 @@
-"""Every method in every world."""
+"""Every method in every setting."""

@@ -1,4 +1,4 @@
-"""What is drawn of a knob: a line per method in each panel, and which methods are named."""
+"""What is drawn of a factor: a line per method in each panel, and which methods are named."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class Panel:
     best_on_top: bool = False
 
 
-def panels(found: Comparison, worlds: Sequence[str]) -> Iterator[Panel]:
+def panels(found: Comparison, settings: Sequence[str]) -> Iterator[Panel]:
     """Yield every metric, also without sign where it should be 0, and the ranks."""
     for metric in found.columns:
         measure, title = metric.measure, f"{metric.label}, {metric.population}"
         ideal = {"→0": 0.0, "→1": 1.0}.get(measure.arrow)
-        lines = _lines(found, worlds, metric)
+        lines = _lines(found, settings, metric)
         yield Panel(f"{title} {measure.arrow}", lines, measure.style, ideal)
         if ideal == 0:
-            sizes = _lines(found, worlds, metric, np.abs)
+            sizes = _lines(found, settings, metric, np.abs)
             yield Panel(f"absolute {title} ↓", sizes, measure.style.lstrip("+"))
     for metric in found.headline if found.everywhere else ():
         ranks = found.ranks[metric]
         lines = {
-            str(method): {place: Interval(row[w], None) for place, w in enumerate(worlds)}
+            str(method): {place: Interval(row[w], None) for place, w in enumerate(settings)}
             for method, row in ranks.iterrows()
         }
         title = f"rank by {quantity(metric)}, of {len(ranks)}"
@@ -45,7 +45,7 @@ def panels(found: Comparison, worlds: Sequence[str]) -> Iterator[Panel]:
 
 def _lines(
     found: Comparison,
-    worlds: Sequence[str],
+    settings: Sequence[str],
     metric: Metric,
     of: Callable[[Array], Array] = np.positive,
 ) -> dict[str, dict[int, Interval]]:
@@ -55,17 +55,17 @@ def _lines(
     return {
         method: {
             place: point(cell)
-            for place, world in enumerate(worlds)
-            if (cell := found.cell(world, method, metric))
+            for place, setting in enumerate(settings)
+            if (cell := found.cell(setting, method, metric))
         }
         for method in found.titles
     }
 
 
-def named(found: Comparison, worlds: Sequence[str]) -> dict[str, str]:
-    """Return the methods that stand out in some worlds, and in what."""
+def named(found: Comparison, settings: Sequence[str]) -> dict[str, str]:
+    """Return the methods that stand out in some settings, and in what."""
     roles: dict[str, list[str]] = {
-        method: ["baseline"] for method in found.sweep.baselines if method in found.titles
+        method: ["baseline"] for method in found.study.baselines if method in found.titles
     }
 
     def give(method: str | None, role: str) -> None:
@@ -73,7 +73,7 @@ def named(found: Comparison, worlds: Sequence[str]) -> dict[str, str]:
             roles.setdefault(method, []).append(role)
 
     for place, metric in enumerate(found.headline):
-        costs = _costs(found, worlds, metric)
+        costs = _costs(found, settings, metric)
         what = quantity(metric)
         give(min(costs, key=lambda m: costs[m].mean(), default=None), f"best mean {what}")
         give(max(costs, key=lambda m: costs[m].mean(), default=None), f"worst mean {what}")
@@ -82,9 +82,9 @@ def named(found: Comparison, worlds: Sequence[str]) -> dict[str, str]:
     return {method: "; ".join(found) for method, found in roles.items()}
 
 
-def _costs(found: Comparison, worlds: Sequence[str], metric: Metric) -> dict[str, Array]:
-    """Return the mean cost in each world, of the methods that all of them have."""
-    cells = {m: [found.cell(world, m, metric) for world in worlds] for m in found.titles}
+def _costs(found: Comparison, settings: Sequence[str], metric: Metric) -> dict[str, Array]:
+    """Return the mean cost in each setting, of the methods that all of them have."""
+    cells = {m: [found.cell(setting, m, metric) for setting in settings] for m in found.titles}
     return {
         method: np.array([metric.measure.cost(cell.seeds).mean() for cell in of if cell])
         for method, of in cells.items()

@@ -1,4 +1,4 @@
-"""The pictures of a sweep: every measure against each knob, and the ranks in all worlds."""
+"""The pictures of a sensitivity study: every measure against each factor, and the ranks."""
 
 from __future__ import annotations
 
@@ -29,36 +29,39 @@ Styles = dict[str, tuple[str, str]]
 
 
 def draw(found: Comparison, folder: Path) -> dict[str, list[Path]]:
-    """Write the pictures and return their paths by knob, those of all worlds under ""."""
+    """Write the pictures and return their paths by factor, those of all settings under ""."""
     folder.mkdir(parents=True, exist_ok=True)
     ranked = found.headline if found.everywhere else []
     maps = ((f"ranks_{metric.name}", heat_map(found, metric)) for metric in ranked)
     written = {"": save(maps, folder, "ranks")}
-    for knob in found.sweep.knobs:
-        written[knob] = save(_levels(found, knob), folder / knob, knob)
+    for factor in found.study.factors:
+        written[factor] = save(_levels(found, factor), folder / factor, factor)
     clean(folder, [path for paths in written.values() for path in paths])
     return written
 
 
-def _levels(found: Comparison, knob: str) -> Iterator[tuple[str, Figure]]:
-    yield "levels", levels(found, knob)
+def _levels(found: Comparison, factor: str) -> Iterator[tuple[str, Figure]]:
+    yield "levels", levels(found, factor)
 
 
-def levels(found: Comparison, knob: str) -> Figure:
+def levels(found: Comparison, factor: str) -> Figure:
     """Draw a panel per quantity: methods that stand out by name, all others in grey."""
-    worlds = found.levels(knob)
-    drawn, roles = list(panels(found, list(worlds.values()))), named(found, list(worlds.values()))
+    settings = found.levels(factor)
+    drawn, roles = (
+        list(panels(found, list(settings.values()))),
+        named(found, list(settings.values())),
+    )
     styles = dict(zip(roles, zip(SEVERAL, MARKERS, strict=True), strict=False))
     lines = -(-len(drawn) // COLUMNS)
     figure = Figure(figsize=(WIDTH, HEIGHT * lines + 0.6 + 0.17 * len(roles)))
     grid = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
-    ticks = [f"{level:g}" + "\n(base)" * (world == BASE) for level, world in worlds.items()]
+    ticks = [f"{level:g}" + "\n(base)" * (setting == BASE) for level, setting in settings.items()]
     for axes, panel in zip(grid, drawn, strict=False):
         _panel(axes, panel, styles, found.titles)
         axes.set_xticks(range(len(ticks)), ticks)
     for axes in grid[len(drawn) :]:
         axes.set_visible(False)
-    figure.supxlabel(knob.replace("_", " "), fontsize=8.5)
+    figure.supxlabel(factor.replace("_", " "), fontsize=8.5)
     figure.legend(handles=_legend(styles, roles, found.titles), loc="outside upper left")
     return figure
 

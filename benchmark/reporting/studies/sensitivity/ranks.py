@@ -1,4 +1,4 @@
-"""The rank of every method in every world, as a heat map."""
+"""The rank of every method in every setting, as a heat map."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DARK = 0.35  # share of the ranks whose colour asks for white numbers
 
 
 def heat_map(found: Comparison, metric: Metric) -> Figure:
-    """Draw methods from the best mean rank to the worst, worlds in the order of knobs."""
+    """Draw methods from the best mean rank to the worst, settings in the order of factors."""
     ranks = found.ranks[metric]
     ranks = ranks.loc[ranks.mean(axis=1).sort_values(kind="stable").index]
     figure = Figure(figsize=(WIDTH, 1.4 + 0.155 * len(ranks)))
@@ -26,8 +26,8 @@ def heat_map(found: Comparison, metric: Metric) -> Figure:
     axes.imshow(ranks.to_numpy(), COLORS, aspect="auto", interpolation="none", extent=box)
     axes.hlines(range(1, len(ranks)), 0, ranks.shape[1], color="white", lw=0.4)
     for line, (method, row) in enumerate(ranks.iterrows()):
-        for column, (world, rank) in enumerate(row.items()):
-            cell = found.cell(str(world), str(method), metric)
+        for column, (setting, rank) in enumerate(row.items()):
+            cell = found.cell(str(setting), str(method), metric)
             axes.text(
                 column + 0.5, line + 0.5, f"{rank:g}", ha="center", va="center", fontsize=6,
                 color="white" if rank <= DARK * len(ranks) else "0.15",
@@ -45,11 +45,11 @@ def heat_map(found: Comparison, metric: Metric) -> Figure:
     return figure
 
 
-def _heads(axes: Axes, found: Comparison, worlds: list[str]) -> None:
-    """Name the columns, and part those of different knobs."""
-    names = [" ".join(found.label(world)) for world in worlds]
+def _heads(axes: Axes, found: Comparison, settings: list[str]) -> None:
+    """Name the columns, and part those of different factors."""
+    names = [" ".join(found.label(setting)) for setting in settings]
     axes.xaxis.tick_top()
-    axes.set_xticks(np.arange(len(worlds)) + 0.5, names, rotation=90, fontsize=7)
-    for place, (left, right) in enumerate(pairwise(worlds), 1):
+    axes.set_xticks(np.arange(len(settings)) + 0.5, names, rotation=90, fontsize=7)
+    for place, (left, right) in enumerate(pairwise(settings), 1):
         same = found.label(left)[0] == found.label(right)[0]
         axes.axvline(place, color="white", lw=0.4 if same else 2.5)

@@ -1,4 +1,4 @@
-"""A sweep in words and tables: which method is best in which world, and how sure that is."""
+"""A sensitivity study in words and tables: which method is best in which setting."""
 
 from __future__ import annotations
 
@@ -18,26 +18,33 @@ NAMES = 3  # methods that a cell lists
 
 def conditions(found: Comparison, params: Params) -> list[str]:
     """Return what the numbers rest on and what they cannot say."""
-    trials, seeds = params.protocol.tuning.trials, len(params.protocol.seeds)
+    trials, replicates = params.protocol.tuning.trials, params.replicates
     tuned = (
-        f"Every method was tuned with {trials} trials in each world."
+        f"Every method was tuned with {trials} trials in each setting."
         if trials
         else "Nothing was tuned: every method has its published defaults and the same optimiser "
         f"(learning rate {params.protocol.learning_rate.default:g}). One whose defaults suit this "
         "simulation badly ranks low for that reason alone."
     )
+    drawn = (
+        f"Each of the {replicates} replicates of a setting is a fresh draw of its data and of the "
+        "initial weights, with the same data for all methods."
+        if any(table.log.redrawn for table in found.tables.values())
+        else f"Each setting is one draw of data, and the {replicates} replicates repeat the "
+        "training only: intervals and tests leave out how another draw would differ."
+    )
     late = [LATE] if any(_timed(table) for table in found.tables.values()) else []
     return [
-        "Each knob of the simulation is turned alone, away from the base world. " + tuned,
-        f"Each world is one draw of data, and the {seeds} seeds repeat the training only: "
-        "intervals and tests leave out how another draw would differ.",
-        "Not told apart: a two-sided paired t-test over the seeds, at level "
-        f"{1 - found.confidence:.2g}, finds no difference from the best mean. With {seeds} seeds "
-        "it finds large differences only, so it is no proof of equality; it is not corrected for "
-        "the number of methods, and the best is chosen by the same seeds, which flatters its lead.",
+        "Each factor of the simulation is turned alone, away from the base setting. " + tuned,
+        drawn,
+        "Not told apart: a two-sided paired t-test over the replicates, at level "
+        f"{1 - found.confidence:.2g}, finds no difference from the best mean. With {replicates} "
+        "replicates it finds large differences only, so it is no proof of equality; it is not "
+        "corrected for the number of methods, and the best is chosen by the same replicates, "
+        "which flatters its lead.",
         *late,
-        "The worlds are simulated. What may be claimed is how methods react to a knob here, not "
-        "their order on a real log.",
+        "The settings are simulated. What may be claimed is how methods react to a factor here, "
+        "not their order on a real log.",
     ]
 
 
@@ -50,20 +57,20 @@ def findings(found: Comparison) -> list[str]:
     return [*(_overall(found, m) for m in found.headline), _baselines(found), *_stability(found)]
 
 
-def by_world(found: Comparison, metric: Metric) -> pd.DataFrame:
-    """Return the best methods of each world, and of their average, as text."""
+def by_setting(found: Comparison, metric: Metric) -> pd.DataFrame:
+    """Return the best methods of each setting, and of their average, as text."""
     rows = []
-    for world in found.tables:
-        place = dict(zip(("Knob", "Level"), found.label(world), strict=True))
-        costs = _costs(found, world, metric)
-        rows.append(place | _verdict(found, costs, _best(found, world, metric)))
+    for setting in found.tables:
+        place = dict(zip(("Factor", "Level"), found.label(setting), strict=True))
+        costs = _costs(found, setting, metric)
+        rows.append(place | _verdict(found, costs, _best(found, setting, metric)))
     overall = found.overall(metric)
-    rows.append({"Knob": ALL, "Level": "mean"} | _verdict(found, overall, _mean(found, overall)))
+    rows.append({"Factor": ALL, "Level": "mean"} | _verdict(found, overall, _mean(found, overall)))
     return pd.DataFrame(rows)
 
 
 def by_method(found: Comparison) -> pd.DataFrame:
-    """Return how each method's rank varies, and in how many worlds it is among the best.
+    """Return how each method's rank varies, and in how many settings it is among the best.
 
     Among the best are those that are not told apart from it.
     """
@@ -87,20 +94,20 @@ def left_out(found: Comparison) -> list[str]:
     )
     total = len(found.tables)
     return [
-        f"{title}, in {'all' if count == total else f'{count} of'} {total} worlds: {reason}"
+        f"{title}, in {'all' if count == total else f'{count} of'} {total} settings: {reason}"
         for (title, reason), count in sorted(missing.items())
     ]
 
 
-def _costs(found: Comparison, world: str, metric: Metric) -> dict[str, Array]:
-    cells = {method: found.cell(world, method, metric) for method in found.titles}
+def _costs(found: Comparison, setting: str, metric: Metric) -> dict[str, Array]:
+    cells = {method: found.cell(setting, method, metric) for method in found.titles}
     costs = {m: metric.measure.cost(cell.seeds) for m, cell in cells.items() if cell}
     return dict(sorted(costs.items(), key=lambda item: float(item[1].mean())))
 
 
-def _best(found: Comparison, world: str, metric: Metric) -> str:
-    best = next(iter(_costs(found, world, metric)), None)
-    cell = found.cell(world, best, metric) if best else None
+def _best(found: Comparison, setting: str, metric: Metric) -> str:
+    best = next(iter(_costs(found, setting, metric)), None)
+    cell = found.cell(setting, best, metric) if best else None
     return cell.text() if cell else ""
 
 
@@ -140,7 +147,7 @@ def _lag(found: Comparison, costs: Mapping[str, Array]) -> str:
 
 
 def _baseline(found: Comparison, costs: Mapping[str, Array]) -> str | None:
-    return next((method for method in costs if method in found.sweep.baselines), None)
+    return next((method for method in costs if method in found.study.baselines), None)
 
 
 def _plus_minus(half_width: float | None) -> str:
@@ -155,32 +162,32 @@ def _range(found: Comparison, method: str, metric: Metric) -> str:
 
 
 def _share(found: Comparison, method: str, metric: Metric) -> str:
-    cells = [cell for world in found.tables if (cell := found.cell(world, method, metric))]
+    cells = [cell for setting in found.tables if (cell := found.cell(setting, method, metric))]
     return f"{sum(cell.best for cell in cells)} of {len(cells)}"
 
 
 def _overall(found: Comparison, metric: Metric) -> str:
     costs = found.overall(metric)
     if not costs:
-        return f"No method has {quantity(metric)} in every world."
+        return f"No method has {quantity(metric)} in every setting."
     best, *others = alike(costs, found.confidence)
-    wins = Counter(next(iter(_costs(found, world, metric)), None) for world in found.tables)
+    wins = Counter(next(iter(_costs(found, setting, metric)), None) for setting in found.tables)
     leaders = ", ".join(
         f"{found.titles[method]} in {count}" for method, count in wins.most_common() if method
     )
     return (
-        f"By {quantity(metric)}, averaged over the {len(found.tables)} worlds: "
-        f"{found.titles[best]} is best; {len(others)} of the {len(costs) - 1} others in all worlds "
-        f"are not told apart from it. Best in single worlds: {leaders}."
+        f"By {quantity(metric)}, averaged over the {len(found.tables)} settings: "
+        f"{found.titles[best]} is best; {len(others)} of the {len(costs) - 1} others in all "
+        f"settings are not significantly different from it. Best in single settings: {leaders}."
     )
 
 
 def _baselines(found: Comparison) -> str:
-    names = [found.titles[m] for m in found.sweep.baselines if m in found.titles]
+    names = [found.titles[m] for m in found.study.baselines if m in found.titles]
     if not names:
         return "No baseline is on record."
     counts = [
-        f"in {_enough(found, metric)} of {len(found.tables)} worlds by {quantity(metric)}"
+        f"in {_enough(found, metric)} of {len(found.tables)} settings by {quantity(metric)}"
         for metric in found.headline
     ]
     return (
@@ -190,10 +197,10 @@ def _baselines(found: Comparison) -> str:
 
 
 def _enough(found: Comparison, metric: Metric) -> int:
-    """Return in how many worlds the better baseline is not told apart from the best method."""
-    worlds = [_costs(found, world, metric) for world in found.tables]
+    """Return in how many settings the better baseline is not told apart from the best method."""
+    settings = [_costs(found, setting, metric) for setting in found.tables]
     return sum(
-        _baseline(found, costs) in alike(costs, found.confidence) for costs in worlds if costs
+        _baseline(found, costs) in alike(costs, found.confidence) for costs in settings if costs
     )
 
 
@@ -205,9 +212,9 @@ def _stability(found: Comparison) -> Iterator[str]:
         with_base = ranks.corr().iloc[0, 1:]
         least = " ".join(found.label(str(with_base.idxmin())))
         yield (
-            f"Ranks by {quantity(metric)}: their correlation with those of the base world is "
-            f"{with_base.median():.2f} in the median world and least, {with_base.min():.2f}, with "
-            f"{least}; {_steady(found, ranks)}"
+            f"Ranks by {quantity(metric)}: their correlation with those of the base setting is "
+            f"{with_base.median():.2f} in the median setting and least, {with_base.min():.2f}, "
+            f"with {least}; {_steady(found, ranks)}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Made-up records of a sweep: five methods, a base world and two knobs of two levels."""
+"""Made-up records of a sensitivity study: five methods, a base setting and two factors."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import yaml
 
 from benchmark.files import write_json
 from benchmark.schema import Schema
-from benchmark.studies import StudyParams, Sweep, Workspace
+from benchmark.sealing import write_sealed
+from benchmark.studies import Sensitivity, StudyParams, Workspace
 from helpers import fake_runs
 
 STUDY = "storm"
 PLAIN, BIASED, TWIN, LATE, FRAIL = METHODS = ["m0", "m1", "m2", "m3", "m4"]
-SWEEP = {
+SENSITIVITY = {
     "dataset": fake_runs.ORACLE,
     "baselines": [PLAIN],
-    "knobs": {"wind": [0, 2], "rain": [0.5, 3]},
+    "factors": {"wind": [0, 2], "rain": [0.5, 3]},
     "meanings": {"wind": "How hard it <blows>."},
 }
 OPTIONS = {"wind": 1.0, "rain": 1}
@@ -31,10 +32,10 @@ DIVERGED = "predicts values that are not numbers"
 
 def write_study(root: Path) -> Path:
     """Write the params of the benchmark and of a study, and all of the latter's records."""
-    content = fake_runs.params(SEEDS, len(METHODS))
+    content = fake_runs.params(len(SEEDS), len(METHODS))
     own = {
         "methods": METHODS,
-        "sweep": SWEEP,
+        "sensitivity": SENSITIVITY,
         "protocol": {"tuning": {"trials": 0}},
         "leaderboard": {
             "headline": ["cvr_auc_oracle", "cvr_bias_oracle"],
@@ -46,35 +47,40 @@ def write_study(root: Path) -> Path:
     (root / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     (folder / "params.yaml").write_text(yaml.safe_dump(own, sort_keys=False), encoding="utf-8")
     params = StudyParams.read(root / "params.yaml", folder / "params.yaml")
-    protocol = params.protocol.model_dump(mode="json")
-    for world, changed in Sweep.model_validate(SWEEP).worlds().items():
-        _write_world(root, world, changed, protocol)
+    protocol = params.protocol.identity
+    for setting, changed in Sensitivity.model_validate(SENSITIVITY).settings().items():
+        _write_setting(root, setting, changed, protocol)
     return root
 
 
-def _write_world(
-    root: Path, world: str, changed: Mapping[str, float], protocol: dict[str, Any]
+def _write_setting(
+    root: Path, setting: str, changed: Mapping[str, float], protocol: dict[str, Any]
 ) -> None:
-    place = Workspace(STUDY)
-    schema = _schema(world, changed)
-    write_json(root / place.processed / world / "schema.json", schema.model_dump())
+    workspace = Workspace(STUDY)
+    schema = _schema(setting, changed)
+    write_json(root / workspace.processed / setting / "schema.json", schema.model_dump())
     for method in METHODS:
-        folder = root / place.runs / method / world
-        task = fake_runs.task(world, method, protocol) | {"data": schema.fingerprint}
+        folder = root / workspace.runs / setting / method
+        task = fake_runs.task(setting, method, protocol) | {"data": schema.fingerprint}
         write_json(folder / "task.json", task)
         if method == LATE and "rain" not in changed:
             write_json(folder / "skipped.json", {"reason": "needs rain, which this log lacks"})
             continue
         for seed in SEEDS:
-            record = _record(method, changed, seed)
-            write_json(folder / "seeds" / f"{seed}.json", record)
+            record = _record(method, changed, seed) | {"data": schema.fingerprint}
+            write_sealed(folder / "default" / f"{seed}.json", record)
+        if method == FRAIL and changed.get("wind") == 2:
+            reason = {"reason": f"replicate 0: {DIVERGED}", "lasting": True}
+            write_json(folder / "failed.json", reason)
+        else:
+            fake_runs.write_best(folder)
 
 
-def _schema(world: str, changed: Mapping[str, float]) -> Schema:
+def _schema(setting: str, changed: Mapping[str, float]) -> Schema:
     window = 2.0 if "rain" in changed else None
-    update = {"dataset": world, "options": OPTIONS | changed, "attribution_window": window}
+    update = {"dataset": setting, "options": OPTIONS | changed, "attribution_window": window}
     return fake_runs.schema(fake_runs.ORACLE).model_copy(
-        update=update | {"fingerprint": f"data-of-{world}"}
+        update=update | {"fingerprint": f"data-of-{setting}"}
     )
 
 

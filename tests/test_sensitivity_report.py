@@ -1,4 +1,4 @@
-"""The report of a sweep: ranks, verdicts and gaps, as the records have them."""
+"""The report of a sensitivity study: ranks, verdicts and gaps, as the records have them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.fake_sweep import (
+from helpers.fake_sensitivity import (
     BIASED,
     DIVERGED,
     FRAIL,
@@ -27,14 +27,14 @@ from benchmark.reporting.studies.sensitivity.comparison import Comparison, alike
 from benchmark.reporting.studies.sensitivity.lines import named, panels
 from benchmark.reporting.studies.sensitivity.report import (
     by_method,
-    by_world,
+    by_setting,
     conditions,
     findings,
     left_out,
 )
 from benchmark.studies import Workspace
 
-WORLDS = ["base", "wind-0", "wind-2", "rain-0.5", "rain-3"]
+SETTINGS = ["base", "wind-0", "wind-2", "rain-0.5", "rain-3"]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_study(tmp_path_factory.mktemp("project"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        assert main(["sweep-report", "--study", STUDY]) == 0
+        assert main(["report", "--study", STUDY]) == 0
     return root
 
 
@@ -54,28 +54,27 @@ def found(project: Path, monkeypatch: pytest.MonkeyPatch) -> Comparison:
 
 
 def compared() -> Comparison:
-    place = Workspace(STUDY)
-    return read(place.params, place.sweep, place.runs, place.processed)
+    return read(Workspace(STUDY))
 
 
-def test_methods_are_ranked_where_all_worlds_have_them(found: Comparison) -> None:
+def test_methods_are_ranked_where_all_settings_have_them(found: Comparison) -> None:
     auc, bias = found.headline
     assert set(found.titles) == set(METHODS)
     assert set(found.everywhere) == {PLAIN, BIASED, TWIN}
-    assert list(found.ranks[auc].columns) == WORLDS
+    assert list(found.ranks[auc].columns) == SETTINGS
     assert found.ranks[auc]["base"].to_dict() == {BIASED: 1.5, TWIN: 1.5, PLAIN: 3}
     assert found.ranks[auc]["wind-2"].to_dict() == {PLAIN: 1, BIASED: 2.5, TWIN: 2.5}
     assert found.ranks[bias]["base"].to_dict() == {TWIN: 1, PLAIN: 2, BIASED: 3}
 
 
-def test_the_base_stands_among_the_levels_of_every_knob(found: Comparison) -> None:
+def test_the_base_stands_among_the_levels_of_every_factor(found: Comparison) -> None:
     assert found.levels("wind") == {0: "wind-0", 1.0: "base", 2: "wind-2"}
     assert list(found.levels("rain")) == [0.5, 1, 3]
 
 
-def test_each_world_has_its_best_and_what_is_not_told_apart(found: Comparison) -> None:
+def test_each_setting_has_its_best_and_what_is_not_told_apart(found: Comparison) -> None:
     auc, bias = found.headline
-    by_auc = by_world(found, auc).set_index(["Knob", "Level"])
+    by_auc = by_setting(found, auc).set_index(["Factor", "Level"])
     titles = found.titles
     assert by_auc.loc[("base", ""), "Best"].split(" 0.")[0] in {titles[BIASED], titles[TWIN]}
     assert by_auc.loc[("base", ""), "Not told apart from it"].startswith("1 of 3: ")
@@ -84,10 +83,10 @@ def test_each_world_has_its_best_and_what_is_not_told_apart(found: Comparison) -
     assert by_auc.loc[("wind", "2"), "Baseline"] == f"{titles[PLAIN]} is the best"
     assert by_auc.loc[("wind", "2"), "Not told apart from it"] == "0 of 2"
     assert by_auc.loc[("rain", "3"), "Best"].startswith(titles[LATE])
-    by_bias = by_world(found, bias).set_index(["Knob", "Level"])
+    by_bias = by_setting(found, bias).set_index(["Factor", "Level"])
     assert by_bias.loc[("base", ""), "Best"] == f"{titles[TWIN]} -0.0100 ± 0.0025"
     assert by_bias.loc[("base", ""), "Not told apart from it"] == f"1 of 3: {titles[PLAIN]}"
-    assert by_bias.loc[("all worlds", "mean"), "Best"] == f"{titles[TWIN]} 0.0100 ± 0.0025"
+    assert by_bias.loc[("all settings", "mean"), "Best"] == f"{titles[TWIN]} 0.0100 ± 0.0025"
 
 
 def test_a_method_says_how_its_rank_varies_and_how_often_it_is_among_the_best(
@@ -103,30 +102,30 @@ def test_a_method_says_how_its_rank_varies_and_how_often_it_is_among_the_best(
 
 def test_what_is_missing_is_said_with_the_reason(found: Comparison) -> None:
     assert left_out(found) == [
-        f"{found.titles[LATE]}, in 3 of 5 worlds: needs rain, which this log lacks",
-        f"{found.titles[FRAIL]}, in 1 of 5 worlds: diverged with seed 0: {DIVERGED}",
+        f"{found.titles[LATE]}, in 3 of 5 settings: needs rain, which this log lacks",
+        f"{found.titles[FRAIL]}, in 1 of 5 settings: failed: replicate 0: {DIVERGED}",
     ]
 
 
 def test_the_text_claims_no_more_than_the_records_say(found: Comparison) -> None:
     text = " ".join(conditions(found, Workspace(STUDY).params))
     assert "Nothing was tuned" in text
-    assert "3 seeds" in text
+    assert "3 replicates" in text
     assert "not corrected" in text
     assert "unequal terms" in text
     sentences = findings(found)
-    assert "averaged over the 5 worlds" in sentences[0]
-    assert "in 1 of 5 worlds by CVR AUC, in 5 of 5 worlds by absolute CVR bias" in sentences[2]
+    assert "averaged over the 5 settings" in sentences[0]
+    assert "in 1 of 5 settings by CVR AUC, in 5 of 5 settings by absolute CVR bias" in sentences[2]
 
 
 def test_methods_that_stand_out_are_found_in_the_data(found: Comparison) -> None:
-    worlds = list(found.levels("wind").values())
-    roles = named(found, worlds)
+    settings = list(found.levels("wind").values())
+    roles = named(found, settings)
     assert roles[PLAIN].startswith("baseline")
     assert "best mean absolute CVR bias" in roles[TWIN]
-    assert FRAIL not in roles  # it diverged in one of these worlds
+    assert FRAIL not in roles  # it diverged in one of these settings
     assert "worst mean CVR AUC" in named(found, ["base", "wind-0"])[FRAIL]
-    titles = [panel.title for panel in panels(found, worlds)]
+    titles = [panel.title for panel in panels(found, settings)]
     assert "CVR bias, all impressions (oracle) →0" in titles
     assert "absolute CVR bias, all impressions (oracle) ↓" in titles
     assert titles[-2:] == ["rank by CVR AUC, of 3", "rank by absolute CVR bias, of 3"]
@@ -134,9 +133,9 @@ def test_methods_that_stand_out_are_found_in_the_data(found: Comparison) -> None
 
 def test_files_hold_every_number_and_every_picture(project: Path) -> None:
     results = project / "results" / "studies" / STUDY
-    table = pd.read_csv(results / "sweep.csv")
-    assert set(table.world) == set(WORLDS)
-    one = table[(table.world == "wind-2") & (table.method == PLAIN)].set_index("metric")
+    table = pd.read_csv(results / "sensitivity.csv")
+    assert set(table.setting) == set(SETTINGS)
+    one = table[(table.setting == "wind-2") & (table.method == PLAIN)].set_index("metric")
     assert one.loc["cvr_auc_oracle", ["mean", "rank"]].tolist() == [0.7, 1]
     assert one.loc["cvr_auc_oracle", "seeds"] == "0.699 0.7 0.701"
     assert one.loc["cvr_bias_oracle", "mean_cost"] == pytest.approx(0.02)
@@ -151,7 +150,7 @@ def test_files_hold_every_number_and_every_picture(project: Path) -> None:
     assert "How hard it &lt;blows&gt;." in page
     assert page.count("<figure") == 4
     text = (results / "which_method_when.md").read_text(encoding="utf-8")
-    assert "## By world: absolute CVR bias, all impressions (oracle)" in text
+    assert "## By setting: absolute CVR bias, all impressions (oracle)" in text
     assert "@inproceedings" in (results / "references.bib").read_text(encoding="utf-8")
 
 
@@ -160,38 +159,39 @@ def test_ties_do_not_depend_on_the_order_of_methods() -> None:
     assert alike(costs, 0.95) == ["a", "b"]
 
 
-def test_a_sweep_in_which_no_method_is_everywhere_is_reported(
+def test_a_study_in_which_no_method_is_everywhere_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(write_study(tmp_path))
-    place = Workspace(STUDY)
-    for method, world in zip((PLAIN, BIASED, TWIN), WORLDS, strict=False):
-        shutil.rmtree(place.runs / method / world)
-    assert main(["sweep-report", "--study", STUDY]) == 0
-    text = (place.results / "which_method_when.md").read_text(encoding="utf-8")
-    assert "No method has CVR AUC in every world." in text
-    assert "in 1 of 5 worlds: not run yet" in text
-    assert [path.name for path in (place.results / "plots").glob("*.svg")] == []
+    workspace = Workspace(STUDY)
+    for method, setting in zip((PLAIN, BIASED, TWIN), SETTINGS, strict=False):
+        shutil.rmtree(workspace.runs / setting / method)
+    assert main(["report", "--study", STUDY]) == 0
+    text = (workspace.results / "which_method_when.md").read_text(encoding="utf-8")
+    assert "No method has CVR AUC in every setting." in text
+    assert "in 1 of 5 settings: not run yet" in text
+    assert [path.name for path in (workspace.results / "plots").glob("*.svg")] == []
 
 
-def test_a_world_without_data_and_a_study_without_runs_are_one_sentence(
+def test_a_setting_without_data_and_a_study_without_runs_are_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(write_study(tmp_path))
+    schema = Workspace(STUDY).processed / "rain-3" / "schema.json"
+    schema.unlink()
+    assert main(["report", "--study", STUDY]) == 1
+    assert f"{schema} is missing" in capsys.readouterr().err
     shutil.rmtree(tmp_path / "results")
-    assert main(["sweep-report", "--study", STUDY]) == 1
-    assert "holds no finished run" in capsys.readouterr().err
-    shutil.rmtree(Workspace(STUDY).processed / "rain-3")
-    assert main(["sweep-report", "--study", STUDY]) == 1
-    assert "rain-3 holds no ready world" in capsys.readouterr().err
+    assert main(["report", "--study", STUDY]) == 1
+    assert "holds no run of what params.yaml names" in capsys.readouterr().err
 
 
-def test_a_knob_must_have_a_number_in_the_base_world(
+def test_a_factor_must_have_a_number_in_the_base_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(write_study(tmp_path))
     path = Workspace(STUDY).processed / "base" / "schema.json"
     schema = read_json(path)
     write_json(path, schema | {"options": schema["options"] | {"rain": None}})
-    assert main(["sweep-report", "--study", STUDY]) == 1
-    assert "knob rain is None in the base world" in capsys.readouterr().err
+    assert main(["report", "--study", STUDY]) == 1
+    assert "factor rain is None in the base setting" in capsys.readouterr().err

@@ -17,18 +17,19 @@ from typing import Any
 
 import pytest
 from helpers import cluster, errands
-from tqdm import tqdm
+from helpers.runs import records, run, task
 
 from benchmark import registry
 from benchmark.config import Launch, Protocol
-from benchmark.execution import run as run_module
+from benchmark.execution import tasks
 from benchmark.execution.executors.executor import ATTEMPTS, Executor, LostError
 from benchmark.execution.executors.local import LocalExecutor, visible
-from benchmark.execution.jobs import ForeignError, Queue
-from benchmark.execution.launch import chosen, launch
+from benchmark.execution.jobs import ForeignError
 from benchmark.execution.provenance import environment
-from benchmark.execution.run import run_tasks
-from benchmark.execution.tasks import Task
+from benchmark.execution.run import asked, run_tasks
+from benchmark.execution.run import run as run_study
+from benchmark.execution.run import tasks as tasks_of
+from benchmark.execution.tasks import Candidates, Task
 from benchmark.files import read_json
 from benchmark.registry import ROOT
 from benchmark.studies import Workspace
@@ -170,8 +171,8 @@ from pathlib import Path
 from helpers import errands
 from benchmark.execution.executors.local import LocalExecutor
 if __name__ == "__main__":
-    with LocalExecutor(1) as pool:
-        pool.submit(errands.wait_forever, Path(sys.argv[1])).result()
+    with LocalExecutor(1) as executor:
+        executor.submit(errands.wait_forever, Path(sys.argv[1])).result()
 """
 
 
@@ -220,27 +221,18 @@ def small(protocol: Protocol) -> Protocol:
     return protocol.model_copy(update={"tuning": tuning, "max_epochs": 1})
 
 
-def records(folder: Path) -> dict[str, Any]:
-    """Everything on record but the time it took."""
-    found = {str(p.relative_to(folder)): read_json(p) for p in sorted(folder.rglob("*/*.json"))}
-    for record in found.values():
-        record.pop("seconds")
-    return found
-
-
-def alone(*tasks: Task) -> list[tuple[Task, BaseException]]:
-    """Run tasks in this process."""
-    return run_tasks(tasks, nullcontext())
+def in_this_process(*cells: Task) -> list[tuple[Any, BaseException]]:
+    return run_tasks(cells, nullcontext())
 
 
 @SOME
 def test_workers_are_killed_and_nothing_is_lost_or_doubled(
     opened: Any, processed: Path, small: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed = Task(tmp_path / "undisturbed", processed, METHOD, small)
-    assert not alone(undisturbed)
-    monkeypatch.setattr(run_module, "train", errands.disturbed_train)
-    disturbed = Task(tmp_path / "disturbed", processed, METHOD, small)
+    undisturbed = task(tmp_path / "undisturbed", processed, METHOD, small)
+    assert not in_this_process(undisturbed)
+    monkeypatch.setattr(tasks, "train", errands.disturbed_train)
+    disturbed = task(tmp_path / "disturbed", processed, METHOD, small)
     assert not run_tasks([disturbed], opened(tmp_path))
 
     whole = records(tmp_path / "undisturbed")
@@ -249,55 +241,56 @@ def test_workers_are_killed_and_nothing_is_lost_or_doubled(
     assert len(list(tmp_path.glob("begun *"))) == disturbed.fits
     assert [path.read_text() for path in tmp_path.glob("ended *")] == ["once "] * disturbed.fits
 
-    monkeypatch.setattr(run_module, "train", errands.die)
-    assert not alone(disturbed), "what is finished is found"
+    monkeypatch.setattr(tasks, "train", errands.die)
+    assert not in_this_process(disturbed), "what is finished is found"
 
 
 def test_what_another_device_finished_is_kept_and_what_it_began_is_not(
-    processed: Path, small: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    processed: Path, small: Protocol, tmp_path: Path
 ) -> None:
-    task = Task(tmp_path / "task", processed, METHOD, small)
-    assert not alone(task)
+    one = task(tmp_path / "task", processed, METHOD, small)
+    assert not in_this_process(one)
     elsewhere = environment("cpu") | {"device": "another"}
-    before = records(task.folder)
-    assert task.claim(elsewhere)
-    assert records(task.folder) == before
+    before = records(one.folder)
+    assert one.prepare(elsewhere)
+    assert records(one.folder) == before
 
-    (task.folder / "seeds" / "1.json").unlink()
-    assert task.claim(elsewhere)
-    assert read_json(task.folder / "task.json")["device"] == "another"
-    assert not records(task.folder)
+    (one.folder / "default" / "1.json").unlink()
+    assert one.prepare(elsewhere)
+    assert read_json(one.folder / "task.json")["device"] == "another"
+    assert not records(one.folder)
 
 
 def test_a_worker_that_is_not_what_the_key_says_trains_nothing(
-    processed: Path, small: Protocol, tmp_path: Path
+    processed: Path, small: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = Task(tmp_path / "task", processed, METHOD, small)
-    task.claim(environment("cpu") | {"device": "another"})
-    bar = tqdm(disable=True)
+    monkeypatch.setattr(tasks, "train", errands.die)
+    where = environment("cpu") | {"device": "another"}
+    monkeypatch.setattr("benchmark.execution.run.environment", lambda _: where)
     with pytest.raises(ForeignError, match=r"begun with other device \(cpu .*, not another\)"):
-        task.run(Queue(None, bar, errands.die))
-    assert not records(task.folder)
+        run(tmp_path / "task", processed, METHOD, small)
+    assert not records(tmp_path / "task")
 
 
 def test_a_device_that_is_not_here_is_named(
     processed: Path, small: Protocol, tmp_path: Path
 ) -> None:
-    task = Task(tmp_path / "task", processed, METHOD, small.model_copy(update={"device": "cuda"}))
+    cuda = small.model_copy(update={"device": "cuda"})
+    one = task(tmp_path / "task", processed, METHOD, cuda)
     with pytest.raises(RuntimeError, match=r"protocol\.device is cuda, which is not here"):
-        task.claim(environment("cpu") | {"device": None})
-    assert not task.folder.exists()
+        one.prepare(environment("cpu") | {"device": None})
+    assert not one.folder.exists()
 
 
 def test_one_task_that_fails_does_not_keep_the_others_from_running(
     processed: Path, small: Protocol, tmp_path: Path
 ) -> None:
-    absent = Task(tmp_path / "absent", tmp_path / "nowhere", METHOD, small)
-    task = Task(tmp_path / "task", processed, METHOD, small)
-    [(failed, error)] = alone(absent, task)
+    absent = task(tmp_path / "absent", tmp_path / "nowhere", METHOD, small)
+    one = task(tmp_path / "task", processed, METHOD, small)
+    [(failed, error)] = in_this_process(absent, one)
     assert failed is absent
-    assert "preprocess nowhere" in str(error)
-    assert len(records(task.folder)) == task.fits
+    assert "nowhere" in str(error)
+    assert len(records(one.folder)) == one.fits
 
 
 # --- what is asked for
@@ -305,14 +298,14 @@ def test_one_task_that_fails_does_not_keep_the_others_from_running(
 
 def test_the_command_line_changes_what_params_say() -> None:
     params = Launch(on="slurm", options={"partition": "cpu", "time": 60})
-    asked = chosen(params, None, "8", "time: 90, gpus_per_node: 1")
-    assert asked.workers == 8
-    assert asked.options == {"partition": "cpu", "time": 90, "gpus_per_node": 1}
-    assert asked.on == "slurm"
+    launch = asked(params, None, "8", "time: 90, gpus_per_node: 1")
+    assert launch.workers == 8
+    assert launch.options == {"partition": "cpu", "time": 90, "gpus_per_node": 1}
+    assert launch.on == "slurm"
     with pytest.raises(ValueError, match="is no YAML"):
-        chosen(params, None, None, "time: [")
+        asked(params, None, None, "time: [")
     with pytest.raises(ValueError, match=r"on is .cloud.; it must be one of local, slurm, ray"):
-        chosen(params, "cloud", None, None)
+        asked(params, "cloud", None, None)
 
 
 def test_an_unknown_option_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,18 +319,26 @@ def test_an_unknown_option_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
 def test_a_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, package in ((None, "submitit"), (None, "ray")):
         monkeypatch.setitem(sys.modules, package, module)
-    for place, module in (("slurm", "slurm"), ("ray", "ray_cluster")):
+    for cluster_kind, module in (("slurm", "slurm"), ("ray", "ray_cluster")):
         monkeypatch.delitem(sys.modules, f"benchmark.execution.executors.{module}", raising=False)
-        with pytest.raises(RuntimeError, match=f"to launch on {place}, `pip install '"):
-            launch(Workspace(), Launch(on=place))
+        with pytest.raises(RuntimeError, match=f"to run on {cluster_kind}, `pip install '"):
+            run_study(Workspace(), Launch(on=cluster_kind))
 
 
-def test_the_tasks_of_a_study_are_those_that_its_pipeline_runs() -> None:
+def test_a_study_has_a_task_for_every_setting_and_method() -> None:
     params = Workspace().params
-    tasks = Workspace().tasks()
-    assert len(tasks) == len(params.datasets) * len(params.methods)
-    folders = {folder.as_posix() for _, _, folder in Workspace("stress").tasks()}
-    method, world = Workspace("stress").params.methods[0], "base"
-    assert f"results/studies/stress/runs/{method}/{world}" in folders
-    with pytest.raises(LookupError, match="trains candidates"):
-        Workspace("selection").tasks()
+    assert len(tasks_of(Workspace())) == len(params.datasets) * len(params.methods)
+    stress = Workspace("stress")
+    found = tasks_of(stress)
+    assert all(type(one) is Task for one in found)
+    settings = 1 + sum(map(len, stress.section("sensitivity").factors.values()))
+    assert len(found) == settings * len(registry.names("methods"))
+    method = stress.params.methods[0]
+    assert Path("results/studies/stress/runs/base", method) in {one.folder for one in found}
+    one = tasks_of(stress, "base", method)
+    assert [str(cell) for cell in one] == [f"{method} on base"]
+    with pytest.raises(LookupError, match=r"params\.yaml has no setting 'bse'; it has base, "):
+        tasks_of(stress, "bse")
+    with pytest.raises(LookupError, match=r"params\.yaml has no method 'x'; it has "):
+        tasks_of(stress, None, "x")
+    assert all(isinstance(one, Candidates) for one in tasks_of(Workspace("selection")))

@@ -7,16 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import runs
 from torch import Tensor
-from tqdm import tqdm
 
 from benchmark import registry
 from benchmark.config import Protocol
-from benchmark.execution import run as run_module
-from benchmark.execution.jobs import Queue
-from benchmark.execution.provenance import environment
-from benchmark.execution.tasks import Task
-from benchmark.files import read_json
+from benchmark.execution import fitting, tasks
 from benchmark.training.backbones import blueprint
 from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.losses import ctcvr_loss, ctr_loss
@@ -31,7 +27,7 @@ NAMES = registry.names("methods")
 
 @pytest.fixture
 def asked(protocol: Protocol) -> Protocol:
-    return protocol.model_copy(update={"together": True, "batch_size": 128})
+    return protocol.model_copy(update={"vectorized_trials": True, "batch_size": 128})
 
 
 @pytest.fixture(scope="module")
@@ -218,24 +214,20 @@ def test_what_is_known_to_be_trained_alone_is_left_to_several_workers(
 
 
 def test_what_a_killed_worker_left_changes_no_number(
-    processed: Path, asked: Protocol, tmp_path: Path
+    processed: Path, asked: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grouped = list[int]()
 
     def train(jobs: Any) -> Any:
         grouped.append(len(jobs))
-        return run_module.train(jobs)
+        return fitting.train(jobs)
 
-    def records() -> dict[str, Any]:
-        found = {path.name: read_json(path) for path in sorted(task.folder.glob("*/*.json"))}
-        return {name: record | {"seconds": 0} for name, record in found.items()}
-
-    task = Task(tmp_path / "task", processed, "esmm", asked)
-    task.claim(environment("cpu"))
-    task.run(Queue(None, tqdm(disable=True), train))
-    whole = records()
-    assert grouped == [2, 2, 1, 2], "five trials in batches of two, then two seeds"
-    next(task.folder.glob("seeds/*.json")).unlink()
-    task.run(Queue(None, tqdm(disable=True), train))
-    assert grouped[4:] == [2]
-    assert records() == whole
+    monkeypatch.setattr(tasks, "train", train)
+    folder = tmp_path / "task"
+    runs.run(folder, processed, "esmm", asked)
+    whole = runs.records(folder)
+    assert sorted(grouped) == [1, 2, 2, 2, 2], "five trials in batches of two, twice two replicates"
+    next(folder.glob("tuned/*.json")).unlink()
+    runs.run(folder, processed, "esmm", asked)
+    assert grouped[5:] == [2]
+    assert runs.records(folder) == whole

@@ -1,4 +1,4 @@
-"""Each knob of the simulated world does what it says, and the default world stays as it was."""
+"""Each factor of the simulator does what it says, and the default setting stays as it was."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def fingerprint(frame: pl.DataFrame) -> str:
     return sha256(frame.select(pl.exclude(pl.Float64)).write_csv().encode()).hexdigest()[:16]
 
 
-# Fingerprints and sums of the oracle's probabilities, of worlds made before there were knobs.
+# Fingerprints and sums of the oracle's probabilities, of settings made before there were factors.
 BEFORE: list[tuple[dict[str, Any], str, float, float]] = [
     ({}, "eafdd4cba58eec44", 12000.0, 4266.418438133),
     (
@@ -119,28 +119,28 @@ def test_knobs_left_alone_change_nothing(
 
 
 @pytest.mark.parametrize(
-    "knob", ["unobserved_confounding", "overlap", "sparsity", "markov_violation"]
+    "factor", ["unobserved_confounding", "overlap", "sparsity", "markov_violation"]
 )
-def test_no_knob_changes_the_impressions(knob: str) -> None:
+def test_no_factor_changes_the_impressions(factor: str) -> None:
     features = [*KIND.categorical, *KIND.numeric]
-    assert table(**{knob: 2}).select(features).equals(table().select(features))
-    assert not table(**{knob: 2}).select(ORACLE).equals(table().select(ORACLE))
+    assert table(**{factor: 2}).select(features).equals(table().select(features))
+    assert not table(**{factor: 2}).select(ORACLE).equals(table().select(ORACLE))
 
 
 def test_selection_by_features_is_removed_by_their_propensity() -> None:
-    worlds = [
+    settings = [
         {"selection_strength": strength, "unobserved_confounding": 0} for strength in (0, 1, 2)
     ]
-    naive = [gap(*oracle(**world)) for world in worlds]
+    naive = [gap(*oracle(**setting)) for setting in settings]
     assert naive[0] == pytest.approx(0, abs=0.005)
     assert (np.diff(naive) > 0.1).all()
-    assert [left(**world) for world in worlds] == pytest.approx([0, 0, 0], abs=0.005)
+    assert [left(**setting) for setting in settings] == pytest.approx([0, 0, 0], abs=0.005)
 
 
 def test_unobserved_confounding_is_left_by_every_propensity_of_features() -> None:
-    worlds = [{"selection_strength": 1, "unobserved_confounding": beyond} for beyond in (0, 1, 2)]
-    naive = [gap(*oracle(**world)) for world in worlds]
-    remaining = [left(**world) for world in worlds]
+    settings = [{"selection_strength": 1, "unobserved_confounding": beyond} for beyond in (0, 1, 2)]
+    naive = [gap(*oracle(**setting)) for setting in settings]
+    remaining = [left(**setting) for setting in settings]
     assert (np.diff(naive) > 0.03).all()
     assert remaining[0] == pytest.approx(0, abs=0.005)
     assert remaining[1] > 0.1
@@ -176,10 +176,10 @@ def test_sparsity_divides_conversions_among_clicks_alone(sparsity: float) -> Non
 
 
 @pytest.mark.parametrize(
-    ("knob", "before"), [("micro_informativeness", "micro"), ("macro_informativeness", "macro")]
+    ("factor", "before"), [("micro_informativeness", "micro"), ("macro_informativeness", "macro")]
 )
-def test_a_behaviour_tells_more_about_conversion(knob: str, before: str) -> None:
-    parts = [clicks(**{knob: lift}) for lift in (0, 1, 2.5, 4)]
+def test_a_behaviour_tells_more_about_conversion(factor: str, before: str) -> None:
+    parts = [clicks(**{factor: lift}) for lift in (0, 1, 2.5, 4)]
     told = [information(part, before, "conversion") for part in parts]
     assert (np.diff(told) > 0.005).all()
     assert told[0] < 0.012

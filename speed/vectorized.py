@@ -1,8 +1,8 @@
-"""Measure what training several models as one saves: the option ``together`` of the protocol.
+"""Measure what training several models as one saves: ``vectorized_trials`` of the protocol.
 
 Every model has its own order of rows, as the seeds of a final run have. Printed is the time of one
 step of one model, each by itself and as one, and how many operators it calls (views aside), which
-on a GPU bounds small models. Run: python speed/together.py [--device cuda] [--models 5 8]
+on a GPU bounds small models. Run: python speed/vectorized.py [--device cuda] [--models 5 8]
 """
 
 from __future__ import annotations

@@ -1,0 +1,150 @@
+"""All data of a study: raw files fetched, and every draw of every setting processed.
+
+What is already there and was made from the same raw files, options and code is left as it is.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmark import registry
+from benchmark.data.dataset import Dataset
+from benchmark.data.fetching.download import fetch, is_verified
+from benchmark.data.preprocess import preprocess
+from benchmark.data.resumption import inputs
+from benchmark.errors import sentence
+from benchmark.registry import PluginError
+from benchmark.sealing import read_sealed, write_sealed
+from benchmark.studies import Setting, Workspace
+
+MANUAL, CHECKSUMS = Path("data/manual"), Path("datasets/checksums.json")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A setting's dataset with its options, and where its splits belong."""
+
+    name: str
+    dataset: str
+    options: Mapping[str, Any]
+    raw: Path
+    processed: Path
+
+    @property
+    def adapter(self) -> Dataset:
+        """The dataset's adapter with the draw's options."""
+        return registry.load("datasets", self.dataset, Dataset)(**self.options)
+
+    def is_current(self) -> bool:
+        """Tell whether the splits are there and come from the same inputs."""
+        record = read_sealed(self.processed / "inputs.json")
+        if record is None or not (self.processed / "schema.json").is_file():
+            return False
+        return bool(record["inputs"] == inputs(self.adapter, self.raw))
+
+
+def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> dict[str, str]:
+    """Fetch and process the data of a study, or of one dataset of it; return what failed and why.
+
+    A dataset that cannot be had keeps no other from being prepared.
+
+    Raises:
+        LookupError: there is no such dataset among the params', or no such adapter.
+        ValueError: an option is unknown or has a value that it cannot have.
+    """
+    workspace.check_factors()
+    settings = workspace.settings()
+    _check_options(workspace, settings)
+    known = dict.fromkeys(setting.dataset for setting in settings)
+    if dataset is not None and dataset not in known:
+        raise LookupError(f"params.yaml has no dataset {dataset!r}; it has {', '.join(known)}")
+    wanted = [name for name in known if dataset in (None, name)]
+    failures = {name: reason for name in wanted if (reason := _fetched(name, workspace))}
+    chosen = [x for x in settings if x.dataset in wanted and x.dataset not in failures]
+    draws = [draw for setting in chosen for draw in _draws(setting, workspace)]
+    for setting in chosen:
+        _clear(setting, {draw.processed for draw in draws})
+    pending = [draw for draw in draws if not draw.is_current()]
+    return failures | _process(pending, workers)
+
+
+def _check_options(workspace: Workspace, settings: Iterable[Setting]) -> None:
+    """Make the adapter of every setting before anything is fetched, if its file can be imported."""
+    for setting in settings:
+        with suppress(PluginError):
+            workspace.adapter(setting.dataset)
+            registry.load("datasets", setting.dataset, Dataset)(**setting.changed)
+
+
+def _draws(setting: Setting, workspace: Workspace) -> Iterator[Draw]:
+    params = workspace.params
+    tuning = params.protocol.tuning.draws if params.protocol.tuning.trials else 0
+    for processed, options in setting.draws(params.replicates, tuning):
+        raw = workspace.raw / setting.dataset
+        yield Draw(setting.name, setting.dataset, options, raw, processed)
+
+
+def _fetched(dataset: str, workspace: Workspace) -> str | None:
+    """Fetch the raw files of a dataset; return why they cannot be had, if so."""
+    try:
+        adapter = workspace.adapter(dataset)
+        manual = MANUAL / (adapter.base or dataset)
+        fetch(dataset, adapter.sources, workspace.raw / dataset, manual, CHECKSUMS)
+    except (OSError, ValueError, LookupError, PluginError) as error:
+        return sentence(error)
+    return None
+
+
+def _clear(setting: Setting, wanted: set[Path]) -> None:
+    """Delete draws that are no longer asked for."""
+    for folder in (setting.processed, *setting.processed.glob("*/")):
+        if (folder / "schema.json").is_file() and folder not in wanted:
+            shutil.rmtree(folder)
+
+
+def _process(draws: list[Draw], workers: int) -> dict[str, str]:
+    """Process draws side by side; return which datasets failed, and why."""
+    failures = dict[str, str]()
+    if not draws:
+        return failures
+    if len(draws) == 1 or workers == 1:
+        for draw in tqdm(draws, desc="data", unit="draw"):
+            _try(partial(process, draw), draw, failures)
+        return failures
+    with ProcessPoolExecutor(min(workers, len(draws)), get_context("spawn")) as pool:
+        futures = {pool.submit(process, draw): draw for draw in draws}
+        for future in tqdm(as_completed(futures), desc="data", unit="draw", total=len(draws)):
+            _try(future.result, futures[future], failures)
+    return failures
+
+
+def _try(work: Callable[[], object], draw: Draw, failures: dict[str, str]) -> None:
+    try:
+        work()
+    except (OSError, ValueError, LookupError, PluginError) as error:
+        failures.setdefault(draw.name, sentence(error))
+
+
+def process(draw: Draw) -> None:
+    """Write the splits of a draw, and what they were made from."""
+    adapter = draw.adapter
+    with registry.located("datasets", draw.dataset, OSError, ValueError):
+        preprocess(adapter, draw.name, draw.raw, draw.processed, verified=is_verified(draw.raw))
+    write_sealed(draw.processed / "inputs.json", {"inputs": inputs(draw.adapter, draw.raw)})
+
+
+def report(failures: Mapping[str, str]) -> None:
+    """Say what failed, and that the rest is there."""
+    for name, reason in failures.items():
+        sys.stderr.write(f"warning: {name} could not be prepared: {reason}\n")

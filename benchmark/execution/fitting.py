@@ -1,0 +1,160 @@
+"""One fit: what is trained and evaluated, and the record of it.
+
+All that can change a number is imported here: the key of a result covers this module and what it
+imports, and nothing of how fits are scheduled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, wraps
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark import registry
+from benchmark.config import Protocol
+from benchmark.metrics.criteria import ESTIMATED
+from benchmark.metrics.evaluation import assess, evaluate
+from benchmark.metrics.undefined import UndefinedError
+from benchmark.training.backbones import blueprint
+from benchmark.training.method import Method
+from benchmark.training.trainer import Data, DivergedError, Fit, fit, predict
+from benchmark.training.vectorized import fit_together
+
+# What may be otherwise when the same is tried again, or is no fault of the method's file.
+PASSING = (UndefinedError, MemoryError, torch.OutOfMemoryError, OSError)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit: what, on which data, with which hyper-parameters and seed.
+
+    ``first`` is the folder of the setting's first replicate, whose data the task's key names.
+    """
+
+    processed: Path
+    first: Path
+    method: str
+    protocol: Protocol
+    hyperparameters: tuple[tuple[str, Any], ...]
+    seed: int
+    final: bool  # evaluate on test, which trials never see
+
+
+Work = Callable[[Sequence[Job]], list[dict[str, Any]]]
+
+
+def located(work: Work) -> Work:
+    """Return the work with errors of a method's file told with its line."""
+
+    @wraps(work)
+    def wrapped(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+        with registry.located("methods", jobs[0].method, *PASSING):
+            return work(jobs)
+
+    return wrapped
+
+
+@located
+def train(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Train one model, or several of a task as one, and return their records.
+
+    The value of one that diverged is None.
+
+    Raises:
+        PluginError: the method's file raised an error.
+    """
+    return (len(jobs) > 1 and _as_one(jobs)) or [_alone(job) for job in jobs]
+
+
+def _alone(job: Job) -> dict[str, Any]:
+    method, data = _prepared(job)
+    outcome: Fit | DivergedError
+    start = time.perf_counter()
+    try:
+        outcome = fit(method, data, job.protocol, dict(job.hyperparameters), job.seed)
+    except DivergedError as reason:
+        outcome = reason
+    return _record(job, method, data, outcome, time.perf_counter() - start)
+
+
+def _as_one(jobs: Sequence[Job]) -> list[dict[str, Any]] | None:
+    """Return the records of models that were trained as one, None if they cannot be."""
+    methods, (data, *_) = zip(*map(_prepared, jobs), strict=True)
+    start = time.perf_counter()
+    hyperparameters = [dict(job.hyperparameters) for job in jobs]
+    seeds = [job.seed for job in jobs]
+    outcomes = fit_together(methods, data, jobs[0].protocol, hyperparameters, seeds)
+    if outcomes is None:
+        return None
+    seconds = (time.perf_counter() - start) / len(jobs)
+    return [
+        _record(job, method, data, outcome, seconds)
+        for job, method, outcome in zip(jobs, methods, outcomes, strict=True)
+    ]
+
+
+def _record(
+    job: Job, method: Method, data: Data, outcome: Fit | DivergedError, seconds: float
+) -> dict[str, Any]:
+    record = {
+        "hyperparameters": dict(job.hyperparameters),
+        "seed": job.seed,
+        "data": data.schema.fingerprint,
+        "seconds": seconds,
+    }
+    if isinstance(outcome, DivergedError):
+        return record | {"value": None, "diverged": str(outcome)}
+    record |= {
+        "value": outcome.history[outcome.best_epoch],
+        "history": outcome.history,
+        "best_epoch": outcome.best_epoch,
+        "sample_gradients": outcome.sample_gradients,
+        "parameters": sum(parameter.numel() for parameter in method.parameters()),
+    }
+    return record | (_tested(method, data) if job.final else {})
+
+
+def _prepared(job: Job) -> tuple[Method, Data]:
+    return prepare(job, estimates=job.protocol.selection_metric in ESTIMATED)
+
+
+def prepare(job: Job, *, estimates: bool) -> tuple[Method, Data]:
+    """Return the untrained model of a job and its data, with or without selection's estimates."""
+    torch.set_num_threads(1)
+    device = resolve_device(job.protocol.device)
+    data = _data(job.processed, device, estimates=estimates)
+    hyper = dict(job.hyperparameters)
+    torch.manual_seed(job.seed)
+    kind = registry.load("methods", job.method, Method)
+    own = {name: hyper[name] for name in kind.search_space}
+    return kind(blueprint(data.schema, job.protocol.backbone), **own).to(device), data
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device of a run; "auto" is CUDA if there is any."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _tested(method: Method, data: Data) -> dict[str, Any]:
+    scores = predict(method, data.test.table)
+    return {
+        "valid": evaluate(data.valid.labels, predict(method, data.valid.table)),
+        **vars(assess(data.test.labels, scores)),
+    }
+
+
+@lru_cache(maxsize=2)
+def _data(processed: Path, device: torch.device, *, estimates: bool) -> Data:
+    data = Data.read(processed, device)
+    if not estimates:
+        return data
+    from benchmark.training.nuisances import with_estimates  # noqa: PLC0415 (half a second)
+
+    return with_estimates(data)

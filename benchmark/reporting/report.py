@@ -1,0 +1,80 @@
+"""The reports of a study: which there are follows from what its params and files ask for."""
+
+from __future__ import annotations
+
+from benchmark.files import write_text
+from benchmark.reporting import leaderboard, page, plots
+from benchmark.reporting.citations import references
+from benchmark.reporting.records import read
+from benchmark.reporting.studies import orderings
+from benchmark.reporting.studies.regret import measure as regret
+from benchmark.reporting.studies.regret import plots as regret_plots
+from benchmark.reporting.studies.regret import report as regret_report
+from benchmark.reporting.studies.reproduction import text as reproduction
+from benchmark.reporting.studies.reproduction.comparison import Published
+from benchmark.reporting.studies.sensitivity import comparison as sensitivity
+from benchmark.reporting.studies.sensitivity import page as sensitivity_page
+from benchmark.reporting.studies.sensitivity import plots as sensitivity_plots
+from benchmark.reporting.table import build
+from benchmark.studies import Workspace
+
+
+def write(workspace: Workspace) -> None:
+    """Write every report of the benchmark or of a study.
+
+    Raises:
+        FileNotFoundError: nothing is on record.
+        LookupError: ``params.yaml`` names an unknown metric.
+        ValueError: a record cannot be read.
+    """
+    params = workspace.params
+    if params.selection is not None:
+        _regret(workspace)
+    elif params.sensitivity is not None:
+        _sensitivity(workspace)
+    else:
+        _leaderboard(workspace)
+    if (workspace.folder / "orderings.yaml").is_file():
+        _orderings(workspace)
+    if (workspace.folder / "published.yaml").is_file():
+        _reproduction(workspace)
+
+
+def _leaderboard(workspace: Workspace) -> None:
+    params, results, found = workspace.params, workspace.results, read(workspace)
+    leaderboard.write(found, params, results)
+    tables = [build(setting, params) for setting in found]
+    pictures = plots.draw(tables, results / "plots")
+    page.write(tables, pictures, references(found), results / "index.html")
+
+
+def _sensitivity(workspace: Workspace) -> None:
+    params, results, found = workspace.params, workspace.results, sensitivity.read(workspace)
+    pictures = sensitivity_plots.draw(found, results / "plots")
+    sensitivity_page.write(found, params, pictures, results)
+
+
+def _regret(workspace: Workspace) -> None:
+    params, results = workspace.params, workspace.results
+    default, confidence = params.protocol.selection_metric, params.leaderboard.confidence
+    means = regret.summary(regret.outcomes(regret.read(workspace)), default, confidence)
+    table = regret.table(means)
+    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_text(results / "regret.csv", text)
+    study, chosen = workspace.section("sensitivity"), workspace.section("selection")
+    about = regret_report.conditions(params, study, chosen)
+    write_text(results / "regret.md", regret_report.markdown(means, default, confidence, about))
+    regret_plots.draw(means, results / "plots")
+
+
+def _orderings(workspace: Workspace) -> None:
+    asked = orderings.Orderings.read(workspace.folder / "orderings.yaml")
+    text = orderings.markdown(asked, read(workspace), workspace.params.leaderboard.confidence)
+    write_text(workspace.results / "orderings.md", text)
+
+
+def _reproduction(workspace: Workspace) -> None:
+    found = Published.read(workspace.folder / "published.yaml")
+    variants = {name: read(Workspace(own.study))[0] for name, own in found.variants.items()}
+    confidence = workspace.params.leaderboard.confidence
+    reproduction.write(found, variants, confidence, workspace.results)

@@ -1,0 +1,42 @@
+"""Records that tell whether they are what was written: JSON with a digest of its content."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmark import files
+from benchmark.files import fingerprint, write_json
+
+DIGEST = "digest"
+
+
+def write_sealed(path: Path, record: dict[str, Any]) -> None:
+    """Write a record with the digest of its content."""
+    write_json(path, record | {DIGEST: digest(record)})
+
+
+def read_sealed(path: Path) -> dict[str, Any] | None:
+    """Return a record; None if there is none, or if it is broken or was edited: make it again."""
+    record = read_record(path)
+    return record if is_sealed(record) else None
+
+
+def is_sealed(record: Any) -> bool:
+    """Tell whether a record has the digest of its content."""
+    if not isinstance(record, dict):
+        return False
+    content = {name: value for name, value in record.items() if name != DIGEST}
+    return record.get(DIGEST) == digest(content)
+
+
+def digest(record: dict[str, Any]) -> str:
+    """Return the digest of a record as JSON."""
+    return fingerprint([json.dumps(record, sort_keys=True)])
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Return a record without a digest; None if there is none or it is broken."""
+    record = files.read_record(path)
+    return record if isinstance(record, dict) else None

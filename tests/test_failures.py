@@ -1,0 +1,156 @@
+"""Methods that fail: all others run, the report says why, and what would fail again is not run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.projects import work_here, write_small_params
+
+from benchmark import registry
+from benchmark.cli import main
+from benchmark.files import read_json
+from benchmark.registry import ROOT
+
+GOOD = "naive"
+LOSS = re.compile(r"(    def loss\(.*?\n)(        return .*\n)", re.DOTALL)
+RUNS = Path("results/runs/oracle_funnel")
+
+
+def with_loss(statement: str) -> Callable[[str], str]:
+    """Return a change of a method's text: another statement in place of what the loss returns."""
+
+    def change(text: str) -> str:
+        changed, count = LOSS.subn(lambda found: f"{found[1]}        {statement}\n", text)
+        assert count == 1
+        return changed
+
+    return change
+
+
+def at_the_end(statement: str) -> Callable[[str], str]:
+    return lambda text: f"{text}\n{statement}\n"
+
+
+BROKEN = {
+    "misspelt": (at_the_end("def broken(:"), r"SyntaxError: .+"),
+    "lacking": (with_loss('return {}["no such key"]'), r"KeyError: 'no such key'"),
+    "leaving": (with_loss("raise SystemExit(3)"), r"SystemExit: 3"),
+    "gone": (at_the_end("raise SystemExit(4)"), r"SystemExit: 4"),
+    "shapeless": (with_loss("return batch.labels"), r"AttributeError: .+"),
+}
+LASTING = {"lacking", "leaving", "shapeless"}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of one method that works, of several that do not, and of one without numbers."""
+    (tmp_path / "datasets").symlink_to(ROOT / "datasets")
+    (tmp_path / "methods").mkdir()
+    shutil.copy(ROOT / "methods" / "references.bib", tmp_path / "methods")
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    for name in (GOOD, *BROKEN, "endless"):
+        write_method(tmp_path, name)
+    write_small_params(tmp_path, (GOOD, *BROKEN, "endless"))
+    work_here(tmp_path, monkeypatch)
+    assert main(["data"]) == 0
+    return tmp_path
+
+
+def write_method(folder: Path, name: str, *, mended: bool = False) -> None:
+    text = (ROOT / "methods" / f"{GOOD}.py").read_text(encoding="utf-8")
+    if not mended and name in BROKEN:
+        text = BROKEN[name][0](text)
+    if not mended and name == "endless":
+        text = LOSS.sub(lambda found: found[1] + found[2].rstrip() + ' * float("nan")\n', text)
+    (folder / "methods" / f"{name}.py").write_text(text, encoding="utf-8")
+
+
+def reasons() -> dict[str, str]:
+    """Return what the table says of the methods that are not in it."""
+    text = Path("results/leaderboard.md").read_text(encoding="utf-8")
+    found = {}
+    for name in (*BROKEN, "endless"):
+        failed = RUNS / name / "failed.json"
+        if failed.is_file():
+            reason = read_json(failed)["reason"]
+            assert f"failed: {reason}" in text
+            found[name] = reason
+    return found
+
+
+def test_a_method_that_fails_keeps_no_other_from_running_and_the_report_says_why(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run"]) == 0
+    error = capsys.readouterr().err
+    assert main(["report"]) == 0
+    assert len(list((RUNS / GOOD / "default").iterdir())) == 2
+    found = reasons()
+    assert found.keys() == {*BROKEN, "endless"}
+    for name, (_, says) in BROKEN.items():
+        lines = (project / "methods" / f"{name}.py").read_text(encoding="utf-8").splitlines()
+        reason = re.fullmatch(rf"methods/{name}\.py, line (\d+): {says}", found[name])
+        assert reason is not None, found[name]
+        assert re.search(r"broken|no such|SystemExit|labels", lines[int(reason[1]) - 1])
+        assert f"warning: {name} on oracle_funnel failed: {found[name]}" in error
+    assert "are not numbers" in found["endless"]
+    assert "warning: 6 of 7 tasks failed; the others are on record" in error
+    assert main(["run", "--strict"]) == 1
+    assert "error: 6 of 7 tasks failed; the others are on record" in capsys.readouterr().err
+
+
+def test_what_would_fail_again_is_not_trained_again_until_the_file_is_mended(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["run"]) == 0
+    assert {n for n in BROKEN if read_json(RUNS / n / "failed.json")["lasting"]} == LASTING
+    before = {path: path.stat().st_mtime_ns for path in RUNS.rglob("*.json")}
+    trained = list[object]()
+    monkeypatch.setattr("benchmark.execution.tasks.train", trained.append)
+    assert main(["run"]) == 0
+    assert not trained
+    lasting = {path: time for path, time in before.items() if path.parent.name in LASTING}
+    assert {path: path.stat().st_mtime_ns for path in lasting} == lasting
+    monkeypatch.undo()
+
+    monkeypatch.setattr(registry, "ROOT", project)
+    work_here(project, monkeypatch)
+    for name in (*BROKEN, "endless"):
+        write_method(project, name, mended=True)
+    assert main(["run", "--strict"]) == main(["report"]) == 0
+    assert reasons() == {}
+    for name in (*BROKEN, "endless"):
+        assert len(list((RUNS / name / "default").iterdir())) == 2
+
+
+def test_a_dataset_that_cannot_be_prepared_keeps_no_other_from_it(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "datasets").unlink()
+    (project / "datasets").mkdir()
+    source = (ROOT / "datasets" / "oracle_funnel.py").read_text(encoding="utf-8")
+    (project / "datasets" / "oracle_funnel.py").write_text(source, encoding="utf-8")
+    (project / "datasets" / "misspelt.py").write_text("class (:\n", encoding="utf-8")
+    write_small_params(project, [GOOD], datasets=["misspelt", "oracle_funnel"])
+    assert main(["data"]) == 0
+    says = "warning: misspelt could not be prepared: datasets/misspelt.py, line 1: SyntaxError: "
+    assert says in capsys.readouterr().err
+    assert main(["data", "misspelt"]) == 1
+    assert main(["run"]) == 0
+    assert "misspelt" in capsys.readouterr().err
+    assert len(list((RUNS / GOOD / "default").iterdir())) == 2
+
+
+def test_a_wrong_criterion_is_one_sentence_and_runs_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_small_params(project, [GOOD], protocol={"selection_metric": "cvr_auc_oracle"})
+    assert main(["run"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "cvr_auc_oracle" in error
+    assert not RUNS.exists()
