@@ -135,7 +135,7 @@ def test_the_p_value_is_that_of_the_t_test_and_constant_gains_are_certain() -> N
 
 
 def test_holm_is_that_of_a_library() -> None:
-    p_values = np.r_[np.random.default_rng(0).random(20) ** 4, 0, 1, 1]
+    p_values = np.r_[np.random.default_rng(0).random(20) ** 4, 0, 0.004, 0.00401, 1, 1]
     reject, adjusted = holm(p_values, 0.05)
     expected_reject, expected, *_ = multipletests(p_values, 0.05, method="holm")
     assert adjusted == pytest.approx(expected)

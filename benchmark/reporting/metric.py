@@ -8,19 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.metrics.measures import MEASURES, Measure
-from benchmark.reporting.statistics import Interval, interval
-
-__all__ = [
-    "MEASURES",
-    "POPULATIONS",
-    "TASKS",
-    "Array",
-    "Interval",
-    "Measure",
-    "Metric",
-    "indistinguishable",
-    "interval",
-]
 
 Array = NDArray[np.float64]
 
@@ -78,9 +65,3 @@ class Metric:
     def space(self) -> str:
         """Task and population, such as "CVR, clicked impressions"."""
         return f"{self.task}, {self.population}"
-
-
-def indistinguishable(costs: Array, best: Array, confidence: float) -> bool:
-    """Return whether a two-sided paired t-test over the same seeds finds no difference."""
-    difference = interval(costs - best, confidence)
-    return abs(difference.mean) <= (difference.half_width or 0.0)

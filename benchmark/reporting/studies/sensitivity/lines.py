@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.reporting.contrasts import Cell
-from benchmark.reporting.metric import Array, Interval, Metric, interval
+from benchmark.reporting.metric import Array, Metric
+from benchmark.reporting.statistics import Interval, interval
 from benchmark.reporting.studies.sensitivity.comparison import Comparison, quantity
 
 
