@@ -7,12 +7,8 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmark.errors import BenchmarkError
-
-if TYPE_CHECKING:
-    pass
 
 EXPECTED = (BenchmarkError, OSError, LookupError, ValueError, ArithmeticError, RuntimeError)
 MANUAL, RECBOLE = Path("data/manual"), Path("data/recbole")
@@ -40,14 +36,15 @@ def download(dataset: str, study: str | None = None) -> None:
     """Fetch or take the raw files of one dataset."""
     from benchmark.data.fetching.download import fetch
     from benchmark.data.fetching.raw import origins
+    from benchmark.data.prepare import adapter
     from benchmark.studies import Workspace
 
     workspace = Workspace(study)
-    adapter = workspace.adapter(dataset)
+    found = adapter(workspace, dataset)
     raw = workspace.raw / dataset
-    fetch(dataset, adapter.sources, raw, MANUAL / (adapter.base or dataset), CHECKSUMS)
-    if found := origins(raw):
-        print(f"{dataset}: {found}")
+    fetch(dataset, found.sources, raw, MANUAL / (found.base or dataset), CHECKSUMS)
+    if came_from := origins(raw):
+        print(f"{dataset}: {came_from}")
 
 
 def preprocess(dataset: str, study: str | None = None) -> None:

@@ -113,6 +113,6 @@ class Schema(_Record):
         path = folder / "schema.json"
         if not path.is_file():
             raise FileNotFoundError(
-                f"{path} is missing; run `python -m benchmark preprocess {folder.name}` first"
+                f"{path} is missing; run `python -m benchmark data` first"
             )
         return cls.model_validate_json(path.read_text(encoding="utf-8"))

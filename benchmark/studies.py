@@ -12,8 +12,6 @@ from pydantic import PositiveInt
 
 from benchmark import registry
 from benchmark.config import Params, Section
-from benchmark.configuration.mistakes import validated
-from benchmark.errors import ConfigError, did_you_mean
 from benchmark.schema import Schema
 
 if TYPE_CHECKING:
@@ -176,39 +174,6 @@ class Workspace:
     def _setting(self, name: str, dataset: str, changed: Mapping[str, Any]) -> Setting:
         options = self.params.options.get(dataset, {}) | dict(changed)
         return Setting(name, dataset, options, self.processed / name)
-
-    def adapter(self, dataset: str) -> Dataset:
-        """Return a dataset's adapter with its options of ``params.yaml``.
-
-        Raises:
-            ConfigError: an option is unknown or has a wrong value.
-            LookupError: there is no such dataset.
-        """
-        kind = _kind(dataset)
-        if given := self.params.options.get(dataset, {}):
-            validated(kind.options_model(), self.params.source, ("options", dataset))
-        return kind(**given)
-
-    def check_factors(self) -> None:
-        """Make sure that every factor is an option of the dataset, at other levels than the base's.
-
-        Raises:
-            ConfigError: a factor is no option, or a level is that of the base.
-            LookupError: there is no such dataset.
-        """
-        if (study := self.params.sensitivity) is None:
-            return
-        base = self.adapter(study.dataset).options
-        options = base.model_dump()
-        for factor, levels in study.factors.items():
-            if factor not in options:
-                present = base.renamed.get(factor)
-                hint = f"an old name; {present}" if present else did_you_mean(factor, options)
-                what = f"factor {factor!r} is no option of {study.dataset}: {hint}"
-                raise ConfigError([f"sensitivity: {what}"])
-            if options[factor] in levels:
-                what = f"level {options[factor]!r} of {factor} is that of the base setting"
-                raise ConfigError([f"sensitivity: {what}, which is compared anyway; leave it out"])
 
     @property
     def raw(self) -> Path:

@@ -19,11 +19,12 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmark import registry
+from benchmark.configuration.mistakes import validated
 from benchmark.data.dataset import Dataset
 from benchmark.data.fetching.download import fetch, is_verified
 from benchmark.data.preprocess import preprocess
 from benchmark.data.resumption import inputs
-from benchmark.errors import sentence
+from benchmark.errors import ConfigError, did_you_mean, sentence
 from benchmark.registry import PluginError
 from benchmark.sealing import read_sealed, write_sealed
 from benchmark.studies import Setting, Workspace
@@ -54,16 +55,29 @@ class Draw:
         return bool(record["inputs"] == inputs(self.adapter, self.raw))
 
 
+def adapter(workspace: Workspace, dataset: str) -> Dataset:
+    """Return a dataset's adapter with its options of ``params.yaml``.
+
+    Raises:
+        ConfigError: an option is unknown or has a wrong value.
+        LookupError: there is no such dataset.
+    """
+    kind, params = registry.load("datasets", dataset, Dataset), workspace.params
+    if given := params.options.get(dataset, {}):
+        validated(kind.options_model(), params.source, ("options", dataset))
+    return kind(**given)
+
+
 def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> dict[str, str]:
     """Fetch and process the data of a study, or of one dataset of it; return what failed and why.
 
     A dataset that cannot be had keeps no other from being prepared.
 
     Raises:
+        ConfigError: an option is unknown or has a wrong value, or a factor is no option.
         LookupError: there is no such dataset among the params', or no such adapter.
-        ValueError: an option is unknown or has a value that it cannot have.
     """
-    workspace.check_factors()
+    _check_factors(workspace)
     settings = workspace.settings()
     _check_options(workspace, settings)
     known = dict.fromkeys(setting.dataset for setting in settings)
@@ -79,11 +93,28 @@ def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> d
     return failures | _process(pending, workers)
 
 
+def _check_factors(workspace: Workspace) -> None:
+    """Make sure that every factor is an option of the dataset, at other levels than the base's."""
+    if (study := workspace.params.sensitivity) is None:
+        return
+    base = adapter(workspace, study.dataset).options
+    options = base.model_dump()
+    for factor, levels in study.factors.items():
+        if factor not in options:
+            present = base.renamed.get(factor)
+            hint = f"an old name; {present}" if present else did_you_mean(factor, options)
+            what = f"factor {factor!r} is no option of {study.dataset}: {hint}"
+            raise ConfigError([f"sensitivity: {what}"])
+        if options[factor] in levels:
+            what = f"level {options[factor]!r} of {factor} is that of the base setting"
+            raise ConfigError([f"sensitivity: {what}, which is compared anyway; leave it out"])
+
+
 def _check_options(workspace: Workspace, settings: Iterable[Setting]) -> None:
     """Make the adapter of every setting before anything is fetched, if its file can be imported."""
     for setting in settings:
         with suppress(PluginError):
-            workspace.adapter(setting.dataset)
+            adapter(workspace, setting.dataset)
             registry.load("datasets", setting.dataset, Dataset)(**setting.changed)
 
 
@@ -98,9 +129,9 @@ def _draws(setting: Setting, workspace: Workspace) -> Iterator[Draw]:
 def _fetched(dataset: str, workspace: Workspace) -> str | None:
     """Fetch the raw files of a dataset; return why they cannot be had, if so."""
     try:
-        adapter = workspace.adapter(dataset)
-        manual = MANUAL / (adapter.base or dataset)
-        fetch(dataset, adapter.sources, workspace.raw / dataset, manual, CHECKSUMS)
+        found = adapter(workspace, dataset)
+        manual = MANUAL / (found.base or dataset)
+        fetch(dataset, found.sources, workspace.raw / dataset, manual, CHECKSUMS)
     except (OSError, ValueError, LookupError, PluginError) as error:
         return sentence(error)
     return None

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from benchmark.code_keys import code_key
 from benchmark.data.dataset import Dataset
+from benchmark.data.fetching.raw import MANIFEST
 from benchmark.data.full_disk import DiskFullError
-from benchmark.files import fingerprint, read_record, write_json
+from benchmark.files import fingerprint, read_record, sha256, write_json
 
 HERE = Path(__file__).parent
 
@@ -60,9 +61,16 @@ def inputs(dataset: Dataset, raw: Path) -> str:
         [
             repr(dataset.options),
             code_key(adapter, HERE / "preprocess.py", *_bases(dataset, adapter.parent)),
-            *(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files),
+            *map(_state, files),
         ]
     )
+
+
+def _state(path: Path) -> str:
+    """Return what tells a raw file from another one; the manifest is written anew at each fetch."""
+    if path.name == MANIFEST:
+        return f"{path} {sha256(path)}"
+    return f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}"
 
 
 def _bases(dataset: Dataset, adapters: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from benchmark.config import Protocol
 from benchmark.metrics.criteria import ESTIMATED
 from benchmark.metrics.evaluation import assess, evaluate
 from benchmark.metrics.undefined import UndefinedError
+from benchmark.schema import Schema
 from benchmark.training.backbones import blueprint
 from benchmark.training.method import Method
 from benchmark.training.trainer import Data, DivergedError, Fit, fit, predict
@@ -127,7 +128,8 @@ def prepare(job: Job, *, estimates: bool) -> tuple[Method, Data]:
     """Return the untrained model of a job and its data, with or without selection's estimates."""
     torch.set_num_threads(1)
     device = resolve_device(job.protocol.device)
-    data = _data(job.processed, device, estimates=estimates)
+    now = Schema.read(job.processed).fingerprint
+    data = _data(job.processed, now, device, estimates=estimates)
     hyper = dict(job.hyperparameters)
     torch.manual_seed(job.seed)
     kind = registry.load("methods", job.method, Method)
@@ -151,7 +153,8 @@ def _tested(method: Method, data: Data) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=2)
-def _data(processed: Path, device: torch.device, *, estimates: bool) -> Data:
+def _data(processed: Path, _: str, device: torch.device, *, estimates: bool) -> Data:
+    """Return a folder's data as they are now, which their fingerprint tells."""
     data = Data.read(processed, device)
     if not estimates:
         return data

@@ -58,8 +58,7 @@ def fetch(name: str, sources: Sequence[Source], raw: Path, manual: Path, lock: P
     record = {
         "verified": verified, "manual": manual.as_posix(), "files": entries, "content": content
     }  # fmt: skip
-    if manifest(raw) != record:  # its time stays, or all that was made of it would be out of date
-        write_json(raw / MANIFEST, record)
+    write_json(raw / MANIFEST, record)
     (raw / UNFINISHED).unlink(missing_ok=True)
 
 
