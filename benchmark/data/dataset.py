@@ -80,6 +80,11 @@ class Dataset(ABC):
         return type(self).__module__.rpartition(".")[2]
 
     @property
+    def depends_on(self) -> tuple[str, ...]:
+        """The names of the files in ``datasets/`` from which its data follow, its own first."""
+        return (self.name,)
+
+    @property
     def citation(self) -> str:
         """The entry of ``datasets/references.bib`` that ``cite`` names.
 

@@ -37,6 +37,11 @@ class Derived(Dataset):
         self.min_count, self.proxy_label = self.origin.min_count, self.origin.proxy_label
         self.licence, self.cite = self.origin.licence, self.origin.cite
 
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """Its own file and those of its base: an edit of either makes other data."""
+        return (self.name, *self.origin.depends_on)
+
     @contextmanager
     def working_in(self, folder: Path) -> Iterator[None]:
         """See :meth:`Dataset.working_in`; files of the base have a folder of their own in it."""
