@@ -107,7 +107,7 @@ def test_what_could_not_be_matched_is_listed(printed: tuple[Path, dict[str, str]
     assert "not matched: no column is named as the time, such as time" in bare
     assert "not used: day" in bare
     adapter = (printed[0] / "datasets" / "numbered_shop.py").read_text(encoding="utf-8")
-    assert "# TODO add price to TYPES, table and numeric if" in adapter
+    assert "# TODO add price to TYPES, table and numeric if known before the click" in adapter
     assert "# TODO add Device to TYPES, table and categorical if" in adapter
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
+from benchmark.data.reading.readers import first_rows
+
 SAMPLE = 10_000  # rows that are looked at
 SEPARATORS = ",\t;|"
 FORMATS = (
@@ -104,7 +106,7 @@ def _sample(path: Path) -> tuple[pl.DataFrame, str]:
         with path.open(encoding="utf-8-sig") as file:
             first = file.readline()
         separator = max(SEPARATORS, key=first.count)
-        sample = pl.read_csv(path, separator=separator, n_rows=SAMPLE, infer_schema_length=SAMPLE)
+        sample = first_rows(path, separator, SAMPLE)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{path} cannot be read as a CSV file: {reason}") from error

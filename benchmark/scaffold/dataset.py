@@ -99,7 +99,8 @@ def _features(columns: Columns) -> str:
     ids = ", ".join(f'"{IDS[role]}"' for role in IDS if role in columns.found)
     ids += "," * (ids.count('"') == 2)
     todo = (
-        f"# TODO add {name} to TYPES, table and {_kind(columns.types[name])} if known before the click"
+        f"# TODO add {name} to TYPES, table and {_kind(columns.types[name])} "
+        "if known before the click"
         for name in columns.others
     )
     return _lines(4, [f"categorical = ({ids})", "numeric = ()", *todo])
