@@ -16,7 +16,7 @@ from typing import Any, ClassVar, get_type_hints
 import polars as pl
 
 from benchmark import bibliography
-from benchmark.data.options import Options, chosen
+from benchmark.data.options import Options, options_from
 from benchmark.schema import Stage
 
 
@@ -66,7 +66,7 @@ class Dataset(ABC):
     _scratch: Path | None = None
 
     def __init__(self, **options: Any) -> None:
-        self.options = chosen(self.options_model(), options, "options", self.name)
+        self.options = options_from(self.options_model(), options, "options", self.name)
 
     @classmethod
     def options_model(cls) -> type[Options]:

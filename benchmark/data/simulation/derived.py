@@ -11,7 +11,7 @@ import polars as pl
 
 from benchmark import registry
 from benchmark.data.dataset import Dataset, kept
-from benchmark.data.options import chosen, is_wrong
+from benchmark.data.options import is_wrong, options_from
 from benchmark.data.split import split_by_hash
 from benchmark.errors import ConfigError
 
@@ -60,7 +60,7 @@ class Derived(Dataset):
             raise self._no_base(name, str(error.args[0])) from error
         if issubclass(kind, Derived):
             raise self._no_base(name, f"{name} is no real log itself")
-        chosen(kind.options_model(), options, "options", self.name, "base_options")
+        options_from(kind.options_model(), options, "options", self.name, "base_options")
         log = kind(**options)
         if not log.sources:
             raise self._no_base(name, f"{name} is no real log itself")
