@@ -53,7 +53,7 @@ API = {
             "benchmark/schema.py",
             "benchmark/config.py",
             "benchmark/studies.py",
-        ],  # fmt: skip
+        ],
     ),
     "methods": ("Methods", ["methods/*.py"]),
     "training": ("Training", ["benchmark/training/**/*.py"]),
