@@ -137,7 +137,8 @@ class Dataset(ABC):
         Columns: the raw values of ``categorical`` and ``numeric``, and of ``sequences`` as lists
         that end right before the row, the most recent value last; ``split`` ("train", "valid"
         or "test"); one Int8 column per label in ``stages`` (0, 1 or null); optional ``policy``
-        ("log" if missing, or "random"), ``group`` (rows ranked together, for GAUC), and
+        ("log" if missing, or "random"), ``group`` (rows ranked together, for GAUC; null where a
+        row belongs to none), and
         ``oracle_ctr``, ``oracle_cvr``, ``oracle_conversion``; and optionally, in one unit of time,
         ``click_time`` of every click and ``conversion_delay`` from it to its conversion, null
         where there is none within the attribution window: what comes later is no conversion;
