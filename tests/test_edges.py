@@ -23,6 +23,7 @@ from benchmark.data.preprocess import preprocess
 from benchmark.data.reading.span import Span, span
 from benchmark.metrics import ranking
 from benchmark.metrics.discrimination import gauc
+from benchmark.metrics.ordering import NO_GROUP
 from benchmark.metrics.undefined import UndefinedError
 from benchmark.schema import SPLITS, Schema
 from benchmark.training.trainer import Data, read_labels
@@ -82,8 +83,8 @@ def test_splits_that_were_changed_after_preprocessing_are_noticed_where_they_are
 def test_rows_without_a_group_belong_to_none() -> None:
     rng = np.random.default_rng(0)
     label, score = rng.integers(0, 2, 400).astype(float), rng.random(400)
-    group = rng.integers(-1, 40, 400)
-    known = group >= 0
+    group = np.where(rng.random(400) < 0.1, NO_GROUP, rng.integers(-20, 20, 400))
+    known = group != NO_GROUP
     assert 0 < (~known).sum() < 400
     rows = (label[known], score[known], group[known])
     assert gauc(label, score, group) == gauc(*rows)
@@ -92,7 +93,7 @@ def test_rows_without_a_group_belong_to_none() -> None:
         assert measure(lists, 3) == measure(own, 3)
     for function in (gauc, ranking.Lists.ranked):
         with pytest.raises(UndefinedError, match="no row belongs to a group"):
-            function(label, score, np.full(400, -1))
+            function(label, score, np.full(400, NO_GROUP))
 
 
 def test_users_that_a_log_does_not_tell_are_no_group_of_the_metrics(tmp_path: Path) -> None:
@@ -103,9 +104,9 @@ def test_users_that_a_log_does_not_tell_are_no_group_of_the_metrics(tmp_path: Pa
     raw = kept(load("aliccp")().table(tmp_path / "raw")).filter(split="test").collect()
     labels = read_labels(tmp_path / "x", "test", schema)
     assert labels.group is not None
-    assert (labels.group == -1).tolist() == raw["101"].is_null().to_list()
-    assert 0 < (labels.group == -1).sum() < len(labels.group)
-    assert labels.group.max() == raw["101"].n_unique() - 1
+    assert (labels.group == NO_GROUP).tolist() == raw["101"].is_null().to_list()
+    assert 0 < (labels.group == NO_GROUP).sum() < len(labels.group)
+    assert {*labels.group} - {NO_GROUP} == {*range(1, raw["101"].n_unique())}
 
 
 @pytest.mark.parametrize("name", ["aliccp", "criteo_search", "criteo_attribution"])

@@ -100,12 +100,16 @@ def check(
             raise DataError(f"{dataset.title}: {rule}; {rows} rows break this rule")
     report = {row["split"]: row for row in counts.collect(engine="streaming").to_dicts()}
     if empty := [split for split in SPLITS if split not in report]:
-        reasons = ", ".join(f"{count:,} × {rule}" for rule, count in dropped.items())
-        left_out = f"; left out were {reasons}" if reasons else ""
+        left_out = f"; left out were {counted(dropped)}" if dropped else ""
         raise DataError(f"{dataset.title}: no rows in split {', '.join(empty)}{left_out}")
     if has(table, TIMES):
         check_order(table, dataset)
     return report
+
+
+def counted(dropped: Mapping[str, int]) -> str:
+    """Return in words how many rows each rule left out."""
+    return ", ".join(f"{count:,} × {rule}" for rule, count in dropped.items())
 
 
 def _rules(table: pl.LazyFrame, dataset: Dataset) -> dict[str, pl.Expr]:

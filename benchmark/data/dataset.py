@@ -126,6 +126,11 @@ class Dataset(ABC):
         """Return what only the raw files tell of the claims, in full sentences; "" for nothing."""
         return ""
 
+    def why_empty(self, raw: Path, counts: str) -> DataError:
+        """Return the error that no row is left; ``counts`` tells how many each rule left out."""
+        left_out = f"; left out were {counts}" if counts else ""
+        return DataError(f"{self.title}: the files in {raw} give no row{left_out}")
+
     def finished(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Add what only all parts together tell to their concatenation, like splits by time."""
         return rows

@@ -45,6 +45,8 @@ def preprocess(
         replacing_folder(processed) as folder,
     ):
         table, notes, dropped = _evaluated(dataset, raw, scratch)
+        if table.limit(1).collect(engine="streaming").is_empty():
+            raise dataset.why_empty(raw, checks.counted(dropped))
         report: dict[str, Any] = checks.check(table, dataset, dropped)
         vocabularies = _write_splits(table, dataset, folder, report)
         schema = Schema(

@@ -18,6 +18,7 @@ Integers = NDArray[np.int64]
 
 BITS = 31
 LAST = (1 << BITS) - 1
+NO_GROUP = int(np.iinfo(np.int64).min)  # the number of the group in rows that belong to none
 
 
 @dataclass(frozen=True)
@@ -112,14 +113,14 @@ def _single(score: NDArray[np.number]) -> Integers | None:
 def in_groups(
     label: Array, score: Array, group: Integers | None
 ) -> tuple[Array, Array, Integers]:
-    """Return the rows that belong to a group: those whose number is not below 0.
+    """Return the rows that belong to a group: those whose number is not ``NO_GROUP``.
 
     Raises:
         UndefinedError: there are no groups.
     """
     if group is None:
         raise UndefinedError("the log has no groups")
-    if (known := group >= 0).all():
+    if (known := group != NO_GROUP).all():
         return label, score, group
     if not known.any():
         raise UndefinedError("no row belongs to a group")

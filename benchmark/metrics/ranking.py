@@ -42,7 +42,7 @@ class Lists:
 
     @classmethod
     def ranked(cls, label: Array, score: Array, group: Integers | None) -> Lists:
-        """Rank the rows of each group; those whose group is below 0 belong to none.
+        """Rank the rows of each group, those of ``NO_GROUP`` left out.
 
         Raises:
             UndefinedError: there are no groups, or none has a positive.

@@ -19,6 +19,7 @@ from benchmark import parquet
 from benchmark.config import Protocol
 from benchmark.metrics.criteria import best
 from benchmark.metrics.evaluation import evaluate_one
+from benchmark.metrics.ordering import NO_GROUP
 from benchmark.metrics.populations import Array, Labels, Scores
 from benchmark.schema import Schema
 from benchmark.training.batch import Batch
@@ -274,8 +275,8 @@ def read_labels(folder: Path, split: str, schema: Schema) -> Labels:
 
 
 def _groups(column: pl.Series) -> NDArray[np.int64]:
-    """Return the numbers of groups, with -1 for the 0 of rows that belong to none."""
-    return column.cast(pl.Int64).replace(0, -1).to_numpy()
+    """Return the numbers of groups; ready data has 0 in rows that belong to none."""
+    return column.cast(pl.Int64).replace(0, NO_GROUP).to_numpy()
 
 
 def _floats(column: pl.Series) -> Array:

@@ -103,6 +103,11 @@ class EventLog(Dataset):
         """See :meth:`Dataset.finished`."""
         return split_by_time(rows, "click_time")
 
+    def why_empty(self, raw: Path, counts: str) -> DataError:
+        """See :meth:`Dataset.why_empty`."""
+        whole = self._span([self.events(raw)], raw)
+        return whole.too_short(self.title, self.window / SECOND, counts)
+
     def _frames(self, events: pl.LazyFrame, raw: Path, schema: pl.Schema) -> Iterator[pl.DataFrame]:
         """Yield the rows of the users of one partition after the other.
 
@@ -122,12 +127,7 @@ class EventLog(Dataset):
             parts,
             scratch / "by-who",
         )
-        count = 0
-        for rows in map_in_order(partial(self._rows, whole=whole, lost=lost), by_who):
-            count += len(rows)
-            yield rows
-        if not count:
-            raise whole.too_short(self.title, self.window / SECOND, _told(lost))
+        yield from map_in_order(partial(self._rows, whole=whole, lost=lost), by_who)
         yield from _dropped(lost, schema)
         rmtree(scratch)
         rmtree(self.scratch / "by-item")
@@ -219,21 +219,12 @@ def given(*columns: str) -> dict[str, pl.Expr]:
     return {f"{column} must be given": pl.col(column).is_not_null() for column in columns}
 
 
-def _counted(lost: Lost) -> list[tuple[str, int]]:
-    """Return how many events each rule drops, of those that drop any."""
+def _dropped(lost: Lost, schema: pl.Schema) -> Iterator[pl.DataFrame]:
+    """Yield a row per event lost, with nothing but the rule that drops it."""
     counts: Counter[str] = Counter()
     for rule, count in lost:
         counts[rule] += count
-    return sorted((+counts).items())
-
-
-def _told(lost: Lost) -> str:
-    return ", ".join(f"{count:,} × {rule}" for rule, count in _counted(lost))
-
-
-def _dropped(lost: Lost, schema: pl.Schema) -> Iterator[pl.DataFrame]:
-    """Yield a row per event lost, with nothing but the rule that drops it."""
-    for rule, count in _counted(lost):
+    for rule, count in sorted(counts.items()):
         for start in range(0, count, AT_ONCE):
             rows = pl.select(dropped=pl.repeat(rule, min(AT_ONCE, count - start)))
             yield pl.concat([schema.to_frame(), rows], how="diagonal")
