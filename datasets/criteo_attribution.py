@@ -7,15 +7,16 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.reading.span import Span, span
 from benchmark.dataset import (
     Dataset,
     Field,
     History,
     Options,
     Source,
+    Span,
     find,
     scan_table,
+    span,
     split_by_time,
     with_clicked_before,
 )

@@ -7,8 +7,17 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.data.reading.span import Span, span
-from benchmark.dataset import Dataset, Field, Options, Source, find, scan_table, split_by_time
+from benchmark.dataset import (
+    Dataset,
+    Field,
+    Options,
+    Source,
+    Span,
+    find,
+    scan_table,
+    span,
+    split_by_time,
+)
 
 DAY = 86_400
 COUNTS = tuple(f"integer_{i}" for i in range(1, 9))

@@ -10,8 +10,7 @@ import numpy as np
 import polars as pl
 
 from benchmark.data.reading.history import Past
-from benchmark.data.reading.span import Span, span
-from benchmark.dataset import Dataset, Source, find, scan_table, split_at, unique
+from benchmark.dataset import Dataset, Source, Span, find, scan_table, span, split_at, unique
 
 Types = Mapping[str, type[pl.DataType]]
 DATE = pl.col("eventdate").str.to_date("%Y-%m-%d", strict=False)
