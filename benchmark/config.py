@@ -219,6 +219,11 @@ class Leaderboard(Section):
     """The metrics that tables show, in this order."""
     confidence: float = Field(gt=0, lt=1)
     """The level of all confidence intervals and tests, as a share."""
+    reference: Name | None = None
+    """The method that all others are compared with, by its file name in methods/."""
+    capacity_reference: Several[Name] = ()
+    """Variants of the reference with other numbers of parameters; each method is also compared
+    with the one whose number is closest to its own, if it is within 10 %."""
 
 
 class Params(Section):

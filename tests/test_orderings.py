@@ -50,7 +50,7 @@ def test_seeds_are_paired(logs: list[DatasetResults]) -> None:
     gain, told = verdict(logs[0], 0, 1, "cvr_auc_oracle")
     assert (gain, told) == (pytest.approx(0.01), "holds")
     assert verdict(logs[0], 1, 0, "cvr_auc_oracle")[1] == "reversed"
-    assert verdict(logs[0], 0, 0, "cvr_auc_oracle") == (0.0, "not told apart")
+    assert verdict(logs[0], 0, 0, "cvr_auc_oracle") == (0.0, "equivalent")
 
 
 def test_a_bias_gains_by_coming_closer_to_zero(logs: list[DatasetResults]) -> None:
@@ -67,7 +67,7 @@ def test_pairs_that_were_not_run_are_left_out_and_the_rest_is_counted(
     text = markdown(found, logs[:1], 0.95)
     assert f"{TITLES[0]} > {TITLES[1]}" in text
     assert "absent" not in text
-    assert "1 holds, 0 not told apart, 1 reversed, of 2." in text
+    assert "1 holds, 0 equivalent, 0 undecided, 1 reversed, of 2." in text
     assert "KS, all impressions (oracle): " not in text  # undefined: nothing to count
 
 

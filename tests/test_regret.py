@@ -25,7 +25,7 @@ from benchmark.execution.tasks import Candidates
 from benchmark.files import read_json, write_json
 from benchmark.metrics.criteria import CRITERIA, ESTIMATED
 from benchmark.registry import ROOT
-from benchmark.reporting.metric import Interval
+from benchmark.reporting.statistics import Interval
 from benchmark.reporting.studies.regret.measure import (
     ALL,
     BOUND,
@@ -35,7 +35,6 @@ from benchmark.reporting.studies.regret.measure import (
     REFERENCE,
     CandidateSet,
     Mean,
-    is_apart,
     outcomes,
     summary,
 )
@@ -178,8 +177,8 @@ def mean(criterion: str, kind: str, regret: float, change: Interval | None = Non
 
 
 def test_conclusions_follow_the_numbers() -> None:
-    assert is_apart(Interval(-0.2, 0.1))
-    assert not is_apart(Interval(-0.05, 0.1))
+    assert Interval(-0.2, 0.1).excludes_zero
+    assert not Interval(-0.05, 0.1).excludes_zero
     rows = [
         mean(AUC, CRITERION, 0.02, Interval(0.0, 0.0)),
         mean(RISK, CRITERION, 0.01, Interval(-0.01, 0.004)),

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from helpers.fake_runs import CLICKS, METHODS, NEEDS, ORACLE, bibtex, edit, tables, write_project
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from benchmark import bibliography
 from benchmark.cli import main
 from benchmark.files import read_json, write_json
 from benchmark.registry import ROOT
 from benchmark.reporting import latex
-from benchmark.reporting.metric import MEASURES, Metric, indistinguishable, interval
+from benchmark.reporting.metric import MEASURES, Metric
 from benchmark.reporting.table import duration
 
 
@@ -63,36 +64,22 @@ def test_reporting_needs_neither_training_nor_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_interval_is_that_of_student() -> None:
-    values = np.array([0.7, 0.72, 0.75])
-    low, high = stats.t.interval(0.9, 2, values.mean(), stats.sem(values))
-    found = interval(values, 0.9)
-    assert found.half_width is not None
-    assert (found.mean - found.half_width, found.mean + found.half_width) == pytest.approx(
-        (low, high)
-    )
-    assert interval(values[:1], 0.9).half_width is None
-
-
-def test_bold_is_what_a_paired_t_test_does_not_tell_from_the_best(published: Path) -> None:
+def test_bold_are_the_methods_that_holm_does_not_reject_against_the_best(published: Path) -> None:
     compared = 0
     for table in tables(published.parent):
         for metric in table.metrics:
             cells = [cell for row in table.rows if (cell := row.cells[metric])]
             costs = [metric.measure.cost(cell.seeds) for cell in cells]
             best = min(costs, key=np.mean)
+            others = [cost for cost in costs if cost is not best]
+            p_values = [stats.ttest_rel(cost, best).pvalue for cost in others]
+            rejected = dict(
+                zip(map(id, others), multipletests(p_values, method="holm")[0], strict=True)
+            )
             for cell, cost in zip(cells, costs, strict=True):
-                same = cost is best or stats.ttest_rel(cost, best).pvalue > 0.05
-                assert cell.best == same
-                compared += not same
+                assert cell.best != rejected.get(id(cost), False)
+                compared += not cell.best
     assert compared > 20
-
-
-def test_equal_seeds_are_no_difference_and_a_constant_lead_is_one() -> None:
-    best = np.array([0.1, 0.2, 0.3])
-    assert indistinguishable(best.copy(), best, 0.95)
-    assert not indistinguishable(best + 0.01, best, 0.95)
-    assert not indistinguishable(best[:1] + 0.01, best[:1], 0.95)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +126,8 @@ def test_markdown_says_what_a_reader_must_know(published: Path) -> None:
     assert "**What may be claimed.** The oracle is simulated: the order" in oracle
     assert "selection bias" in oracle
     assert "nothing is measured on impressions without one" in clicks
-    lines = [line for line in oracle.splitlines() if line.startswith("|")]
+    details = oracle.split("<details>")[1]
+    lines = [line for line in details.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(METHODS)
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {14}
 
@@ -157,7 +145,11 @@ def test_mean_and_half_width_trace_to_the_seeds(published: Path) -> None:
             if (run["dataset"], run["method"]) == (dataset, method)
         ]
         assert float(row["mean"]) == pytest.approx(np.mean(seeds), rel=1e-5)
-        assert float(row["half_width"]) == pytest.approx(stats.sem(seeds) * 4.302653, rel=1e-4)
+        half_width = (float(row["high"]) - float(row["low"])) / 2
+        assert float(row["half_width"]) == pytest.approx(half_width, rel=0.01)
+        narrow = np.ptp(seeds) < 0.05 * np.mean(seeds)
+        if narrow:
+            assert half_width == pytest.approx(stats.sem(seeds) * 4.302653, rel=0.02)
         assert row["verified"] == str(dataset == ORACLE)
     assert len(means) == 10 * 10 + 8 * 6
 
@@ -210,12 +202,12 @@ def test_an_empty_citation_has_no_entry() -> None:
 
 def test_latex_has_equal_columns_and_escapes(published: Path) -> None:
     text = (published / "leaderboard.tex").read_text(encoding="utf-8")
-    assert text.count(r"\begin{table*}") == text.count(r"\end{table*}") == 2
+    assert text.count(r"\begin{table*}") == text.count(r"\end{table*}") == 4
     assert r"Robust \& \textless{}Clipped\textgreater{}~\cite{author2020m2}" in text
     assert r"Multi\_Task" in text
     assert r"Weighted\textsuperscript{2}" in text
     assert r"\textbf{Unverified source.}" in text
-    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    body = text.split(r"\midrule")[2].split(r"\bottomrule")[0].strip().splitlines()
     assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {8 + 4}
     assert text.count("{") == text.count("}")
     assert latex.escape("\\~^") == r"\textbackslash{}\textasciitilde{}\textasciicircum{}"
@@ -241,7 +233,7 @@ def test_a_metric_that_one_method_lacks_is_a_dash(project: Path) -> None:
         edit(path, test=kept)
     assert main(["report"]) == 0
     text = (project / "results/leaderboard.md").read_text(encoding="utf-8")
-    line = next(line for line in text.splitlines() if "Two\\|Tower" in line)
+    line = next(line for line in text.split("<details>")[1].splitlines() if "Two\\|Tower" in line)
     assert re.search(r"\| +– \|", line)
     assert "gauc" not in {m.name for m in tables(project)[0].metrics}
 

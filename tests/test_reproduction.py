@@ -99,7 +99,7 @@ def test_orders_are_the_papers_and_checked_on_the_seeds_that_both_have() -> None
     assert (within.gain.mean, within.verdict) == (pytest.approx(0.1), "holds")
     assert across is not None
     assert across.gain.mean == pytest.approx(0.91 - 0.4)
-    assert across.verdict == "not told apart"
+    assert across.verdict == "undecided"
     assert found[1].contrast is None
 
 
@@ -110,7 +110,7 @@ def test_the_three_files_tell_the_same(tmp_path: Path) -> None:
     first = ["0.7000 ± 0.0200", "0.7100 ± 0.0141 (2)", "+0.0100", "yes", "0.4000 (1)"]
     assert ["", "up & co", "DCG@2", *first, ""] in cells
     assert "1 of 2 values lie within the paper's ±." in page
-    assert "- Ours: 1 holds, 2 not told apart, 0 reversed, of 3." in page
+    assert "- Ours: 1 holds, 0 equivalent, 2 undecided, 0 reversed, of 3." in page
     assert "- The split." in page
     table = pd.read_csv(tmp_path / "reproduction.csv")
     assert list(table["metric"]) == METRICS * 4

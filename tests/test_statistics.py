@@ -14,9 +14,9 @@ from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 
 from benchmark.metrics.discrimination import Classes, auc
+from benchmark.metrics.measures import MARGIN
 from benchmark.metrics.ordering import Order
 from benchmark.reporting.statistics import (
-    MARGIN,
     Interval,
     clustered,
     critical_difference,
@@ -135,7 +135,7 @@ def test_the_p_value_is_that_of_the_t_test_and_constant_gains_are_certain() -> N
 
 
 def test_holm_is_that_of_a_library() -> None:
-    p_values = np.r_[np.random.default_rng(0).random(20) ** 4, 0, 1, 1]
+    p_values = np.r_[np.random.default_rng(0).random(20) ** 4, 0, 0.004, 0.00401, 1, 1]
     reject, adjusted = holm(p_values, 0.05)
     expected_reject, expected, *_ = multipletests(p_values, 0.05, method="holm")
     assert adjusted == pytest.approx(expected)
@@ -148,7 +148,7 @@ def test_no_method_is_better_than_an_equal_reference_in_95_of_100_studies() -> N
     any_found, single = [], []
     for _ in range(REPETITIONS):
         costs = world(rng, np.zeros(methods), DRAWS)
-        found = differences(costs[1:], costs[0], 0.95)
+        found = differences(costs[0] - costs[1:], 0.95)
         any_found.append(any(one.significant for one in found))
         single.append(found[0].interval.excludes_zero)
     assert at_most(float(np.mean(any_found)), 0.05)
@@ -208,9 +208,9 @@ def test_methods_that_differ_by_the_margin_are_called_equivalent_in_at_most_5_of
     rng = np.random.default_rng(6)
     for sign in (-1, 1):
         gains = rng.normal(sign * MARGIN, 0.002, (4000, count))
-        assert close(float(equivalent(gains, 0.95).mean()), 0.05, 4000)
-    assert equivalent(rng.normal(0, 0.001, (4000, count)), 0.95).mean() > 0.9
-    assert not equivalent(np.zeros((3, 1)), 0.95).any()
+        assert close(float(equivalent(gains, 0.95, MARGIN).mean()), 0.05, 4000)
+    assert equivalent(rng.normal(0, 0.001, (4000, count)), 0.95, MARGIN).mean() > 0.9
+    assert not equivalent(np.zeros((3, 1)), 0.95, MARGIN).any()
 
 
 @pytest.mark.parametrize("spread", [0.001, SPREAD])
@@ -218,7 +218,7 @@ def test_a_false_report_is_confirmed_and_a_true_one_reversed_rarely(spread: floa
     rng = np.random.default_rng(7)
 
     def verdicts(size: float) -> dict[str, float]:
-        found = [ordering(rng.normal(size, spread, 20), 0.95) for _ in range(REPETITIONS)]
+        found = [ordering(rng.normal(size, spread, 20), 0.95, MARGIN) for _ in range(REPETITIONS)]
         return {name: found.count(name) / REPETITIONS for name in set(found)}  # type: ignore[arg-type]
 
     same = verdicts(0.0)
@@ -233,11 +233,11 @@ def test_a_false_report_is_confirmed_and_a_true_one_reversed_rarely(spread: floa
 
 def test_every_verdict_on_an_ordering_can_be_reached() -> None:
     wide = np.array([-0.01, 0.012])
-    assert ordering(np.array([0.010, 0.011, 0.012]), 0.95) == "holds"
-    assert ordering(np.array([-0.010, -0.011, -0.012]), 0.95) == "reversed"
-    assert ordering(np.array([0.0010, 0.0011, 0.0012]), 0.95) == "equivalent"
-    assert ordering(wide, 0.95) == "undecided"
-    assert ordering(np.array([0.5]), 0.95) == "undecided"
+    assert ordering(np.array([0.010, 0.011, 0.012]), 0.95, MARGIN) == "holds"
+    assert ordering(np.array([-0.010, -0.011, -0.012]), 0.95, MARGIN) == "reversed"
+    assert ordering(np.array([0.0010, 0.0011, 0.0012]), 0.95, MARGIN) == "equivalent"
+    assert ordering(wide, 0.95, MARGIN) == "undecided"
+    assert ordering(np.array([0.5]), 0.95, MARGIN) == "undecided"
 
 
 # --- ranks

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from benchmark.config import Params, Pretraining, Protocol
 from benchmark.metrics.directions import HIGHER
 from benchmark.reporting.metric import Metric
-from benchmark.reporting.records import DatasetResults
+from benchmark.reporting.records import DatasetResults, Task
 from benchmark.schema import SPLITS, Schema, funnel
 
 LATE = (
@@ -19,7 +21,10 @@ DRAWN = (
     "A replicate is a fresh draw of the data and of the initial weights, with the same data for "
     "all methods: it shows the spread of both, not that of tuning."
 )
-TRAINED = "It shows the spread of training, not that of tuning or of the data."
+TRAINED = (
+    "A replicate is a seed of the initial weights on the same data: it shows the spread of "
+    "training, not that of tuning or of the data."
+)
 
 
 def facts(log: DatasetResults, params: Params) -> dict[str, str]:
@@ -33,6 +38,7 @@ def facts(log: DatasetResults, params: Params) -> dict[str, str]:
         "Space": "impressions" if schema.has_impressions else "clicks only",
         "Funnel": funnel(schema.stages, schema.proxy_label),
         "Rows": ", ".join(f"{schema.rows[split]:,} {split}" for split in SPLITS),
+        **_positives(log, params),
         "Options": ", ".join(f"{name} {value}" for name, value in schema.options.items()) or "none",
         "Fields": f"{len(schema.categorical)} categorical, {len(schema.numeric)} numeric"
         + (f", {len(schema.sequences)} histories" if schema.sequences else ""),
@@ -107,19 +113,48 @@ def notes(log: DatasetResults, params: Params) -> tuple[str, ...]:
     confidence = params.leaderboard.confidence
     if log.schema is None or not log.reported:
         return ()
-    spread = (
-        f"±: half-width of the {confidence:.0%} Student-t interval of the mean over replicates. "
-        f"{DRAWN if log.redrawn else TRAINED} Bold: the best mean, and every method that a "
-        "two-sided paired t-test over the replicates does not tell from it at level "
-        f"{1 - confidence:.2g}, uncorrected for the number of methods."
-    )
-    single = "One replicate: no interval and no test; bold is the best value, whatever the margin."
     arrows = "↑ higher is better, ↓ lower, →0 and →1 closer to it in every replicate."
     timed = (LATE,) if log.schema.attribution_window is not None else ()
-    by = selected(params.protocol)
-    spread = single if params.replicates == 1 else spread
-    found = (by, spread, arrows, *_meaning(log.schema), *timed)
+    found = (selected(params.protocol), _spread(log, confidence), arrows)
+    found = (*found, *_meaning(log.schema), *timed)
     return (*found, missing) if (missing := _left_out(log, params)) else found
+
+
+def _spread(log: DatasetResults, confidence: float) -> str:
+    """Return what the intervals and bold values mean."""
+    if len(log.reported[0].seeds) == 1:
+        return (
+            "One replicate: no interval and no test; bold is the best value, whatever the margin."
+        )
+    return (
+        f"±: half-width of the {confidence:.0%} Student-t interval of the mean over replicates; "
+        "in brackets its limits where they are not symmetric (bounded metrics have intervals on "
+        f"the logit or log scale). {DRAWN if log.redrawn else TRAINED} Bold: the best mean and all "
+        "methods not significantly different from it (paired t-test over replicates, "
+        f"Holm-corrected, α = {1 - confidence:.2g}); the best method is chosen on the same "
+        "replicates, so its lead is optimistically biased (winner's curse)."
+    )
+
+
+def _positives(log: DatasetResults, params: Params) -> dict[str, str]:
+    """Return the mean numbers of positives and rows of the populations in the table."""
+    names = (*params.leaderboard.headline, *params.leaderboard.columns)
+    spaces = {metric.key: metric.space for metric in map(Metric.parse, names)}
+    found = {
+        title: counts
+        for space, title in spaces.items()
+        if (counts := [c for task in log.reported for c in _counts(task, space)])
+    }
+    texts = [
+        f"{title} {np.mean([c['positives'] for c in counts]):,.0f} of "
+        f"{np.mean([c['rows'] for c in counts]):,.0f}"
+        for title, counts in found.items()
+    ]
+    return {"Positives": "; ".join(texts)} if texts else {}
+
+
+def _counts(task: Task, space: str) -> list[dict[str, float]]:
+    return [fit.counts[space] for fit in task.seeds if space in fit.counts]
 
 
 def _left_out(log: DatasetResults, params: Params) -> str:

@@ -13,12 +13,18 @@ from benchmark.bibliography import keys
 from benchmark.config import Params
 from benchmark.files import write_text
 from benchmark.reporting import citations, latex
-from benchmark.reporting.metric import Metric, interval
+from benchmark.reporting.contrasts import Cell, Gain, column
+from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import DatasetResults, Task
-from benchmark.reporting.table import Cell, Row, Table, build
+from benchmark.reporting.table import Lead, Row, Table, build
 
 UNVERIFIED = "the raw files are not known to be the published ones."
-COSTS = ("Seeds", "Trials", "Parameters", "Time")
+COSTS = ("Replicates", "Trials", "Parameters", "Time")
+DETAILS = """<details><summary>All metrics and costs</summary>
+
+{}
+
+</details>"""
 
 
 def write(logs: Sequence[DatasetResults], params: Params, results: Path) -> None:
@@ -32,7 +38,7 @@ def write(logs: Sequence[DatasetResults], params: Params, results: Path) -> None
     references = citations.references(logs).values()
     texts = {
         "leaderboard.md": "\n".join([_HEAD, *map(_section, tables)]),
-        "leaderboard.csv": _csv(_means(logs, params.leaderboard.confidence), MEANS),
+        "leaderboard.csv": _csv(_means(tables, params), MEANS),
         "leaderboard.tex": latex.document(tables),
         "runs.csv": _csv(_runs(logs), RUNS),
         "references.bib": "".join(f"{entry}\n\n" for entry in references).removesuffix("\n"),
@@ -44,19 +50,7 @@ def write(logs: Sequence[DatasetResults], params: Params, results: Path) -> None
 def plain(table: Table) -> str:
     """Return the headline columns for a terminal; ``*`` stands for bold."""
     title = f"{table.log.title} ({table.log.dataset})"
-    rows = [
-        [
-            row.task.title,
-            *(_mark(row.cells[metric], "{} *") for metric in table.headline),
-            *row.costs.values(),
-        ]
-        for row in table.rows
-    ]
-    head = [
-        "Method",
-        *(f"{metric.label}, {metric.population}" for metric in table.headline),
-        *COSTS,
-    ]
+    head, rows = _overview(table, [row.task.title for row in table.rows], "{} *")
     lines = [
         title + (f"  UNVERIFIED SOURCE: {UNVERIFIED}" if table.unverified else ""),
         _aligned(head, rows, "simple") if rows else "",
@@ -82,6 +76,7 @@ def _section(table: Table) -> str:
         " · ".join(f"{name}: {text}" for name, text in table.facts.items()),
         _grid(table),
         " ".join(table.notes),
+        DETAILS.format(_details(table)) if table.rows else "",
         "Not in the table:" if table.excluded else "",
         "\n".join(f"- {_name(task)}: {task.excluded}" for task in table.excluded),
         f"**What may be claimed.** {' '.join(log.schema.claims.split())}" if log.schema else "",
@@ -92,9 +87,30 @@ def _section(table: Table) -> str:
 def _grid(table: Table) -> str:
     if not table.rows:
         return ""
-    head = ["Method", *(_title(metric) for metric in table.metrics), *COSTS]
-    rows = [_cells(row, table.metrics) for row in table.rows]
+    head, rows = _overview(table, [_name(row.task) for row in table.rows], "**{}**")
     return _aligned(head, rows, "pipe")
+
+
+def _overview(table: Table, names: list[str], best: str) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of the headline metrics with the comparison of the first."""
+    first, *others = table.headline or (None,)
+    told = table.comparison
+    head = ["Method", *([_title(first)] if first else []), *told, *map(_title, others)]
+    rows = [
+        [
+            name,
+            *([_mark(row.cells[first], best)] if first else []),
+            *(texts[place] for texts in told.values()),
+            *(_mark(row.cells[metric], best) for metric in others),
+        ]
+        for place, (name, row) in enumerate(zip(names, table.rows, strict=True))
+    ]
+    return head, rows
+
+
+def _details(table: Table) -> str:
+    head = ["Method", *(_title(metric) for metric in table.metrics), *COSTS]
+    return _aligned(head, [_cells(row, table.metrics) for row in table.rows], "pipe")
 
 
 def _aligned(head: list[str], rows: list[list[str]], style: str) -> str:
@@ -130,8 +146,11 @@ def _cite(citation: str) -> str:
 
 
 MEANS = (
-    "dataset", "method", "title", "metric", "mean", "half_width", "seeds", "trials", "seconds",
-    "verified",
+    "dataset", "method", "title", "metric", "mean", "low", "high", "half_width", "best", "gain",
+    "gain_low", "gain_high", "gain_p", "gain_p_holm", "verdict", "matched_reference",
+    "matched_gain", "matched_low", "matched_high", "matched_verdict", "default", "tuning_gain",
+    "tuning_low", "tuning_high", "tuning_verdict", "rank", "rank_low", "rank_high", "positives",
+    "replicates", "trials", "seconds", "verified",
 )  # fmt: skip
 RUNS = (
     "dataset", "method", "seed", "key", "code", "data", "commit", "device", "hyperparameters",
@@ -139,21 +158,72 @@ RUNS = (
 )  # fmt: skip
 
 
-def _means(logs: Sequence[DatasetResults], confidence: float) -> list[dict[str, Any]]:
+def _means(tables: Sequence[Table], params: Params) -> list[dict[str, Any]]:
+    """Return a row per dataset, method and metric, those included that no table shows."""
     rows = []
-    for log in logs:
-        for task in log.reported:
-            for metric in sorted(task.seeds[0].test):
-                values = task.values(metric)
-                if values is not None and log.schema is not None:
-                    found = interval(values, confidence)
-                    fields = (
-                        log.dataset, task.method, task.title, metric, _short(found.mean),
-                        _short(found.half_width), len(values), len(task.trials),
-                        _short(task.seconds), log.schema.verified,
-                    )  # fmt: skip
-                    rows.append(dict(zip(MEANS, fields, strict=True)))
-    return rows
+    for table in tables:
+        if (schema := table.log.schema) is None:
+            continue
+        names = sorted({name for task in table.log.reported for name in task.seeds[0].test})
+        for metric in map(Metric.parse, filter(Metric.is_known, names)):
+            cells = column(metric, table.log.reported, params.leaderboard)
+            lead = table.lead if table.lead and table.lead.metric == metric else None
+            rows += [
+                {
+                    "dataset": table.log.dataset,
+                    "method": task.method,
+                    "title": task.title,
+                    "metric": metric.name,
+                    **_statistics(cell),
+                    **_place(lead, task.method),
+                    "positives": _short(task.positives(metric.key)),
+                    "replicates": len(task.seeds),
+                    "trials": len(task.trials),
+                    "seconds": _short(task.seconds),
+                    "verified": schema.verified,
+                }
+                for task in table.log.reported
+                if (cell := cells[task.method])
+            ]
+    return sorted(rows, key=lambda row: (row["dataset"], row["method"], row["metric"]))
+
+
+def _statistics(cell: Cell) -> dict[str, Any]:
+    sure = cell.interval.half_width is not None
+    return {
+        "mean": _short(cell.interval.mean),
+        "low": _short(cell.interval.low) if sure else "",
+        "high": _short(cell.interval.high) if sure else "",
+        "half_width": _short(cell.interval.half_width),
+        "best": cell.best,
+        **_gain("", cell.gain),
+        "gain_p": _short(cell.gain.difference.p_value) if cell.gain else "",
+        "gain_p_holm": _short(cell.gain.difference.adjusted) if cell.gain else "",
+        **_gain("matched_", cell.matched),
+        "matched_reference": cell.matched.over if cell.matched else "",
+        "default": _short(cell.default.mean) if cell.default else "",
+        **_gain("tuning_", cell.tuning),
+    }
+
+
+def _gain(part: str, gain: Gain | None) -> dict[str, Any]:
+    if gain is None:
+        return {}
+    found = gain.difference.interval
+    limits = f"{part or 'gain_'}low", f"{part or 'gain_'}high"
+    return {
+        f"{part}gain": _short(found.mean),
+        limits[0]: _short(found.low) if found.half_width is not None else "",
+        limits[1]: _short(found.high) if found.half_width is not None else "",
+        f"{part}verdict": gain.verdict,
+    }
+
+
+def _place(lead: Lead | None, method: str) -> dict[str, Any]:
+    if lead is None or method not in lead.ranks:
+        return {}
+    places = map(_short, lead.ranks[method])
+    return dict(zip(("rank", "rank_low", "rank_high"), places, strict=True))
 
 
 def _short(value: float | None) -> str:

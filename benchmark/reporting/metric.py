@@ -8,19 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.metrics.measures import MEASURES, Measure
-from benchmark.reporting.statistics import Interval, interval
-
-__all__ = [
-    "MEASURES",
-    "POPULATIONS",
-    "TASKS",
-    "Array",
-    "Interval",
-    "Measure",
-    "Metric",
-    "indistinguishable",
-    "interval",
-]
 
 Array = NDArray[np.float64]
 
@@ -49,14 +36,25 @@ class Metric:
         Raises:
             LookupError: a part of it is unknown.
         """
-        task, measure, population = [*name.split("_"), "", ""][:3]
-        known = task in TASKS and measure in MEASURES and population in POPULATIONS
-        if known and name.count("_") == 2:
+        if cls.is_known(name):
+            task, measure, population = name.split("_")
             return cls(name, TASKS[task], MEASURES[measure], POPULATIONS[population])
         raise LookupError(
             f"params.yaml: leaderboard names an unknown metric {name!r}; it must be "
             f"<{'|'.join(TASKS)}>_<{'|'.join(MEASURES)}>_<{'|'.join(POPULATIONS)}>"
         )
+
+    @staticmethod
+    def is_known(name: str) -> bool:
+        """Return whether a name is that of a metric; records of old code may hold others."""
+        task, measure, rows = parts if len(parts := name.split("_")) == 3 else ("", "", "")
+        return task in TASKS and measure in MEASURES and rows in POPULATIONS
+
+    @property
+    def key(self) -> str:
+        """Task and population as in names: ``<task>_<population>``."""
+        task, _, population = self.name.split("_")
+        return f"{task}_{population}"
 
     @property
     def label(self) -> str:
@@ -67,9 +65,3 @@ class Metric:
     def space(self) -> str:
         """Task and population, such as "CVR, clicked impressions"."""
         return f"{self.task}, {self.population}"
-
-
-def indistinguishable(costs: Array, best: Array, confidence: float) -> bool:
-    """Return whether a two-sided paired t-test over the same seeds finds no difference."""
-    difference = interval(costs - best, confidence)
-    return abs(difference.mean) <= (difference.half_width or 0.0)

@@ -13,10 +13,11 @@ from markupsafe import Markup
 
 from benchmark.bibliography import keys
 from benchmark.files import write_text
+from benchmark.reporting.contrasts import Cell
 from benchmark.reporting.leaderboard import UNVERIFIED
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import Task
-from benchmark.reporting.table import Cell, Table
+from benchmark.reporting.table import Table
 
 CAPTIONS = {
     "headline": "Mean over seeds and its interval; methods from best to worst by the first panel.",

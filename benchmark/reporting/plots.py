@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
+from benchmark.reporting.contrasts import Cell
 from benchmark.reporting.metric import POPULATIONS, Array
 from benchmark.reporting.palette import BLUE, GREY, ORANGE, WIDTH
 from benchmark.reporting.scatter import scatter
 from benchmark.reporting.svg import clean, save
-from benchmark.reporting.table import Cell, Row, Table
+from benchmark.reporting.table import Row, Table
 
 BEST = "best, or not distinguishable from it (paired t-test)"
 PANELS = 5  # methods in a line

@@ -98,10 +98,23 @@ class Task:
         return sum(fit.seconds for fit in (*self.trials, *self.defaults, *tuned))
 
     def values(self, metric: str) -> Array | None:
-        """Return a test metric of each seed, in the order of seeds; None if undefined."""
-        if not self.seeds or any(metric not in fit.test for fit in self.seeds):
-            return None
-        return np.array([fit.test[metric] for fit in self.seeds])
+        """Return a test metric of each replicate, (replicates,); None if undefined."""
+        return _values(self.seeds, metric)
+
+    def default_values(self, metric: str) -> Array | None:
+        """Return the same of the default hyper-parameters."""
+        return _values(self.defaults, metric)
+
+    def positives(self, space: str) -> float | None:
+        """Return the fewest positives of a population in any replicate; None if not on record."""
+        known = [fit.counts[space]["positives"] for fit in self.seeds if space in fit.counts]
+        return min(known, default=None)
+
+
+def _values(fits: tuple[Fit, ...], metric: str) -> Array | None:
+    if not fits or any(metric not in fit.test for fit in fits):
+        return None
+    return np.array([fit.test[metric] for fit in fits])
 
 
 @dataclass(frozen=True)

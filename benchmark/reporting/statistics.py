@@ -23,7 +23,6 @@ Bounds = tuple[float | None, float | None]
 Side = Literal["two-sided", "greater", "less"]
 Verdict = Literal["holds", "reversed", "equivalent", "undecided"]
 
-MARGIN = 0.002  # of equivalence in AUC
 POWER = 0.8
 RESAMPLES = 2000
 UNBOUNDED: Bounds = (None, None)
@@ -122,13 +121,18 @@ class Difference:
         """Whether the first method is significantly better."""
         return self.significant and self.interval.mean > 0
 
+    @property
+    def worse(self) -> bool:
+        """Whether the first method is significantly worse."""
+        return self.significant and self.interval.mean < 0
 
-def differences(costs: Array, reference: Array, confidence: float) -> list[Difference]:
-    """Compare every method, (methods, replicates), with a reference, (replicates,).
 
-    The intervals are those of single comparisons; the verdicts are corrected.
+def differences(gains: Array, confidence: float) -> list[Difference]:
+    """Test the gains of several methods, (methods, replicates), each against its reference.
+
+    A gain is the reference's cost less the method's. The intervals are those of single
+    comparisons; the verdicts are corrected.
     """
-    gains = reference - costs
     found = intervals(gains, confidence)
     if gains.shape[1] == 1:
         return [Difference(single, None, None, significant=False) for single in found]
@@ -178,7 +182,7 @@ def holm(p_values: Array, alpha: float) -> tuple[Flags, Array]:
     return adjusted <= alpha, adjusted
 
 
-def equivalent(gains: Array, confidence: float, margin: float = MARGIN) -> Flags:
+def equivalent(gains: Array, confidence: float, margin: float) -> Flags:
     """Return whether the mean of the last axis lies within the margin, by two one-sided tests.
 
     One replicate shows nothing.
@@ -189,7 +193,7 @@ def equivalent(gains: Array, confidence: float, margin: float = MARGIN) -> Flags
     return np.maximum(above, below) < 1 - confidence
 
 
-def ordering(gain: Array, confidence: float, margin: float = MARGIN) -> Verdict:
+def ordering(gain: Array, confidence: float, margin: float | None) -> Verdict:
     """Return what the gains (blocks,) of the method reported as better say about that report.
 
     It is *equivalent* where the methods differ by less than the margin, which may be significantly
@@ -197,7 +201,7 @@ def ordering(gain: Array, confidence: float, margin: float = MARGIN) -> Verdict:
     """
     if len(gain) == 1:
         return "undecided"
-    if equivalent(gain, confidence, margin):
+    if margin is not None and equivalent(gain, confidence, margin):
         return "equivalent"
     if t_test(gain) >= 1 - confidence:
         return "undecided"
@@ -273,7 +277,7 @@ def _largest(gains: Array, weights: Array, confidence: float) -> float:
     spread = np.sqrt(np.maximum(np.square(centred) @ weights - np.square(means), 0))
     with np.errstate(divide="ignore", invalid="ignore"):
         statistics = np.where(means == 0, 0, np.abs(means) / spread)
-    return float(np.quantile(statistics.max(axis=0, initial=0), confidence))
+    return float(np.quantile(statistics.max(axis=0, initial=0), confidence, method="higher"))
 
 
 def friedman(costs: Array) -> float:

@@ -16,7 +16,8 @@ import pandas as pd
 
 from benchmark.config import Protocol
 from benchmark.files import read_json
-from benchmark.reporting.metric import Interval, Metric, interval
+from benchmark.reporting.metric import Metric
+from benchmark.reporting.statistics import Interval, interval
 from benchmark.sealing import read_sealed
 from benchmark.studies import Workspace
 
@@ -174,13 +175,8 @@ def _means(part: pd.DataFrame, default: str, confidence: float) -> Iterator[Mean
             regret=regret,
             change=over_pools(regrets[name] - regrets[default]),
             correlation=over_pools(own.correlation),
-            best=name in asked and beyond is not None and not is_apart(beyond),
+            best=name in asked and beyond is not None and not beyond.excludes_zero,
         )
-
-
-def is_apart(difference: Interval) -> bool:
-    """Return whether a paired difference is told from 0."""
-    return abs(difference.mean) > (difference.half_width or 0.0)
 
 
 def table(means: Iterable[Mean]) -> pd.DataFrame:

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmark.reporting.metric import Interval
 from benchmark.reporting.palette import BLUE, GREY, ORANGE, WIDTH
+from benchmark.reporting.statistics import Interval
 from benchmark.reporting.studies.regret.measure import (
     BOUND,
     CRITERION,

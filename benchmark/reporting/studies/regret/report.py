@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 
-from benchmark.reporting.metric import Interval
 from benchmark.reporting.studies.regret.measure import (
     ALL,
     BOUND,
@@ -14,7 +13,6 @@ from benchmark.reporting.studies.regret.measure import (
     KINDS,
     REFERENCE,
     Mean,
-    is_apart,
     label,
 )
 from benchmark.studies import BASE, Selection, Sensitivity, StudyParams
@@ -73,7 +71,7 @@ def conclusions(means: Sequence[Mean], default: str) -> list[str]:
     changes = {
         mean: mean.change for mean in rows if mean.kind == CRITERION and mean.change and mean != own
     }
-    apart = {mean: change for mean, change in changes.items() if is_apart(change)}
+    apart = {mean: change for mean, change in changes.items() if change.excludes_zero}
     less = [mean for mean, change in apart.items() if change.mean < 0]
     more = [mean for mean, change in apart.items() if change.mean > 0]
     open_ = [mean for mean in changes if mean not in apart]
@@ -107,7 +105,7 @@ def _changes(means: Sequence[Mean]) -> str:
     found = sorted(
         (mean.change.mean, label(mean.criterion), mean.change) for mean in means if mean.change
     )
-    return ", ".join(f"{name} ({_text(change, '+.4f')})" for _, name, change in found) or "none"
+    return ", ".join(f"{name} ({change.text('+.4f')})" for _, name, change in found) or "none"
 
 
 def _grid(means: Sequence[Mean], text: Callable[[Mean], str]) -> str:
@@ -132,7 +130,7 @@ def _name(mean: Mean) -> str:
 
 
 def _regret(mean: Mean) -> str:
-    return _text(mean.regret, ".4f")
+    return mean.regret.text()
 
 
 def _bold(mean: Mean) -> str:
@@ -140,10 +138,4 @@ def _bold(mean: Mean) -> str:
 
 
 def _correlation(mean: Mean) -> str:
-    return _text(mean.correlation, ".2f") if mean.correlation else "–"
-
-
-def _text(found: Interval, style: str) -> str:
-    if found.half_width is None:
-        return format(found.mean, style)
-    return f"{found.mean:{style}} ± {found.half_width:{style.lstrip('+')}}"
+    return mean.correlation.text(".2f") if mean.correlation else "–"

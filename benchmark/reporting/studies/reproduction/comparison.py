@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from benchmark.reporting.metric import Array, Metric, interval
+from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.records import DatasetResults, Task
 from benchmark.reporting.studies.orderings import Check
 
@@ -185,7 +185,7 @@ def _check(
     if not seeds:
         return None
     gains = np.array([first[seed] - second[seed] for seed in seeds])
-    return Check(interval(gains, confidence), ".4f")
+    return Check.of(gains, confidence, ".4f", margin=None)
 
 
 def _averages(task: Task, metrics: tuple[str, ...]) -> dict[int, float]:

@@ -12,7 +12,7 @@ import pandas as pd
 from benchmark.files import write_text
 from benchmark.reporting import latex
 from benchmark.reporting.metric import Array
-from benchmark.reporting.studies.orderings import HOLDS, OPEN, REVERSED, Check
+from benchmark.reporting.studies.orderings import VERDICTS, Check
 from benchmark.reporting.studies.reproduction.comparison import (
     Order,
     Published,
@@ -229,5 +229,5 @@ def _verdict(found: Check | None) -> str:
 
 def _count(name: str, checks: Sequence[Check | None]) -> str:
     verdicts = Counter(found.verdict for found in checks if found is not None)
-    told = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in (HOLDS, OPEN, REVERSED))
+    told = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS)
     return f"{name}: {told}, of {verdicts.total()}."

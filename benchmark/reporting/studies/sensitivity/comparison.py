@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from benchmark.reporting import records
-from benchmark.reporting.metric import Array, Metric, indistinguishable, interval
-from benchmark.reporting.table import Cell, Row, Table, build
+from benchmark.reporting.contrasts import Cell
+from benchmark.reporting.metric import Array, Metric
+from benchmark.reporting.statistics import interval, not_worse_than_best
+from benchmark.reporting.table import Row, Table, build
 from benchmark.studies import BASE, Sensitivity, Workspace, setting_name
 
 ALL = "all settings"
@@ -177,6 +179,6 @@ def quantity(metric: Metric) -> str:
 
 
 def alike(costs: Mapping[str, Array], confidence: float) -> list[str]:
-    """Return the first of some methods and those that a paired t-test does not tell from it."""
-    best = next(iter(costs.values()))
-    return [name for name, cost in costs.items() if indistinguishable(cost, best, confidence)]
+    """Return the methods that are not significantly different from the best, that one first."""
+    marked = not_worse_than_best(np.array(list(costs.values())), confidence)
+    return [name for name, same in zip(costs, marked, strict=True) if same]

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.reporting.metric import Array, Interval, Metric, interval
+from benchmark.reporting.contrasts import Cell
+from benchmark.reporting.metric import Array, Metric
+from benchmark.reporting.statistics import Interval, interval
 from benchmark.reporting.studies.sensitivity.comparison import Comparison, quantity
-from benchmark.reporting.table import Cell
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmark.reporting.metric import Interval
 from benchmark.reporting.palette import MARKERS, SEVERAL, WIDTH
 from benchmark.reporting.scatter import spread
+from benchmark.reporting.statistics import Interval
 from benchmark.reporting.studies.sensitivity.comparison import Comparison
 from benchmark.reporting.studies.sensitivity.lines import Panel, named, panels
 from benchmark.reporting.studies.sensitivity.ranks import heat_map

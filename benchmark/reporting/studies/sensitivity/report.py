@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from benchmark.config import Params
 from benchmark.reporting.facts import LATE
-from benchmark.reporting.metric import Array, Metric, interval
+from benchmark.reporting.metric import Array, Metric
+from benchmark.reporting.statistics import interval
 from benchmark.reporting.studies.sensitivity.comparison import ALL, Comparison, alike, quantity
 from benchmark.reporting.table import Table
 
@@ -116,7 +118,7 @@ def _mean(found: Comparison, overall: Mapping[str, Array]) -> str:
     if best is None:
         return ""
     spread = interval(best, found.confidence)
-    return f"{abs(spread.mean):.4f}{_plus_minus(spread.half_width)}"
+    return replace(spread, mean=abs(spread.mean)).text()
 
 
 def _verdict(found: Comparison, costs: Mapping[str, Array], value: str) -> dict[str, str]:
@@ -143,15 +145,11 @@ def _lag(found: Comparison, costs: Mapping[str, Array]) -> str:
         return f"{found.titles[baseline]} is the best"
     lag = interval(costs[baseline] - costs[best], found.confidence)
     told = "" if baseline in alike(costs, found.confidence) else ": told apart"
-    return f"{found.titles[baseline]} worse by {lag.mean:.4f}{_plus_minus(lag.half_width)}{told}"
+    return f"{found.titles[baseline]} worse by {lag.text()}{told}"
 
 
 def _baseline(found: Comparison, costs: Mapping[str, Array]) -> str | None:
     return next((method for method in costs if method in found.study.baselines), None)
-
-
-def _plus_minus(half_width: float | None) -> str:
-    return "" if half_width is None else f" ± {half_width:.4f}"
 
 
 def _range(found: Comparison, method: str, metric: Metric) -> str:
