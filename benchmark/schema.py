@@ -112,7 +112,5 @@ class Schema(_Record):
         """
         path = folder / "schema.json"
         if not path.is_file():
-            raise FileNotFoundError(
-                f"{path} is missing; run `python -m benchmark data` first"
-            )
+            raise FileNotFoundError(f"{path} is missing; run `python -m benchmark data` first")
         return cls.model_validate_json(path.read_text(encoding="utf-8"))

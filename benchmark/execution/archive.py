@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from benchmark import parquet
 from benchmark.files import replacing, write_text
 from benchmark.studies import Workspace
 
@@ -42,7 +43,7 @@ def restore(workspace: Workspace) -> int:
     source = workspace.results / FILE
     if not source.is_file():
         raise FileNotFoundError(f"{source} is not there: no records were published with the study")
-    rows = pl.read_parquet(source, glob=False)
+    rows = parquet.read(source)
     written = 0
     for name, record in rows.iter_rows():
         target = (workspace.runs / name).resolve()

@@ -104,7 +104,7 @@ def tasks(
         return Task(*place) if chosen is None else Candidates(*place, chosen.candidates)
 
     found = [cell(at, own) for at, own in pairs]
-    if params.selection is not None or params.leaderboard.reference is None:
+    if params.selection is not None or params.leaderboard.reference not in params.methods:
         return found
     return [*found, *_references([task for task in found if isinstance(task, Task)], workspace)]
 
