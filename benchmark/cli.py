@@ -159,6 +159,27 @@ def new_method(name: str, cite: str | None = None) -> None:
     print("  run `python -m benchmark methods`, then `make test`.")
 
 
+def new_dataset(name: str, csv: str) -> None:
+    """Write an adapter and its fixture from a CSV file with impressions, clicks and conversions."""
+    from benchmark.scaffold.dataset import create
+
+    written = create(name, Path(csv))
+    print(f"wrote datasets/{name}.py and tests/helpers/layouts/{name}.py.")
+    for role, column in written.columns.found.items():
+        print(f"  matched: {column} is the {role}")
+    for sentence in written.columns.missing:
+        print(f"  not matched: {sentence}")
+    for column in written.columns.others:
+        print(f"  not used: {column}")
+    print("Next:")
+    print("  replace every TODO in the adapter and in the entry that it cites, the last of")
+    print(
+        "  datasets/references.bib; features are ids alone, as others may be from after the click;"
+    )
+    print(f"  copy {csv} to {MANUAL / name}/ and add `- {name}` to the datasets in params.yaml;")
+    print("  run `python -m benchmark cards`, then `make test`.")
+
+
 @dataclass(frozen=True)
 class Command:
     """A subcommand with the help of its arguments.
@@ -204,6 +225,13 @@ COMMANDS = (
         {
             "name": "of the new file in methods/, in snake_case",
             "--cite": "key of its paper in methods/references.bib; by default a new placeholder",
+        },
+    ),
+    Command(
+        new_dataset,
+        {
+            "name": "of the new file in datasets/, in snake_case",
+            "csv": "a CSV file with a header, one impression per row, its click and its conversion",
         },
     ),
 )

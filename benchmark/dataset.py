@@ -3,7 +3,8 @@
 An adapter is one subclass of :class:`Dataset`, or of :class:`EventLog` where a log has events
 instead of impressions. It finds its raw files by :func:`find`, reads them by :func:`scan_table` or
 :func:`scan_json_lines`, and splits their rows by :func:`split_by_time`, :func:`split_at` or
-:func:`split_by_hash`. Its options are a subclass of :class:`Options`, or of
+:func:`split_by_hash`. Where the end of a log matters, :func:`span` tells it, whatever a few wild
+times say. Its options are a subclass of :class:`Options`, or of
 :class:`EventOptions`, with bounds by :func:`Field`.
 """
 
@@ -17,6 +18,7 @@ from benchmark.data.reading.event_log import EventLog, EventOptions, given
 from benchmark.data.reading.history import with_clicked_before
 from benchmark.data.reading.keys import unique
 from benchmark.data.reading.readers import scan_json_lines, scan_table
+from benchmark.data.reading.span import Span, span
 from benchmark.data.split import split_by_hash
 
 __all__ = [
@@ -28,12 +30,14 @@ __all__ = [
     "History",
     "Options",
     "Source",
+    "Span",
     "WindowDays",
     "find",
     "find_all",
     "given",
     "scan_json_lines",
     "scan_table",
+    "span",
     "split_at",
     "split_by_hash",
     "split_by_time",

@@ -7,10 +7,13 @@ known, ``{valid,test}.oracle.parquet`` apart from them: methods are never given 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from benchmark.files import fingerprint, sha256
 
 SPLITS = ("train", "valid", "test")
 LABELS = ("click", "micro", "macro", "conversion")
@@ -27,6 +30,21 @@ def funnel(stages: Sequence[Stage], proxy_label: str | None) -> str:
     """Return the stages in a line, with the proxy label where no conversion is logged."""
     line = " → ".join(stages)
     return line if proxy_label is None else f"{line} ({proxy_label})"
+
+
+def fingerprint_of(folder: Path) -> str:
+    """Return the fingerprint of the Parquet files of a ready folder."""
+    paths = sorted(folder.glob("*.parquet"))
+    known = (
+        (path.stat().st_size, path.stat().st_mtime_ns, path.stat().st_ctime_ns) for path in paths
+    )
+    return _fingerprint(tuple(zip(paths, known, strict=True)))
+
+
+@cache
+def _fingerprint(files: tuple[tuple[Path, tuple[int, int, int]], ...]) -> str:
+    """Return the fingerprint of files, given with what changes when they do."""
+    return fingerprint(sha256(path) for path, _ in files)
 
 
 class _Record(BaseModel):
@@ -102,6 +120,18 @@ class Schema(_Record):
         """What a method may need: the stages, and "delay" where conversions have times."""
         timed: set[Need] = set() if self.attribution_window is None else {"delay"}
         return frozenset(timed.union(self.stages))
+
+    def check_splits(self, folder: Path) -> None:
+        """Compare the splits of a folder with the fingerprint, once per process and content.
+
+        Raises:
+            ValueError: they were edited or damaged after they were written.
+        """
+        if fingerprint_of(folder) != self.fingerprint:
+            raise ValueError(
+                f"the splits in {folder} are not those that its schema.json was written for: they "
+                f"were edited or damaged since; run `python -m benchmark preprocess {folder.name}`"
+            )
 
     @classmethod
     def read(cls, folder: Path) -> Schema:

@@ -20,8 +20,8 @@ from benchmark.dataset import Dataset, Source, find, scan_table, split_by_time, 
 
 SESSION, TIME = pl.col("session_id_hash"), pl.col("server_timestamp_epoch_ms")
 SEARCHES: Types = {
-    "session_id_hash": pl.String, "clicked_skus_hash": pl.String, "product_skus_hash": pl.String,
-    "server_timestamp_epoch_ms": pl.Int64,
+    "session_id_hash": pl.String, "query_vector": pl.String, "clicked_skus_hash": pl.String,
+    "product_skus_hash": pl.String, "server_timestamp_epoch_ms": pl.Int64,
 }  # fmt: skip
 ACTIONS: Types = {
     "session_id_hash": pl.String, "product_action": pl.String, "product_sku_hash": pl.String,
@@ -98,7 +98,8 @@ class Coveo(Dataset):
         actions = scan_table(paths[1], ACTIONS, rules=GIVEN | OF_ACTIONS)
         scratch = temporary_folder(self.scratch)
         parts = 1 + sum(path.stat().st_size for path in paths) // PART_BYTES
-        numbered = searches.with_row_index("group")
+        query = pl.col("query_vector").hash(seed=0)  # does no more than tell searches apart
+        numbered = searches.with_columns(query).with_row_index("group")
         asked = by_hash(numbered, SESSION, parts, scratch / "searches")
         done = by_hash(actions, SESSION, parts, scratch / "actions")
         schema = _rows(asked[0].clear().collect(), done[0].clear().collect()).schema

@@ -13,8 +13,10 @@ from benchmark.dataset import (
     History,
     Options,
     Source,
+    Span,
     find,
     scan_table,
+    span,
     split_by_time,
     with_clicked_before,
 )
@@ -103,19 +105,24 @@ class CriteoAttribution(Dataset):
     def _labelled(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         time, delay, window = pl.col("time"), pl.col("delay"), self.attribution_window
         clicked, whole, times = pl.when(click=1), pl.lit(value=True), {}
-        converted = delay.is_not_null()
+        converted, until = delay.is_not_null(), pl.col("known_until")
+        log = span(rows.select(until), window or DAY, dated=False) or Span(0, 0)
+        inside = log.holds(until)
         if window is not None:
             converted = (delay <= window).fill_null(value=False)
-            whole = time + window <= rows.select(pl.col("known_until").max()).collect().item()
+            if log.last - log.first <= window:
+                raise log.too_short(self.title, window)
+            whole = time + window <= log.last
             times = {
                 "click_time": clicked.then(time),
                 "conversion_delay": pl.when(converted).then(delay),
             }
-        rows = split_by_time(rows.with_columns(start=pl.when(whole).then(time)), "start")
+        start = pl.when(whole & inside).then(time)
+        rows = split_by_time(rows.with_columns(start=start), "start")
         return rows.with_columns(
             group="who",
             hour=time // 3600 % 24,
             conversion=clicked.then(converted).cast(pl.Int8),
-            dropped=pl.when(~whole).then(pl.lit(CUT_OFF)),
+            dropped=pl.when(~inside).then(pl.lit(log.rule)).when(~whole).then(pl.lit(CUT_OFF)),
             **times,
         )

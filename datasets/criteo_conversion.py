@@ -7,7 +7,17 @@ from typing import Any
 
 import polars as pl
 
-from benchmark.dataset import Dataset, Field, Options, Source, find, scan_table, split_by_time
+from benchmark.dataset import (
+    Dataset,
+    Field,
+    Options,
+    Source,
+    Span,
+    find,
+    scan_table,
+    span,
+    split_by_time,
+)
 
 DAY = 86_400
 COUNTS = tuple(f"integer_{i}" for i in range(1, 9))
@@ -81,18 +91,22 @@ class CriteoConversion(Dataset):
         rows = scan_table(path, TYPES, separator="\t", header=False, quote=None, rules=RULES)
         delay, window = CONVERTED_AT - TIME, self.attribution_window
         converted, whole, delays = delay.is_not_null(), pl.lit(value=True), {}
+        until = pl.max_horizontal("click_time", "conversion_time")
+        log = span(rows.select(until), window or DAY, dated=False) or Span(0, 0)
+        inside = log.holds(until)
         if window is not None:
-            end = pl.max_horizontal("click_time", "conversion_time").max()
+            if log.last - log.first <= window:
+                raise log.too_short(self.title, window)
             converted = (delay <= window).fill_null(value=False)
-            whole = TIME + window <= rows.select(end).collect(engine="streaming").item()
+            whole = TIME + window <= log.last
             delays = {"conversion_delay": pl.when(converted).then(delay)}
         known = rows.select(
             *HASHES,
             *(_logarithm(name) for name in COUNTS),
             hour=TIME // 3600 % 24,
-            click_time=pl.when(whole).then(TIME),
+            click_time=pl.when(whole & inside).then(TIME),
             conversion=converted.cast(pl.Int8),
-            dropped=pl.when(~whole).then(pl.lit(CUT_OFF)),
+            dropped=pl.when(~inside).then(pl.lit(log.rule)).when(~whole).then(pl.lit(CUT_OFF)),
             **delays,
         )
         split = split_by_time(known, "click_time")

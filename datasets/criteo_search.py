@@ -102,7 +102,7 @@ class CriteoSearch(Dataset):
             .then(pl.lit("sale without a delay")),
         )
         known = with_clicked_before(rows, self.sequences, path, self.scratch).with_columns(
-            group=pl.coalesce("who", pl.format("unknown at {}", "time")),
+            group="who",
             click_time=pl.when(pl.col("dropped").is_null()).then("time"),
         )
         return split_by_time(known.drop("click"), "click_time")

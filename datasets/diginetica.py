@@ -10,10 +10,12 @@ import numpy as np
 import polars as pl
 
 from benchmark.data.reading.history import Past
-from benchmark.dataset import Dataset, Source, find, scan_table, split_at, unique
+from benchmark.dataset import Dataset, Source, Span, find, scan_table, span, split_at, unique
 
 Types = Mapping[str, type[pl.DataType]]
 DATE = pl.col("eventdate").str.to_date("%Y-%m-%d", strict=False)
+SECONDS = 86_400  # in a day
+DAY = DATE.cast(pl.Int64) * SECONDS
 TEST = pl.col("is.test").str.to_uppercase()
 QUERIES: Types = {
     **dict.fromkeys(("queryId", "sessionId", "userId", "timeframe", "categoryId"), pl.Int64),
@@ -72,9 +74,12 @@ class Diginetica(Dataset):
 
     def table(self, raw: Path) -> pl.LazyFrame:
         logged = _scan(raw, "train-queries", QUERIES, OF_QUERIES, key="queryId")
-        withheld = logged.filter(TEST == "TRUE").select("sessionId").unique()
-        queries = logged.join(withheld, on="sessionId", how="anti", maintain_order="left")
-        hidden = logged.join(withheld, on="sessionId", how="semi", maintain_order="left")
+        log = span(logged.select(DAY), 7 * SECONDS) or Span(0, 0)
+        far = logged.remove(log.holds(DAY)).select("sessionId").unique()
+        near = logged.join(far, on="sessionId", how="anti", maintain_order="left")
+        withheld = near.filter(TEST == "TRUE").select("sessionId").unique()
+        queries = near.join(withheld, on="sessionId", how="anti", maintain_order="left")
+        hidden = near.join(withheld, on="sessionId", how="semi", maintain_order="left")
         categories = _scan(raw, "product-categories", CATEGORIES, key="itemId")
         pages = _pages(queries, _scan(raw, "train-item-views", EVENTS), categories)
         products = _scan(raw, "products", PRICES, key="itemId")
@@ -93,6 +98,7 @@ class Diginetica(Dataset):
             .with_columns(pl.col("click").fill_null(0), viewed_before=seen.cast(pl.Int8))
         )  # fmt: skip
         left_out = {
+            f"query of a session with an {log.rule}": logged.join(far, on="sessionId", how="semi"),
             "query of a session with withheld outcomes": hidden,
             "purchase of a session with withheld outcomes": sold.join(
                 withheld, on="sessionId", how="semi"

@@ -145,6 +145,8 @@ class JData2016(EventLog):
             micro=telling.fill_null(value=False).cast(pl.Int8),
             macro=added - (KIND == UNCART).cast(pl.Int8),
             conversion=(KIND == ORDER).cast(pl.Int8),
+            kind=KIND,
+            module=MODULE,
         )
 
     def finished(self, rows: pl.LazyFrame) -> pl.LazyFrame:

@@ -64,4 +64,5 @@ class Tmall(EventLog):
             click=action == CLICK,
             macro=action.is_in([CART, FAVOURITE]).cast(pl.Int8),
             conversion=(action == PURCHASE).cast(pl.Int8),
+            kind=action,
         )

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from benchmark.data.reading.history import Past
-from benchmark.dataset import Dataset, Source, find, scan_table, split_at, unique
+from benchmark.dataset import Dataset, Source, Span, find, scan_table, span, split_at, unique
 
 CLICK_OUT = "clickout item"
 ON_ITEM = tuple(f"interaction item {part}" for part in ("image", "info", "rating", "deals"))
@@ -88,7 +88,9 @@ class Trivago(Dataset):
     def table(self, raw: Path) -> pl.LazyFrame:
         actions = scan_table(find(raw, "train.csv"), TYPES, rules=RULES).with_row_index("row")
         known = _in_order(actions)
-        steps = _visits(known.filter(~pl.col("repeated")))
+        log = span(known.lazy().select("timestamp"), DAY) or Span(0, 0)
+        inside = log.holds(pl.col("timestamp"))
+        steps = _visits(known.filter(inside, ~pl.col("repeated")))
         dealt = steps.filter(~pl.col("out")).select("visit", "item", dealt=True).drop_nulls()
         rows = (
             _impressions(actions, _click_outs(steps))
@@ -105,9 +107,9 @@ class Trivago(Dataset):
             conversion=pl.when(click).then(out).cast(pl.Int8),
             dealt_before=pl.col("recent_items").list.contains(pl.col("item_id")).cast(pl.Int8),
         )
-        repeated = known.lazy().filter("repeated")
-        lost = repeated.select(dropped=pl.repeat("repeated step", pl.len()))
-        return pl.concat([labelled, lost], how="diagonal")
+        lost = known.lazy().filter(pl.col("repeated") | ~inside)
+        rule = pl.when(inside).then(pl.lit("repeated step")).otherwise(pl.lit(log.rule))
+        return pl.concat([labelled, lost.select(dropped=rule)], how="diagonal")
 
 
 def _in_order(actions: pl.LazyFrame) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import torch
 import yaml
+from helpers.seals import seal
 
 from benchmark import registry
 from benchmark.cli import main
@@ -60,6 +61,7 @@ def test_unknown_ids_are_empty_and_random_rows_apart(processed: Path, tmp_path: 
         pl.when(shown_at_random).then(0).otherwise("user").cast(pl.UInt32).alias("user"),
         pl.when(pl.int_range(pl.len()) < 90).then(1).otherwise("conversion").alias("conversion"),
     ).write_parquet(changed / "test.parquet")
+    seal(changed)
     shown = exported(changed, tmp_path / "mixed", "test_random")
     assert shown.columns[3:] == ["conversion:float"]
     assert shown.null_count().row(0)[1:] == (0, 0, 0)

@@ -15,6 +15,7 @@ import torch
 from helpers.fake_runs import write_project
 from helpers.plugins import methods_that_load
 from helpers.runs import run
+from helpers.seals import seal
 from helpers.worlds import schema
 
 from benchmark.cli import main
@@ -252,6 +253,7 @@ def test_a_run_selected_by_an_estimated_risk_ignores_test_rows(
     frame = pl.read_parquet(processed / "test.parquet")
     none = pl.lit(0, dtype=pl.Int8)
     frame.with_columns(click=none, conversion=none).write_parquet(poisoned / "test.parquet")
+    seal(poisoned)
     run(tmp_path / "clean", processed, PLAIN, small, 1)
     run(tmp_path / "dirty", poisoned, PLAIN, small, 1)
     clean, dirty = (read_json(tmp_path / name / "default/0.json") for name in ("clean", "dirty"))

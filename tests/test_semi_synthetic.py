@@ -206,6 +206,13 @@ def test_a_base_that_cannot_be_is_refused(base: str, why: str) -> None:
         KIND(base=base)
 
 
+def test_its_data_follow_from_its_own_adapter_and_that_of_its_base() -> None:
+    assert COAT().depends_on == ("coat",)
+    assert KIND().depends_on == ("semi_synthetic", "coat")
+    assert KIND(base="aliexpress").depends_on == ("semi_synthetic", "aliexpress")
+    assert load("coat_observed")().depends_on == ("coat_observed", "coat")
+
+
 def test_options_of_the_base_are_the_bases_to_check() -> None:
     where = r"^params\.yaml: options\.semi_synthetic\.base_options\."
     with pytest.raises(ConfigError, match=f"{where}colour is no key; known: positive_rating"):

@@ -14,8 +14,8 @@ from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 
 from benchmark.metrics.discrimination import Classes, auc
-from benchmark.metrics.measures import MARGIN
 from benchmark.metrics.ordering import Order
+from benchmark.reporting.metric import MARGINS
 from benchmark.reporting.statistics import (
     Interval,
     clustered,
@@ -38,6 +38,7 @@ from benchmark.reporting.statistics import (
 REPETITIONS = 1000
 DRAWS, SPREAD = 48, 0.012  # replicates and sd of a paired difference in the published leaderboard
 UNIT = (0.0, 1.0)
+MARGIN = MARGINS["auc"]
 
 
 def tolerance(rate: float, repetitions: int = REPETITIONS) -> float:
@@ -269,6 +270,16 @@ def test_rank_intervals_narrow_with_blocks_to_the_rank_itself() -> None:
     assert (few.high - few.low).sum() > 5
     assert many.low.tolist() == many.high.tolist() == many.rank.tolist() == [1, 2, 3, 4, 5, 6]
     assert ranks(np.zeros((3, 1)), 0.95) is None
+
+
+def test_rank_intervals_of_reversed_costs_are_those_of_the_costs_reversed() -> None:
+    costs = world(np.random.default_rng(0), np.arange(12) * 0.003, 30)
+    forth, back = ranks(costs, 0.95), ranks(-costs, 0.95)
+    assert forth is not None
+    assert back is not None
+    assert 1 < (forth.high - forth.low).mean() < 9
+    assert (13 - back.high).tolist() == forth.low.tolist()
+    assert (13 - back.low).tolist() == forth.high.tolist()
 
 
 def test_friedman_rejects_equal_methods_as_often_as_it_says() -> None:

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import torch
 from helpers.runs import REPLICATES, records, run
+from helpers.seals import seal
 from torch import Tensor, nn
 
 from benchmark import registry
@@ -92,6 +93,7 @@ def test_test_rows_touch_neither_tuning_nor_training(
     frame.with_columns(*flipped).cast({"price": pl.Float32}).write_parquet(
         poisoned / "test.parquet"
     )
+    seal(poisoned)
     run(tmp_path / "clean_run", processed, METHOD, protocol)
     run(tmp_path / "poisoned_run", poisoned, METHOD, protocol)
     clean, dirty = records(tmp_path / "clean_run"), records(tmp_path / "poisoned_run")

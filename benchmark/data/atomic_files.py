@@ -41,6 +41,7 @@ def export_recbole(processed: Path, folder: Path) -> None:
         FileNotFoundError: the dataset was not preprocessed.
     """
     schema = Schema.read(processed)
+    schema.check_splits(processed)
     features = [_column(field, schema) for field in schema.fields]
     with replacing_folder(folder) as temporary:
         for split in SPLITS:

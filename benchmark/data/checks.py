@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -11,6 +13,7 @@ from benchmark.data.reading.times import check_order, time_rules
 from benchmark.schema import LABELS, ORACLE, POST_CLICK, PROPENSITY, SPLITS, TIMES
 
 POLICIES = ("log", "random")
+LARGEST = float(1 << 53)  # beyond, numbers are such as the largest float, and drown all others
 OPTIONAL: dict[str, pl.DataType] = {
     "split": pl.String(),  # the finished table must have it
     "propensity": pl.Float64(),
@@ -74,8 +77,12 @@ def _check_sequences(present: pl.Schema, dataset: Dataset) -> None:
             )
 
 
-def check(table: pl.LazyFrame, dataset: Dataset) -> dict[str, dict[str, Any]]:
+def check(
+    table: pl.LazyFrame, dataset: Dataset, dropped: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, dict[str, Any]]:
     """Return counts per split, or raise one sentence about the first broken rule.
+
+    ``dropped`` counts the rows that were left out, by rule: it explains why a split has none.
 
     Raises:
         DataError: a row breaks a rule, or a split has no rows.
@@ -93,10 +100,16 @@ def check(table: pl.LazyFrame, dataset: Dataset) -> dict[str, dict[str, Any]]:
             raise DataError(f"{dataset.title}: {rule}; {rows} rows break this rule")
     report = {row["split"]: row for row in counts.collect(engine="streaming").to_dicts()}
     if empty := [split for split in SPLITS if split not in report]:
-        raise DataError(f"{dataset.title}: no rows in split {', '.join(empty)}")
+        left_out = f"; left out were {counted(dropped)}" if dropped else ""
+        raise DataError(f"{dataset.title}: no rows in split {', '.join(empty)}{left_out}")
     if has(table, TIMES):
         check_order(table, dataset)
     return report
+
+
+def counted(dropped: Mapping[str, int]) -> str:
+    """Return in words how many rows each rule left out."""
+    return ", ".join(f"{count:,} × {rule}" for rule, count in dropped.items())
 
 
 def _rules(table: pl.LazyFrame, dataset: Dataset) -> dict[str, pl.Expr]:
@@ -125,6 +138,9 @@ def _rules(table: pl.LazyFrame, dataset: Dataset) -> dict[str, pl.Expr]:
             )
     for field in dataset.numeric:
         rules[f"{field} must be finite or missing"] = pl.col(field).is_infinite()
+        rules[f"{field} must be missing where it is beyond 2^53, and so stands for something"] = (
+            pl.col(field).abs() > LARGEST
+        )
     for column in ORACLE if has(table, ORACLE) else ():
         inside = pl.col(column).cast(pl.Float64).is_between(0, 1)
         rules[f"{column} must be in [0, 1]"] = ~inside.fill_null(value=False)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, get_type_hints
 import polars as pl
 
 from benchmark import bibliography
-from benchmark.data.options import Options, chosen
+from benchmark.data.options import Options, options_from
 from benchmark.schema import Stage
 
 
@@ -66,7 +66,7 @@ class Dataset(ABC):
     _scratch: Path | None = None
 
     def __init__(self, **options: Any) -> None:
-        self.options = chosen(self.options_model(), options, "options", self.name)
+        self.options = options_from(self.options_model(), options, "options", self.name)
 
     @classmethod
     def options_model(cls) -> type[Options]:
@@ -78,6 +78,11 @@ class Dataset(ABC):
     def name(self) -> str:
         """The name of the file in ``datasets/``."""
         return type(self).__module__.rpartition(".")[2]
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """The names of the files in ``datasets/`` from which its data follow, its own first."""
+        return (self.name,)
 
     @property
     def citation(self) -> str:
@@ -121,6 +126,11 @@ class Dataset(ABC):
         """Return what only the raw files tell of the claims, in full sentences; "" for nothing."""
         return ""
 
+    def why_empty(self, raw: Path, counts: str) -> DataError:
+        """Return the error that no row is left; ``counts`` tells how many each rule left out."""
+        left_out = f"; left out were {counts}" if counts else ""
+        return DataError(f"{self.title}: the files in {raw} give no row{left_out}")
+
     def finished(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Add what only all parts together tell to their concatenation, like splits by time."""
         return rows
@@ -132,7 +142,8 @@ class Dataset(ABC):
         Columns: the raw values of ``categorical`` and ``numeric``, and of ``sequences`` as lists
         that end right before the row, the most recent value last; ``split`` ("train", "valid"
         or "test"); one Int8 column per label in ``stages`` (0, 1 or null); optional ``policy``
-        ("log" if missing, or "random"), ``group`` (rows ranked together, for GAUC), and
+        ("log" if missing, or "random"), ``group`` (rows ranked together, for GAUC; null where a
+        row belongs to none), and
         ``oracle_ctr``, ``oracle_cvr``, ``oracle_conversion``; and optionally, in one unit of time,
         ``click_time`` of every click and ``conversion_delay`` from it to its conversion, null
         where there is none within the attribution window: what comes later is no conversion;

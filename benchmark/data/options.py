@@ -38,7 +38,7 @@ class SimulatedOptions(Options):
 T = TypeVar("T", bound=Options)
 
 
-def chosen(kind: type[T], given: Mapping[str, Any], *path: str) -> T:
+def options_from(kind: type[T], given: Mapping[str, Any], *path: str) -> T:
     """Return options with defaults where none are given; ``path`` is where params name them.
 
     Raises:

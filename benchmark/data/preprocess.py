@@ -6,6 +6,7 @@ categorical field or of the groups of one split.
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ import polars as pl
 
 from benchmark import parquet
 from benchmark.data import checks, encoding
-from benchmark.data.dataset import Dataset, kept
+from benchmark.data.dataset import DataError, Dataset, kept
 from benchmark.data.full_disk import raise_on_full_disk
 from benchmark.data.partitions import stored
 from benchmark.data.reading.readers import locate_read_errors
 from benchmark.data.resumption import resumable
-from benchmark.files import fingerprint, read_record, replacing_folder, sha256, write_json
-from benchmark.schema import ORACLE, PROPENSITY, SPLITS, TIMES, Schema
+from benchmark.files import read_record, replacing_folder, write_json
+from benchmark.schema import ORACLE, PROPENSITY, SPLITS, TIMES, Schema, fingerprint_of
 
 ROW_GROUP = 1 << 18  # fixed: by default it follows the number of cores, and so would fingerprints
 
@@ -44,7 +45,9 @@ def preprocess(
         replacing_folder(processed) as folder,
     ):
         table, notes, dropped = _evaluated(dataset, raw, scratch)
-        report: dict[str, Any] = checks.check(table, dataset)
+        if table.limit(1).collect(engine="streaming").is_empty():
+            raise dataset.why_empty(raw, checks.counted(dropped))
+        report: dict[str, Any] = checks.check(table, dataset, dropped)
         vocabularies = _write_splits(table, dataset, folder, report)
         schema = Schema(
             dataset=name,
@@ -61,7 +64,7 @@ def preprocess(
             licence=dataset.licence,
             citation=dataset.citation,
             claims=f"{dataset.claims} {notes}".rstrip(),
-            fingerprint=fingerprint(sha256(path) for path in sorted(folder.glob("*.parquet"))),
+            fingerprint=fingerprint_of(folder),
             attribution_window=dataset.attribution_window if checks.has(table, TIMES) else None,
         )
         write_json(folder / "schema.json", schema.model_dump(exclude_defaults=True))
@@ -111,9 +114,22 @@ def _write_splits(
         group = encoding.ids(pl.col("group"), groups).alias("group")
         names = [*dataset.categorical, *dataset.numeric, *dataset.sequences, *columns]
         _sink(part.with_columns(*features, group).select(names), folder / f"{split}.parquet")
+        _check_scaled(folder / f"{split}.parquet", dataset, split)
         if checks.has(table, ORACLE) and split != "train":
             _sink(part.select(ORACLE), folder / f"{split}.oracle.parquet")
     return vocabularies
+
+
+def _check_scaled(path: Path, dataset: Dataset, split: str) -> None:
+    """Refuse numbers that are beyond single precision once they are scaled by what train spans."""
+    largest = parquet.scan(path).select(pl.col(dataset.numeric).abs().max()).collect()
+    for field, value in largest.row(0, named=True).items() if dataset.numeric else ():
+        if value is not None and not isfinite(value):
+            raise DataError(
+                f"{dataset.title}: {field} has a number in {split} that is not finite once it is "
+                "scaled by the mean and spread of train; it must be missing where it stands for "
+                "something else"
+            )
 
 
 def _sink(part: pl.LazyFrame, path: Path) -> None:

@@ -56,11 +56,12 @@ def _sweep(scratch: Path) -> None:
 def inputs(dataset: Dataset, raw: Path) -> str:
     """Return a hash of what processed data are made from: options, code and raw files."""
     adapter = Path(inspect.getfile(type(dataset)))
+    bases = (adapter.with_name(f"{name}.py") for name in dataset.depends_on[1:])
     files = sorted(path for path in raw.rglob("*") if path.is_file())
     return fingerprint(
         [
             repr(dataset.options),
-            code_key(adapter, HERE / "preprocess.py", *_bases(dataset, adapter.parent)),
+            code_key(adapter, HERE / "preprocess.py", *bases),
             *map(_state, files),
         ]
     )
@@ -71,8 +72,3 @@ def _state(path: Path) -> str:
     if path.name == MANIFEST:
         return f"{path} {sha256(path)}"
     return f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}"
-
-
-def _bases(dataset: Dataset, adapters: Path) -> list[Path]:
-    """Return the file of the adapter that a derived dataset stands on."""
-    return [adapters / f"{dataset.base}.py"] if dataset.base else []

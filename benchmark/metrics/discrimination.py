@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.metrics.ordering import BITS, Array, Integers, Order, keys, numbered, sums
+from benchmark.metrics.ordering import BITS, Array, Integers, Order, in_groups, keys, numbered, sums
 from benchmark.metrics.undefined import UndefinedError
 
 
@@ -93,14 +93,13 @@ def gauc(label: Array, score: Array, group: Integers | None) -> float:
     The weight is the number of rows times the probability that both classes occur. With labels of
     0 and 1, the mean is therefore over the groups that have both classes. With others, the value
     approaches the mean over sampled outcomes if groups have many expected positives, or all labels
-    are small.
+    are small. Rows of ``NO_GROUP`` are left out.
 
     Raises:
         UndefinedError: there are no groups, or none can have both classes.
         ValueError: a label is not between 0 and 1, or a score is not a number.
     """
-    if group is None:
-        raise UndefinedError("the log has no groups")
+    label, score, group = in_groups(label, score, group)
     label = _bounded(label)
     group = numbered(group)
     rows, itself = np.bincount(group), sums(group, label * (1 - label), int(group.max()) + 1)

@@ -21,8 +21,7 @@ class Measure:
     """A measure: ``function`` takes its value on a population, ``style`` formats it.
 
     ``definition`` is the function whose docstring defines it.
-    ``bounds`` are the least and the greatest value it can have, None where there is none. Values
-    that differ by less than ``margin`` are equivalent in practice, if that is agreed on.
+    ``bounds`` are the least and the greatest value it can have, None where there is none.
     """
 
     name: str
@@ -32,7 +31,6 @@ class Measure:
     definition: Callable[..., float]
     style: str = ".4f"
     bounds: tuple[float | None, float | None] = (0.0, None)
-    margin: float | None = None
 
     @property
     def arrow(self) -> str:
@@ -45,13 +43,9 @@ class Measure:
 
 
 UNIT = (0.0, 1.0)
-MARGIN = 0.002  # of AUC
 COMMON = (
-    Measure("auc", "AUC", HIGHER, lambda p: auc(p.classes), auc, bounds=UNIT, margin=MARGIN),
-    Measure(
-        "gauc", "GAUC", HIGHER, lambda p: gauc(p.soft, p.score, p.group), gauc,
-        bounds=UNIT, margin=MARGIN,
-    ),
+    Measure("auc", "AUC", HIGHER, lambda p: auc(p.classes), auc, bounds=UNIT),
+    Measure("gauc", "GAUC", HIGHER, lambda p: gauc(p.soft, p.score, p.group), gauc, bounds=UNIT),
     Measure(
         "prauc", "average precision", HIGHER, lambda p: average_precision(p.classes),
         average_precision, bounds=UNIT,

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.metrics.undefined import UndefinedError
+
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 BITS = 31
 LAST = (1 << BITS) - 1
+NO_GROUP = int(np.iinfo(np.int64).min)  # the number of the group in rows that belong to none
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,23 @@ def _single(score: NDArray[np.number]) -> Integers | None:
         single = score.astype(np.float32) + np.float32(0)  # turns -0 into 0
     exact = (single == score).all() and (single >= 0).all()
     return single.view(np.int32).astype(np.int64) if exact else None
+
+
+def in_groups(
+    label: Array, score: Array, group: Integers | None
+) -> tuple[Array, Array, Integers]:
+    """Return the rows that belong to a group: those whose number is not ``NO_GROUP``.
+
+    Raises:
+        UndefinedError: there are no groups.
+    """
+    if group is None:
+        raise UndefinedError("the log has no groups")
+    if (known := group != NO_GROUP).all():
+        return label, score, group
+    if not known.any():
+        raise UndefinedError("no row belongs to a group")
+    return label[known], score[known], group[known]
 
 
 def numbered(group: Integers) -> Integers:

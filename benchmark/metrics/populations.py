@@ -29,6 +29,7 @@ T = TypeVar("T", bound=np.generic)
 class Labels:
     """The truth about one split: arrays (N,), NaN where unknown, None where the log lacks it.
 
+    ``group`` is ``NO_GROUP`` in rows that belong to none.
     The two estimates are of P(click) and P(conversion | click), fitted on the train split.
     """
 

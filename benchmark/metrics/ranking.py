@@ -14,7 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.metrics.ordering import Array, Integers, Order, keys, numbered, starts, sums
+from benchmark.metrics.ordering import (
+    Array,
+    Integers,
+    Order,
+    in_groups,
+    keys,
+    numbered,
+    starts,
+    sums,
+)
 from benchmark.metrics.undefined import UndefinedError
 
 
@@ -33,14 +42,13 @@ class Lists:
 
     @classmethod
     def ranked(cls, label: Array, score: Array, group: Integers | None) -> Lists:
-        """Rank the rows of each group.
+        """Rank the rows of each group, those of ``NO_GROUP`` left out.
 
         Raises:
             UndefinedError: there are no groups, or none has a positive.
             ValueError: a label is not 0 or 1, or a score is not a number.
         """
-        if group is None:
-            raise UndefinedError("the log has no groups")
+        label, score, group = in_groups(label, score, group)
         dense = numbered(group)
         positives = np.bincount(dense[_is_positive(label)], minlength=dense.max() + 1)
         kept = positives[dense] > 0

@@ -142,7 +142,7 @@ def _compare(pairs: Iterator[_Pair], metric: Metric, confidence: float) -> dict[
     found = [(pair, gain) for pair in pairs if (gain := pair.gain(metric)) is not None]
     if not found:
         return {}
-    rows, margin = np.array([gain for _, gain in found]), metric.measure.margin
+    rows, margin = np.array([gain for _, gain in found]), metric.margin
     same = [False] * len(rows) if margin is None else equivalent(rows, confidence, margin)
     tested = zip(found, differences(rows, confidence), same, strict=True)
     return {

@@ -20,6 +20,9 @@ POPULATIONS = {
 }
 
 
+MARGINS = {"auc": 0.002, "gauc": 0.002}  # differences below are equivalent in practice
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric by its name, ``<task>_<measure>_<population>``."""
@@ -55,6 +58,11 @@ class Metric:
         """Task and population as in names: ``<task>_<population>``."""
         task, _, population = self.name.split("_")
         return f"{task}_{population}"
+
+    @property
+    def margin(self) -> float | None:
+        """The difference below which two values are equivalent; None where none is agreed on."""
+        return MARGINS.get(self.measure.name)
 
     @property
     def label(self) -> str:

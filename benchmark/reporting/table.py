@@ -176,7 +176,7 @@ def _told(lead: Lead, rows: tuple[Row, ...], params: Leaderboard) -> Iterator[st
     over, metric, level = lead.reference, lead.metric, 1 - params.confidence
     cells = [cell for row in rows if (cell := row.cells[metric])]
     if any(cell.gain for cell in cells):
-        margin = metric.measure.margin
+        margin = metric.margin
         yield (
             f"Δ to {over}: by how much {metric.label}, {metric.population}, is better than that "
             f"of {over}, paired over replicates (above 0: better), with the interval of a single "

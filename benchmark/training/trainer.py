@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmark import parquet
 from benchmark.config import Protocol
 from benchmark.metrics.criteria import best
 from benchmark.metrics.evaluation import evaluate_one
+from benchmark.metrics.ordering import NO_GROUP
 from benchmark.metrics.populations import Array, Labels, Scores
 from benchmark.schema import Schema
 from benchmark.training.batch import Batch
@@ -58,8 +60,13 @@ class Data:
 
     @classmethod
     def read(cls, folder: Path, device: torch.device) -> Data:
-        """Read a ready folder."""
+        """Read a ready folder.
+
+        Raises:
+            ValueError: its splits are not those that its schema was written for.
+        """
         schema = Schema.read(folder)
+        schema.check_splits(folder)
         tables = {
             name: placed(Table.read(folder, name, schema), device)
             for name in ("train", "valid", "test")
@@ -260,11 +267,16 @@ def read_labels(folder: Path, split: str, schema: Schema) -> Labels:
         conversion=_floats(frame["conversion"]),
         click=_floats(frame["click"]) if "click" in frame.columns else None,
         random=(frame["policy"] == "random").to_numpy(),
-        group=frame["group"].cast(pl.Int64).to_numpy() if schema.has_groups else None,
+        group=_groups(frame["group"]) if schema.has_groups else None,
         oracle_conversion=None if truth is None else _floats(truth["oracle_conversion"]),
         oracle_cvr=None if truth is None else _floats(truth["oracle_cvr"]),
         oracle_ctr=None if truth is None else _floats(truth["oracle_ctr"]),
     )
+
+
+def _groups(column: pl.Series) -> NDArray[np.int64]:
+    """Return the numbers of groups; ready data has 0 in rows that belong to none."""
+    return column.cast(pl.Int64).replace(0, NO_GROUP).to_numpy()
 
 
 def _floats(column: pl.Series) -> Array:

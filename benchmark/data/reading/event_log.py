@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -24,6 +24,7 @@ from benchmark.data.partitions import (
 )
 from benchmark.data.reading.attribution import attribute, split_by_time
 from benchmark.data.reading.history import Past
+from benchmark.data.reading.span import Span, span
 from benchmark.schema import POST_CLICK
 
 SECOND = 1000
@@ -77,7 +78,8 @@ class EventLog(Dataset):
 
         Columns: ``who`` and ``item``; ``time`` (Int64, milliseconds since 1970 UTC); ``click``
         (Boolean: whether it is one); one Int8 column per label (1: it happened, -1: it was taken
-        back, else 0); ``context`` and ``measured``.
+        back, else 0); ``context`` and ``measured``. Events that are equal in all columns are
+        duplicates, so whatever else tells two of them apart must be among the columns.
         """
 
     def parts(self, raw: Path) -> Mapping[str, pl.LazyFrame]:
@@ -86,9 +88,9 @@ class EventLog(Dataset):
         Events that are no row of their own are dropped too where a rule says so: repeated ones,
         those of wrong times, and those in no row's window, which a repeated click does not prolong.
         """
-        events = self.events(raw)
-        nothing = self._with_item_past(events.clear().collect(), [])
-        schema = self._rows(nothing, 0, []).schema
+        events, never = self.events(raw), Span(0, 0, SECOND)
+        nothing = self._with_item_past(events.clear().collect(), never, [])
+        schema = self._rows(nothing, never, []).schema
         return {"rows": lazy_from_frames(lambda: self._frames(events, raw, schema), schema)}
 
     def table(self, raw: Path) -> pl.LazyFrame:
@@ -101,6 +103,11 @@ class EventLog(Dataset):
         """See :meth:`Dataset.finished`."""
         return split_by_time(rows, "click_time")
 
+    def why_empty(self, raw: Path, counts: str) -> DataError:
+        """See :meth:`Dataset.why_empty`."""
+        whole = self._span([self.events(raw)], raw)
+        return whole.too_short(self.title, self.window / SECOND, counts)
+
     def _frames(self, events: pl.LazyFrame, raw: Path, schema: pl.Schema) -> Iterator[pl.DataFrame]:
         """Yield the rows of the users of one partition after the other.
 
@@ -111,7 +118,8 @@ class EventLog(Dataset):
         scratch = temporary_folder(self.scratch)
         parts = partitions(raw)
         by_item = by_hash(events, pl.col("item"), parts, self.scratch / "by-item")
-        known = partial(self._with_item_past, lost=lost)
+        whole = self._span(by_item, raw)
+        known = partial(self._with_item_past, whole=whole, lost=lost)
         types = known(by_item[0].clear().collect()).schema
         by_who = by_hash(
             lazy_from_frames(lambda: map_in_order(known, by_item), types),
@@ -119,13 +127,7 @@ class EventLog(Dataset):
             parts,
             scratch / "by-who",
         )
-        end = pl.concat(by_who).select(pl.col("time").max()).collect().item()
-        if end is None:
-            raise DataError(
-                f"{self.title}: the files in {raw} hold no event at a time that the log spans; if "
-                "they were cut off, get them again"
-            )
-        yield from map_in_order(partial(self._rows, end=end, lost=lost), by_who)
+        yield from map_in_order(partial(self._rows, whole=whole, lost=lost), by_who)
         yield from _dropped(lost, schema)
         rmtree(scratch)
         rmtree(self.scratch / "by-item")
@@ -136,16 +138,30 @@ class EventLog(Dataset):
         of_item = [f"item_{count}" for count in counts]
         return (*of_item, *counts, "same_item_clicks", "seconds_since_click")
 
-    def _with_item_past(self, events: pl.DataFrame, lost: Lost) -> pl.DataFrame:
+    def _span(self, events: Sequence[pl.LazyFrame], raw: Path) -> Span:
+        """Return which times the log spans, whatever a few wild ones say."""
+        times = pl.concat(events).select("time")
+        if self.period is not None:
+            times = times.filter(pl.col("time").is_between(*self.period, "left"))
+        if (found := span(times, self.window, SECOND)) is None:
+            raise DataError(
+                f"{self.title}: the files in {raw} hold no event at a time that the log spans; if "
+                "they were cut off, get them again"
+            )
+        return found
+
+    def _with_item_past(self, events: pl.DataFrame, whole: Span, lost: Lost) -> pl.DataFrame:
         """Add what anybody had done to the item before each event."""
         if any(events[key].has_nulls() for key in KEYS):
             raise DataError(f"{self.title}: an event lacks its user, item or time")
         inside = events
         if self.period is not None:
             inside = events.filter(pl.col("time").is_between(*self.period, "left"))
-        distinct = inside.unique(maintain_order=True)
+        near = inside.filter(whole.holds(pl.col("time")))
+        distinct = near.unique(maintain_order=True)
         lost.append(("event at a time that the log does not span", len(events) - len(inside)))
-        lost.append(("exact duplicate of another event", len(inside) - len(distinct)))
+        lost.append((whole.rule, len(inside) - len(near)))
+        lost.append(("exact duplicate of another event", len(near) - len(distinct)))
         return distinct.with_columns(self._happened(Past(distinct, "item"), distinct, "item_"))
 
     def _happened(self, past: Past, events: pl.DataFrame, prefix: str = "") -> list[pl.Series]:
@@ -154,7 +170,7 @@ class EventLog(Dataset):
             for kind in ("click", *self.labels)
         ]
 
-    def _rows(self, events: pl.DataFrame, end: int, lost: Lost) -> pl.DataFrame:
+    def _rows(self, events: pl.DataFrame, whole: Span, lost: Lost) -> pl.DataFrame:
         """Return the rows of some users."""
         others = pl.struct(sorted({*events.columns} - {*KEYS}))
         events = events.sort(*KEYS, others.hash(seed=0))  # in whichever order they were read
@@ -165,7 +181,7 @@ class EventLog(Dataset):
             (past.since(click) / SECOND).alias("seconds_since_click"),
         )
         found = attribute(known, self.labels, self.window)
-        rows = found.rows.filter(pl.col("time") <= end - self.window)
+        rows = found.rows.filter(pl.col("time") <= whole.last - self.window)
         cut = len(found.rows) - len(rows)
         lost.append(("click whose window the end of the log cuts off", cut))
         for label, unattributed in found.unattributed.items():

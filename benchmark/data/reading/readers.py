@@ -66,6 +66,11 @@ def scan_table(  # noqa: PLR0913
     return _noted(frame, path, layout, rules or {}).select(list(columns))
 
 
+def first_rows(path: Path, separator: str, rows: int) -> pl.DataFrame:
+    """Return the first rows of delimited text with a header, whose types follow from them."""
+    return pl.read_csv(path, separator=separator, n_rows=rows, infer_schema_length=rows, glob=False)
+
+
 def scan_json_lines(path: Path, schema: Types, *, rules: Rules | None = None) -> pl.LazyFrame:
     """Scan the declared keys of a file of JSON objects, one per line, plain or ``.gz``.
 

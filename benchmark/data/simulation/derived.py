@@ -11,7 +11,7 @@ import polars as pl
 
 from benchmark import registry
 from benchmark.data.dataset import Dataset, kept
-from benchmark.data.options import chosen, is_wrong
+from benchmark.data.options import is_wrong, options_from
 from benchmark.data.split import split_by_hash
 from benchmark.errors import ConfigError
 
@@ -37,6 +37,11 @@ class Derived(Dataset):
         self.min_count, self.proxy_label = self.origin.min_count, self.origin.proxy_label
         self.licence, self.cite = self.origin.licence, self.origin.cite
 
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """Its own file and those of its base: an edit of either makes other data."""
+        return (self.name, *self.origin.depends_on)
+
     @contextmanager
     def working_in(self, folder: Path) -> Iterator[None]:
         """See :meth:`Dataset.working_in`; files of the base have a folder of their own in it."""
@@ -55,7 +60,7 @@ class Derived(Dataset):
             raise self._no_base(name, str(error.args[0])) from error
         if issubclass(kind, Derived):
             raise self._no_base(name, f"{name} is no real log itself")
-        chosen(kind.options_model(), options, "options", self.name, "base_options")
+        options_from(kind.options_model(), options, "options", self.name, "base_options")
         log = kind(**options)
         if not log.sources:
             raise self._no_base(name, f"{name} is no real log itself")

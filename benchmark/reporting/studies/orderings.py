@@ -85,7 +85,7 @@ def check(better: Task, worse: Task, metric: Metric, confidence: float) -> Check
     if first is None or second is None:
         return None
     cost = metric.measure.cost
-    style, margin = metric.measure.style.lstrip("+"), metric.measure.margin
+    style, margin = metric.measure.style.lstrip("+"), metric.margin
     return Check.of(cost(second) - cost(first), confidence, style, margin)
 
 

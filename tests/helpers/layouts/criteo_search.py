@@ -49,7 +49,7 @@ def read(folder: Path, length: int = 10) -> Iterator[Row]:
         earlier = [other for other in rows if user == other[22] and 0 < int(other[3]) < time]
         yield {
             "split": "test" if time >= test else "valid" if time >= valid else "train",
-            "group": user or f"unknown at {time}",
+            "group": user or None,
             "user_id": user,
             "partner_id": row[21],
             **{name: missing(row[6 + place]) for place, name in enumerate(HASHED)},

@@ -52,6 +52,8 @@ def events(folder: Path) -> Iterator[Event]:
                     "who": int(float(row["user_id"])),
                     "item": int(row["sku_id"]),
                     "time": int(local.timestamp() * 1000),
+                    "kind": kind,
+                    "module": row["model_id"],
                     "click": kind == 1,
                     "micro": int(row["model_id"] in map(str, TELLING)),
                     "macro": (kind in (2, 5)) - (kind == 3),

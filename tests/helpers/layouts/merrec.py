@@ -48,6 +48,7 @@ def events(folder: Path) -> Iterator[Event]:
                 "who": row["user_id"],
                 "item": row["item_id"],
                 "time": round(row["stime"].timestamp() * 1000),
+                "kind": row["event_id"],
                 "click": row["event_id"] == "item_view",
                 "macro": int(row["event_id"] in KINDS[1:-1]),
                 "conversion": int(row["event_id"] == "buy_comp"),

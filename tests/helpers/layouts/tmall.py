@@ -43,6 +43,7 @@ def events(folder: Path) -> Iterator[Event]:
             "who": int(row["user_id"]),
             "item": int(row["item_id"]),
             "time": round(date.timestamp()) * 1000,
+            "kind": row["action_type"],
             "click": row["action_type"] == "0",
             "macro": int(row["action_type"] in {"1", "3"}),
             "conversion": int(row["action_type"] == "2"),

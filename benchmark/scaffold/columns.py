@@ -1,0 +1,161 @@
+"""Which columns of a file are the user, the item, the time, the click and the conversion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from benchmark.data.reading.readers import first_rows
+
+SAMPLE = 10_000  # rows that are looked at
+SEPARATORS = ",\t;|"
+FORMATS = (
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%dT%H:%M:%SZ",
+    "%Y-%m-%dT%H:%M:%S%.fZ",
+    "%Y-%m-%d %H:%M",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y-%m-%d",
+)
+# Names in lower case, letters and digits alone, without "is", "has" or "id" around them.
+NAMES: Mapping[str, Sequence[str]] = {
+    "user": ("user", "u", "visitor", "customer", "member", "client", "viewer", "person"),
+    "item": (
+        "item", "i", "product", "sku", "article", "ad", "goods", "video", "listing", "hotel",
+        "creative",
+    ),
+    "time": (
+        "time", "timestamp", "ts", "datetime", "date", "eventtime", "requesttime", "shownat",
+        "impressiontime", "impressiontimestamp", "createdat", "occurredat",
+    ),
+    "click": ("click", "clicked", "clicks", "clk", "clicklabel", "labelclick"),
+    "conversion": (
+        "conversion", "converted", "conversions", "conv", "cv", "purchase", "purchased", "buy",
+        "bought", "order", "ordered", "sale", "sold", "booking", "booked", "conversionlabel",
+    ),
+}  # fmt: skip
+LABELS = ("click", "conversion")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a file: ``found`` by role, with their types, and the names of the others.
+
+    ``time_format`` is that of a time in text. ``missing`` has a sentence on each role without a
+    column.
+    """
+
+    separator: str
+    header: tuple[str, ...]
+    types: Mapping[str, pl.DataType]
+    found: Mapping[str, str]
+    time_format: str | None
+    missing: tuple[str, ...]
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The columns that have no role."""
+        return tuple(name for name in self.header if name not in self.found.values())
+
+
+def match(path: Path) -> Columns:
+    """Match the columns of a file by their names.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no table with a header, has no click, no conversion, or neither user nor
+            item; two columns may be the same; or a label has other values than 0 and 1.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there; name a CSV file with a header")
+    sample, separator = _sample(path)
+    found = {role: name for role in NAMES if (name := _column(sample.columns, role, path))}
+    for label in LABELS:
+        if label not in found:
+            raise ValueError(f"{path}: {_missing(label)}; the columns are {_all(sample)}")
+        _check_label(sample[found[label]], path)
+    if not {"user", "item"} & {*found}:
+        raise ValueError(
+            f"{path}: no column is named as a user or an item, such as user_id or item_id; the "
+            f"columns are {_all(sample)}"
+        )
+    time_format, unread = None, []
+    if "time" in found and sample[found["time"]].dtype == pl.String:
+        time_format = _format(sample[found["time"]])
+        if time_format is None:
+            example = next(iter(sample[found["time"]].drop_nulls()), None)
+            unread = [f"{found.pop('time')} is in no known format of a time: {example!r}"]
+    missing = [_missing(role) for role in ("user", "item", "time") if role not in found]
+    return Columns(
+        separator=separator,
+        header=tuple(sample.columns),
+        types=dict(sample.schema),
+        found=found,
+        time_format=time_format,
+        missing=(*missing, *unread),
+    )
+
+
+def _sample(path: Path) -> tuple[pl.DataFrame, str]:
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            first = file.readline()
+        separator = max(SEPARATORS, key=first.count)
+        sample = first_rows(path, separator, SAMPLE)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path} cannot be read as a CSV file: {reason}") from error
+    if sample.is_empty():
+        raise ValueError(f"{path} holds no rows below its header")
+    return sample, separator
+
+
+def _column(header: Sequence[str], role: str, path: Path) -> str | None:
+    """Return the column of a role, the one whose name comes first in ``NAMES``."""
+    matched = [name for name in header if _plain(name) in NAMES[role]]
+    if len(matched) > 1:
+        raise ValueError(
+            f"{path}: {' and '.join(matched)} may each be the {role}; rename or delete all but one"
+        )
+    return matched[0] if matched else None
+
+
+def _plain(name: str) -> str:
+    """Return a name without case, separators and what tells no role."""
+    letters = "".join(filter(str.isalnum, name.casefold()))
+    for prefix in ("is", "has"):
+        if letters.removeprefix(prefix) in (*NAMES["click"], *NAMES["conversion"]):
+            return letters.removeprefix(prefix)
+    short = letters.removesuffix("id")
+    return short if short in (*NAMES["user"], *NAMES["item"]) else letters
+
+
+def _check_label(values: pl.Series, path: Path) -> None:
+    wrong = values.drop_nulls()
+    if values.dtype != pl.Boolean:
+        wrong = wrong.filter(~wrong.is_in([0, 1])) if values.dtype.is_numeric() else wrong
+        for value in wrong.head(1):
+            raise ValueError(
+                f"{path}: column {values.name} holds {value!r}; it must hold 0 and 1, or true and "
+                "false"
+            )
+
+
+def _format(times: pl.Series) -> str | None:
+    for known in FORMATS:
+        if times.drop_nulls().str.to_datetime(known, strict=False).is_not_null().all():
+            return known
+    return None
+
+
+def _missing(role: str) -> str:
+    return f"no column is named as the {role}, such as {', '.join(NAMES[role][:3])}"
+
+
+def _all(sample: pl.DataFrame) -> str:
+    return ", ".join(sample.columns)

@@ -1,0 +1,162 @@
+"""``python -m benchmark new-dataset``: an adapter that passes the contract, from a CSV file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from ast import literal_eval
+from pathlib import Path
+
+import pytest
+from helpers.projects import copy_project
+
+from benchmark.scaffold.columns import match
+
+PARTS = (
+    "benchmark", "datasets", "methods", "tests", "docs", "params.yaml", "pyproject.toml",
+)  # fmt: skip
+FILES = {
+    "numbered_shop": ("impressions.csv", """\
+User-ID,Item_Id,Timestamp,Is Clicked,Purchased,price,Device
+7,a,1600000000,1,0,2.5,phone
+8,b,1600000060,0,,3.5,desk
+"""),
+    "worded_shop": ("rows.csv", """\
+visitorId;SKU;time;clicked;conversion
+u1;9;2024-03-01 10:00:00;true;false
+u2;9;2024-03-01 10:01:00;false;false
+"""),
+    "bare_shop": ("bare.csv", "productid\tCLICK\tBought\tday\n1\t1\t1\tMon\n2\t0\t0\tTue\n"),
+}  # fmt: skip
+QUIET = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist")
+
+
+def python(folder: Path, *arguments: str) -> str:
+    """Run this Python in a folder and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A copy of the project with new datasets, done as CONTRIBUTING says, and what was printed."""
+    folder = tmp_path_factory.mktemp("project")
+    copy_project(folder, PARTS)
+    printed = {}
+    for name, (file, text) in FILES.items():
+        given = folder / "data" / "manual" / name / file
+        given.parent.mkdir(parents=True)
+        given.write_text(text, encoding="utf-8")
+        printed[name] = python(folder, "benchmark", "new-dataset", name, str(given))
+    params = folder / "params.yaml"
+    lines = "".join(f"  - {name}\n" for name in FILES)
+    text = params.read_text(encoding="utf-8").replace("datasets:\n", f"datasets:\n{lines}")
+    params.write_text(text, encoding="utf-8")
+    python(folder, "benchmark", "cards")
+    return folder, printed
+
+
+def test_new_adapters_pass_the_contract(printed: tuple[Path, dict[str, str]]) -> None:
+    tests = ("tests/test_datasets.py", "tests/test_data_cards.py")
+    text = python(printed[0], "pytest", *tests, "-k", " or ".join(FILES), *QUIET)
+    assert "failed" not in text
+    assert " passed" in text or "." in text
+
+
+def test_new_files_are_clean(printed: tuple[Path, dict[str, str]]) -> None:
+    paths = [
+        f"{place}/{name}.py" for place in ("datasets", "tests/helpers/layouts") for name in FILES
+    ]
+    python(printed[0], "ruff", "check", "--no-cache", *paths)
+    python(printed[0], "ruff", "format", "--no-cache", "--check", *paths)
+
+
+def test_the_file_itself_is_read_by_the_new_adapter(printed: tuple[Path, dict[str, str]]) -> None:
+    for name in FILES:
+        code = (
+            "from pathlib import Path; from benchmark import registry;"
+            "from benchmark.data.dataset import Dataset;"
+            f"kind = registry.load('datasets', '{name}', Dataset);"
+            f"print(kind().table(Path('data/manual/{name}')).collect().sort('item_id').select("
+            "'item_id', 'click', 'conversion').rows())"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=printed[0], capture_output=True, text=True, check=True
+        )
+        rows = {"numbered_shop": [("a", 1, 0), ("b", 0, None)]}
+        rows["worded_shop"] = [("9", 0, None), ("9", 1, 0)]
+        rows["bare_shop"] = [("1", 1, 1), ("2", 0, None)]
+        assert sorted(literal_eval(done.stdout), key=str) == sorted(rows[name], key=str)
+
+
+def test_what_could_not_be_matched_is_listed(printed: tuple[Path, dict[str, str]]) -> None:
+    first, bare = printed[1]["numbered_shop"], printed[1]["bare_shop"]
+    for line in (
+        "matched: User-ID is the user",
+        "matched: Is Clicked is the click",
+        "matched: Purchased is the conversion",
+        "not used: price",
+        "not used: Device",
+    ):
+        assert f"  {line}\n" in first
+    assert "not matched" not in first
+    assert "not matched: no column is named as the user, such as user" in bare
+    assert "not matched: no column is named as the time, such as time" in bare
+    assert "not used: day" in bare
+    adapter = (printed[0] / "datasets" / "numbered_shop.py").read_text(encoding="utf-8")
+    assert "# TODO add price to TYPES, table and numeric if known before the click" in adapter
+    assert "# TODO add Device to TYPES, table and categorical if" in adapter
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("user,item,buy\n1,2,0\n", "no column is named as the click, such as click, clicked"),
+        ("user,item,click\n1,2,0\n", "no column is named as the conversion"),
+        ("click,buy\n1,1\n", "no column is named as a user or an item"),
+        ("user,click,buy,order\n1,1,1,1\n", "buy and order may each be the conversion; rename"),
+        ("user,click,buy\n1,2,0\n", "column click holds 2; it must hold 0 and 1, or true and"),
+        ("user,click,buy\n1,1,no\n", "column buy holds 'no'; it must hold 0 and 1"),
+        ("user,click,buy\n", "holds no rows below its header"),
+        ("", "cannot be read as a CSV file"),
+    ],
+)
+def test_a_file_that_does_not_do_is_told_in_one_sentence(
+    tmp_path: Path, text: str, sentence: str
+) -> None:
+    path = tmp_path / "given.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=sentence) as error:
+        match(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("USER_ID", "user"), ("Visitor Id", "user"), ("uid", "user"), ("product-id", "item"),
+        ("iid", "item"), ("SKU", "item"), ("Event Time", "time"), ("ts", "time"),
+        ("is_click", "click"), ("Clicked?", "click"), ("isConverted", "conversion"),
+        ("bought", "conversion"), ("has_purchased", "conversion"),
+    ],
+)  # fmt: skip
+def test_case_and_separators_do_not_matter(tmp_path: Path, name: str, role: str) -> None:
+    plain = {"user": "user", "item": "item", "time": "time", "click": "click", "conversion": "buy"}
+    header = [*(plain | {role: name}).values(), "other"]
+    path = tmp_path / "given.csv"
+    path.write_text(",".join(header) + "\n1,2,3,1,0,x\n", encoding="utf-8")
+    columns = match(path)
+    assert columns.found[role] == name
+    assert columns.others == ("other",)
+
+
+def test_a_time_in_an_unknown_format_is_listed(tmp_path: Path) -> None:
+    path = tmp_path / "given.csv"
+    path.write_text("user,click,buy,date\n1,1,0,first of May\n", encoding="utf-8")
+    columns = match(path)
+    assert "time" not in columns.found
+    assert "date is in no known format of a time: 'first of May'" in columns.missing[-1]
