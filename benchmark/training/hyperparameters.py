@@ -15,10 +15,12 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from torch import nn
 
 from benchmark import registry
 
 T = TypeVar("T")
+RESERVED = frozenset(vars(nn.Module())) | {"backbone"}  # set on every instance
 
 
 @overload
@@ -107,7 +109,7 @@ def collect(
         redeclared = own_space.pop(name, None), own_defaults.pop(name, None)
         if not isinstance(value, Declared):
             continue
-        if redeclared[0] is None and any(hasattr(base, name) for base in cls.__bases__):
+        if redeclared[0] is None and (name in RESERVED or hasattr(cls.__base__, name)):
             raise ValueError(f"{value.place}: {name} is taken by every method; choose another name")
         own_space[name] = value.distribution(name, annotations.get(name))
         own_defaults[name] = value.default

@@ -46,14 +46,21 @@ def every(names: list[str]) -> Callable[[Test], Test]:
         def told(**arguments: Any) -> None:
             try:
                 test(**arguments)
-            except Exception as error:
-                if (sentence := explain(error, arguments["name"])) is None:
-                    raise
-                pytest.fail(sentence, pytrace=False)
+            except Exception as error:  # noqa: BLE001 (whatever a new file raises)
+                name = arguments["name"]
+                if sentence := _unusable(error, name) or _raised(error, name):
+                    pytest.fail(sentence, pytrace=False)
+                broken = test.__name__.removeprefix("test_").replace("_", " ")
+                reject(name, f"it does not hold that {broken}: {_first_line(error)}")
 
         return pytest.mark.parametrize("name", names)(told)
 
     return decorate
+
+
+def name_of(method: Method) -> str:
+    """Return the name of a method's file."""
+    return type(method).__module__.rpartition(".")[2]
 
 
 def require(condition: object, name: str, sentence: str, at: str = "") -> None:
@@ -65,11 +72,6 @@ def require(condition: object, name: str, sentence: str, at: str = "") -> None:
 def reject(name: str, sentence: str, at: str = "") -> NoReturn:
     """Fail with the file, the line of an attribute of its class, and the sentence."""
     pytest.fail(f"methods/{name}.py, line {_line(name, at)}: {sentence}", pytrace=False)
-
-
-def explain(error: Exception, name: str) -> str | None:
-    """Return in one sentence what was raised by a method's file, None if it is not to blame."""
-    return _unusable(error, name) or _raised(error, name)
 
 
 def _unusable(error: Exception, name: str) -> str | None:
@@ -93,7 +95,7 @@ def _raised(error: Exception, name: str) -> str | None:
     if not frames:
         return None
     where, function = f"methods/{name}.py, line {frames[-1].lineno}", frames[-1].name
-    text = (str(error).splitlines() or [""])[0]
+    text = _first_line(error)
     label = text.removeprefix("'Features' object has no attribute ").strip("'")
     if isinstance(error, AttributeError) and label in LABELS:
         return (
@@ -101,6 +103,10 @@ def _raised(error: Exception, name: str) -> str | None:
             "features alone, and use labels in loss"
         )
     return f"{where}: {function} raises {type(error).__name__}: {text}; mend this line"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def line_of(name: str, attribute: str) -> int | None:
