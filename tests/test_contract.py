@@ -180,7 +180,7 @@ FAULTS = {
         "losses.over_clicks and Probability do",
     ),
     "a loss that is no tensor": (
-        with_loss("return float(click_loss) * self.cvr_weight"),
+        with_loss("return click_loss.item() * self.cvr_weight"),
         "def loss",
         "loss returns float; return a tensor",
     ),
