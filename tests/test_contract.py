@@ -132,7 +132,7 @@ FAULTS = {
     "a default that is no choice": (
         with_tuned('cvr_weight: str = tuned("c", choices=("a", "b"))'),
         "cvr_weight: str",
-        "cvr_weight has the default 'c', not one of 'a', 'b'; add it",
+        "cvr_weight has the default 'c', not one of 'a', 'b'; add it, or take one of them",
     ),
     "no range": (
         with_tuned("cvr_weight: float = tuned(1.0)"),
