@@ -17,9 +17,11 @@ from typing import Any
 
 import pytest
 from helpers import cluster, errands
+from helpers.projects import work_here, write_small_params
 from helpers.runs import records, run, task
 
 from benchmark import registry
+from benchmark.cli import main
 from benchmark.config import Launch, Protocol
 from benchmark.execution import tasks
 from benchmark.execution.executors.executor import ATTEMPTS, Executor, LostError
@@ -291,6 +293,29 @@ def test_one_task_that_fails_does_not_keep_the_others_from_running(
     assert failed is absent
     assert "nowhere" in str(error)
     assert len(records(one.folder)) == one.fits
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_goes_on_from_what_is_on_record(
+    how: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_small_params(tmp_path, [METHOD], replicates=4)
+    work_here(tmp_path, monkeypatch)
+    assert main(["data"]) == 0
+    runs = tmp_path / "results" / "runs"
+    command = [sys.executable, "-m", "benchmark", "run", "--workers", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    _await(lambda: any(runs.rglob("default/*.json")))
+    process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == (130 if how is signal.SIGINT else -how)
+    assert ("interrupted; finished work is kept" in said) == (how is signal.SIGINT)
+
+    kept = {path: path.stat().st_mtime_ns for path in runs.rglob("default/*.json")}
+    assert 0 < len(kept) < 4, "it was interrupted in the midst of it"
+    assert main(["run", "--strict"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(list(runs.rglob("default/*.json"))) == 4
 
 
 # --- what is asked for

@@ -46,7 +46,8 @@ class JobGroup:
         first, *others = self.jobs
         job = self.jobs[first]
         more = f" and {len(others)} more" if others else ""
-        return f"{job.method} on {job.processed.name}, {first.parent.name}/{first.stem}{more}"
+        where = f"{self.folder.parent.name}, {first.parent.name}/{first.stem}"
+        return f"{job.method} on {where}{more}"
 
     @property
     def folder(self) -> Path:
