@@ -110,9 +110,7 @@ def _single(score: NDArray[np.number]) -> Integers | None:
     return single.view(np.int32).astype(np.int64) if exact else None
 
 
-def in_groups(
-    label: Array, score: Array, group: Integers | None
-) -> tuple[Array, Array, Integers]:
+def in_groups(label: Array, score: Array, group: Integers | None) -> tuple[Array, Array, Integers]:
     """Return the rows that belong to a group: those whose number is not ``NO_GROUP``.
 
     Raises:
