@@ -217,7 +217,7 @@ FAULTS = {
     "a syntax error": (
         with_loss("return click_loss +"),
         "return click_loss +",
-        "invalid syntax; mend the syntax",
+        "SyntaxError: invalid syntax",
     ),
     "no loss": (
         GOOD.replace(BODY, ""),

@@ -81,5 +81,6 @@ def test_no_method_without_hyperparameters_takes_one() -> None:
 
 
 def test_an_error_names_the_file_and_the_line() -> None:
-    with pytest.raises(ValueError, match=r"^tests/test_hyperparameters\.py, line \d+: weight has"):
+    place = r"^tests/test_hyperparameters\.py, line \d+: weight has"
+    with pytest.raises(registry.PluginError, match=place):
         type("Wrong", (Base,), {"weight": tuned(0.0, low=1.0, high=2.0)})

@@ -62,10 +62,10 @@ class Declared:
         """Return what the hyper-parameter is drawn from.
 
         Raises:
-            ValueError: the default cannot be drawn, or nothing can.
+            PluginError: the default cannot be drawn, or nothing can.
         """
         if fault := self._fault():
-            raise ValueError(f"{self.place}: {name} {fault}")
+            raise registry.PluginError(f"{self.place}: {name} {fault}")
         if self.choices is not None:
             return CategoricalDistribution(self.choices)
         low, high = cast(float, self.low), cast(float, self.high)
@@ -108,7 +108,7 @@ def collect(
     value in the place of an inherited hyper-parameter fixes it: the search leaves it alone.
 
     Raises:
-        ValueError: a declaration contradicts itself, or takes the name of another attribute.
+        PluginError: a declaration contradicts itself, or takes the name of another attribute.
     """
     own_space, own_defaults = dict(space), dict(defaults)
     annotations = inspect.get_annotations(cls)
@@ -118,7 +118,9 @@ def collect(
         if not isinstance(value, Declared):
             continue
         if inherited is None and (name in RESERVED or hasattr(cls.__base__, name)):
-            raise ValueError(f"{value.place}: {name} is taken by every method; choose another name")
+            raise registry.PluginError(
+                f"{value.place}: {name} is taken by every method; choose another name"
+            )
         own_space[name] = value.distribution(name, annotations.get(name))
         own_defaults[name] = value.default
         setattr(cls, name, value.default)

@@ -83,10 +83,8 @@ def explain(error: Exception, name: str, test: Test) -> str:
 def _unusable(error: Exception, name: str) -> str | None:
     """Return why the class cannot be loaded or made, None if it can."""
     file, text = f"methods/{name}.py", str(error.args[0] if error.args else "")
-    if text.startswith(f"{file}, line"):  # a declaration says so itself
+    if isinstance(error, registry.PluginError):
         return text
-    if isinstance(error, SyntaxError):
-        return f"{file}, line {error.lineno}: {error.msg}; mend the syntax"
     if isinstance(error, LookupError) and "must define exactly one" in text:
         return f"{file} {text.partition('.py ')[2]}; keep the others in files of their own"
     if isinstance(error, TypeError) and "abstract" in text:
