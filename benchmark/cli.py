@@ -93,6 +93,15 @@ def report(study: str | None = None) -> None:
     write(Workspace(study))
 
 
+def restore(study: str) -> None:
+    """Bring back the published records of a study, so that `run` makes only what is missing."""
+    from benchmark.execution.archive import restore as restore_records
+    from benchmark.studies import Workspace
+
+    workspace = Workspace(study)
+    print(f"{restore_records(workspace)} records restored to {workspace.runs}")
+
+
 def show(study: str | None = None) -> None:
     """Print the leaderboard and where the pictures lie."""
     from benchmark.reporting.leaderboard import plain
@@ -206,6 +215,7 @@ COMMANDS = (
     Command(run, {"?setting": SETTING, "?method": METHOD} | IN_STUDY | LAUNCH),
     Command(report, IN_STUDY),
     Command(show, IN_STUDY),
+    Command(restore, {"study": "a folder in studies/"}),
     Command(export_recbole, {"dataset": DATASET}),
     Command(datasets),
     Command(cards),

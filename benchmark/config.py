@@ -220,10 +220,10 @@ class Leaderboard(Section):
     confidence: float = Field(gt=0, lt=1)
     """The level of all confidence intervals and tests, as a share."""
     reference: Name | None = None
-    """The method that all others are compared with, by its file name in methods/."""
-    capacity_reference: Several[Name] = ()
-    """Variants of the reference with other numbers of parameters; each method is also compared
-    with the one whose number is closest to its own, if it is within 10 %."""
+    """The method that all others are compared with, by its file name in methods/.
+
+    It is also trained with wider towers, so that each method is compared with as many parameters.
+    """
 
 
 class Params(Section):

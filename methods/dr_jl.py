@@ -5,8 +5,8 @@ class DRJL(DoublyRobust):
     r"""DR-JL learns a prediction and an imputation of its errors in turn by doubly robust risks.
 
     With click :math:`o`, conversion :math:`r`, prediction :math:`\hat r`, pseudo-label
-    :math:`\tilde r`, frozen propensity :math:`p` with a floor, :math:`u = o / p`, cross entropy
-    :math:`e`, error :math:`e = e(r, \hat r)`, imputed error :math:`\hat e = e(\tilde r, \hat r)`
+    :math:`\tilde r`, frozen propensity :math:`p` with a floor, :math:`u = o / p`, the cross
+    entropy :math:`e = e(r, \hat r)` as error, imputed error :math:`\hat e = e(\tilde r, \hat r)`
     and means over all impressions, two networks descend in turn
 
     .. math:: L_r = \mathrm{mean}(\hat e + u (e - \hat e)), \quad

@@ -82,7 +82,7 @@ def protocol() -> Protocol:
         "batch_size": 256,
         "max_epochs": 2,
         "device": "cpu",
-        "tuning": full.tuning.model_copy(update={"trials": 5, "batch": 2}),
+        "tuning": full.tuning.model_copy(update={"trials": 5, "batch": 2, "draws": 1}),
     }
     return full.model_copy(update=small)
 

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from helpers.contract import every, is_fitted_by_steps, kind, line_of, require
+from helpers.contract import every, is_fitted_by_steps, kind, line_of, name_of, reject, require
 from helpers.worlds import SPACES, blueprint, clicks, doubled, make_batch, rows_of, schema, without
 from optuna.distributions import (
     BaseDistribution,
@@ -55,7 +55,33 @@ def all_updates(method: Method, batch: Batch) -> Iterator[Update]:
     """Yield the steps that one batch causes in every phase of training."""
     for updates in (*(phase.updates for phase in method.warm_up()), method.updates):
         method.start_epoch()
-        yield from updates(batch)
+        for update in updates(batch):
+            assert_is_a_loss(update.loss, method)
+            yield update
+
+
+def assert_is_a_loss(loss: object, method: Method) -> None:
+    """Assert that it is a scalar, with a gradient where a method descends any."""
+    name = name_of(method)
+    at = "updates" if line_of(name, "updates") else "loss"
+    if not isinstance(loss, Tensor):
+        reject(name, f"loss returns {type(loss).__name__}; return a tensor", at)
+    sentence = f"loss has the shape {tuple(loss.shape)}; return a scalar, such as a mean"
+    require(loss.shape == (), name, sentence, at)
+    sentence = "loss depends on no parameter; compute it from the prediction"
+    require(loss.requires_grad or method.fit is not None, name, sentence, at)
+
+
+def predict(method: Method, features: Features) -> Prediction:
+    """Return the prediction, after a look at its types and shapes."""
+    prediction, name = method(features), name_of(method)
+    sentence = f"forward returns {type(prediction).__name__}; return a Prediction"
+    require(isinstance(prediction, Prediction), name, sentence, "forward")
+    rows = len(features.sparse)
+    for key, value in outputs(prediction).items():
+        sentence = f"{key} has the shape {tuple(value.shape)} for {rows} rows; let it be ({rows},)"
+        require(value.shape == (rows,), name, sentence, "forward")
+    return prediction
 
 
 def total_loss(method: Method, batch: Batch) -> Tensor:
@@ -75,16 +101,10 @@ def assert_trains(name: str, method: Method, batch: Batch, case: str) -> None:
         method.fit(batch, 0)
     for update in all_updates(method, batch):
         loss, at = update.loss, "updates" if line_of(name, "updates") else "loss"
-        is_tensor = isinstance(loss, Tensor)
-        require(is_tensor, name, f"loss returns {type(loss).__name__}; return a tensor", at)
-        sentence = f"loss has the shape {tuple(loss.shape)}; return a scalar, such as a mean"
-        require(loss.shape == (), name, sentence, at)
         guard = "guard divisions and logarithms, as losses.over_clicks and Probability do"
         finite = bool(loss.isfinite())
         require(finite, name, f"loss is {loss.item()} on a batch with {case}; {guard}", at)
         if method.fit is None:
-            sentence = "loss depends on no parameter; compute it from the prediction"
-            require(loss.requires_grad, name, sentence, at)
             whole = all(gradient.isfinite().all() for gradient in gradients(update).values())
             require(whole, name, f"a gradient is not finite on a batch with {case}; {guard}", at)
 
@@ -130,21 +150,17 @@ def test_forward_sees_features_only(name: str) -> None:
     require(taken == ["self", "features"], name, sentence, "forward")
     method = build(name).eval()
     batch = make_batch(schema(), 16)
-    before = outputs(method(batch.features))
+    before = outputs(predict(method, batch.features))
     total_loss(method, make_batch(schema(), 16, click=1.0))
-    after = outputs(method(batch.features))
+    after = outputs(predict(method, batch.features))
     sentence = "forward uses labels that loss has left behind; keep none of a batch in self"
     require(all(v.equal(before[key]) for key, v in after.items()), name, sentence, "forward")
 
 
 @every_method
 def test_one_finite_probability_per_row(name: str) -> None:
-    prediction = build(name)(make_batch(schema(), 32).features)
-    sentence = f"forward returns {type(prediction).__name__}; return a Prediction"
-    require(isinstance(prediction, Prediction), name, sentence, "forward")
+    prediction = predict(build(name), make_batch(schema(), 32).features)
     for key, value in outputs(prediction).items():
-        sentence = f"{key} has the shape {tuple(value.shape)} for 32 rows; let it be (32,)"
-        require(value.shape == (32,), name, sentence, "forward")
         sentence = f"{key} is not finite; make it from a logit, by Probability.from_logit"
         require(value.isfinite().all(), name, sentence, "forward")
     for key, p in probabilities(prediction).items():
@@ -156,7 +172,7 @@ def test_one_finite_probability_per_row(name: str) -> None:
 
 @every_method
 def test_products_never_exceed_the_ctr(name: str) -> None:
-    prediction = build(name)(make_batch(schema(), 32).features)
+    prediction = predict(build(name), make_batch(schema(), 32).features)
     if prediction.ctr is not None:
         for step in probabilities(prediction).values():
             assert ((prediction.ctr & step).log <= prediction.ctr.log).all()
@@ -166,10 +182,10 @@ def test_products_never_exceed_the_ctr(name: str) -> None:
 def test_prediction_of_a_row_ignores_its_batch(name: str) -> None:
     method = build(name).eval()
     features = make_batch(schema(), 32).features
-    together = outputs(method(features))
+    together = outputs(predict(method, features))
     for row in (0, 7, 31):
         part = slice(row, row + 1)
-        alone = outputs(method(Features(features.sparse[part], features.dense[part])))
+        alone = outputs(predict(method, Features(features.sparse[part], features.dense[part])))
         for key, value in alone.items():
             torch.testing.assert_close(value, together[key][part], rtol=1e-5, atol=1e-6)
 
@@ -198,7 +214,7 @@ def test_huge_logits_give_finite_losses_and_gradients(name: str, edge: str) -> N
     method, batch = build(name), EDGES[edge]
     for layer in last_layers(method):
         inflate(layer, method, batch)
-    smallest = min(value.min() for value in outputs(method(batch.features)).values())
+    smallest = min(value.min() for value in outputs(predict(method, batch.features)).values())
     assert smallest < -20
     assert_trains(name, method, batch, f"{edge} and logits of 50")
 
@@ -231,7 +247,7 @@ def inflate(layer: nn.Module, method: Method, batch: Batch) -> None:
     hook = layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     total_loss(method, batch)
     hook.remove()
-    for parameter in layer.parameters():
+    for parameter in layer.parameters() if seen else ():
         parameter.data *= 50 / seen[0].detach().abs().max()
 
 

@@ -35,7 +35,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert f"wrote methods/{NAME}.py" in python(folder, "benchmark", "new-method", NAME)
     params = folder / "params.yaml"
     text = params.read_text(encoding="utf-8")
-    params.write_text(text.replace("methods:\n", f"methods:\n  - {NAME}\n"), encoding="utf-8")
+    named = re.sub(r"^methods:.*\n", rf"\g<0>  - {NAME}\n", text, flags=re.MULTILINE)
+    assert named != text
+    params.write_text(named, encoding="utf-8")
     return folder
 
 

@@ -39,9 +39,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["methods"] = METHODS
     params["options"]["oracle_funnel"]["rows"] = 4000
+    params["options"]["oracle_funnel"]["test_rows"] = 0
     params["replicates"] = 2
     params["protocol"] |= {"max_epochs": 1, "device": "cpu"}
-    params["protocol"]["tuning"] |= {"trials": 2, "batch": 2}
+    params["protocol"]["tuning"] |= {"trials": 2, "batch": 2, "draws": 1}
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     call(folder, "dvc", "init", "--no-scm", "--quiet")
     call(folder, "dvc", "config", "core.analytics", "false")

@@ -20,7 +20,7 @@ from benchmark.files import read_json
 from benchmark.registry import ROOT
 from benchmark.studies import Workspace
 
-STUDY = "stress"
+STUDY = "sensitivity"
 CHOSEN = ["esmm", "fnw"]  # the second needs delays
 PARTS = ("benchmark", "datasets", "methods", "studies", "dvc.yaml", "params.yaml", ".dvcignore")
 SMALL = {

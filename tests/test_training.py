@@ -125,7 +125,7 @@ def test_a_method_that_lacks_a_stage_is_skipped_with_the_reason(
     (clicks / "schema.json").write_text(schema.model_dump_json())
     run(tmp_path / "run", clicks, "hm3", protocol)
     reason = read_json(tmp_path / "run" / "skipped.json")["reason"]
-    assert reason == "needs click and macro and micro, which this log lacks"
+    assert reason == "needs click and macro and micro, which this dataset lacks"
 
 
 def test_batches_cover_all_rows_in_an_order_of_seed_and_epoch(processed: Path) -> None:

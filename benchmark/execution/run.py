@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from threading import RLock
@@ -11,17 +11,21 @@ from typing import Any
 
 from tqdm import tqdm
 
+from benchmark import registry
 from benchmark.config import Launch
 from benchmark.configuration.documents import Node, Place, parse
 from benchmark.configuration.mistakes import validated
 from benchmark.errors import sentence
+from benchmark.execution.capacity import matched, parameters
 from benchmark.execution.executors import connect
 from benchmark.execution.executors.executor import Executor
 from benchmark.execution.jobs import Queue
 from benchmark.execution.provenance import environment
 from benchmark.execution.tasks import Candidates, Cell, Task
 from benchmark.metrics.criteria import check_name
+from benchmark.schema import Schema
 from benchmark.studies import Setting, Workspace
+from benchmark.training.method import Method
 
 Failure = tuple[Cell, BaseException]
 
@@ -99,7 +103,36 @@ def tasks(
         chosen = params.selection
         return Task(*place) if chosen is None else Candidates(*place, chosen.candidates)
 
-    return [cell(at, own) for at, own in pairs]
+    found = [cell(at, own) for at, own in pairs]
+    if params.selection is not None or params.leaderboard.reference not in params.methods:
+        return found
+    return [*found, *_references([task for task in found if isinstance(task, Task)], workspace)]
+
+
+def _references(tasks: Sequence[Task], workspace: Workspace) -> Iterator[Task]:
+    """Yield the reference with as many parameters as the tasks' methods have, by setting."""
+    params = workspace.params
+    kind = registry.load("methods", str(params.leaderboard.reference), Method)
+    for setting in {task.setting.name: task.setting for task in tasks}.values():
+        if (schema := setting.schema) is None:
+            continue
+        counts = _counts([task for task in tasks if task.setting is setting], schema)
+        backbones = matched(kind, counts, schema, params.protocol.backbone)
+        for count, backbone in backbones.items():
+            name = f"{params.leaderboard.reference}@{count}"
+            protocol = params.protocol.model_copy(update={"backbone": backbone})
+            folder = workspace.runs / setting.name / name
+            own = str(params.leaderboard.reference)
+            yield Task(folder, setting, own, protocol, params.replicates)
+
+
+def _counts(tasks: Sequence[Task], schema: Schema) -> Iterator[int]:
+    for task in tasks:
+        try:
+            if task.kind.missing(schema) is None:
+                yield parameters(task.kind, schema, task.protocol.backbone)
+        except Exception:  # noqa: BLE001 (the task itself reports whatever a method's file raises)
+            continue
 
 
 def _chosen(kind: str, name: str | None, known: tuple[str, ...]) -> tuple[str, ...]:

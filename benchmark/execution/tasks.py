@@ -12,6 +12,7 @@ kept as well.
 from __future__ import annotations
 
 import shutil
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -37,6 +38,8 @@ from benchmark.training.method import Method
 from benchmark.training.search import defaults, sample, tune
 from benchmark.training.trainer import DivergedError
 from benchmark.training.vectorized import allowed
+
+OWN_SEEDS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -193,7 +196,7 @@ class Task(Cell):
         Raises:
             DivergedError: every trial diverged.
         """
-        best = tune(self.kind, self.protocol, partial(self._trials, queue))
+        best = tune(self.kind, self.protocol, partial(self._trials, queue), own_seed(self.method))
         part = "default" if best == self._default else "tuned"
         write_sealed(self.folder / "best.json", {"hyperparameters": best, "part": part})
         return best
@@ -311,6 +314,11 @@ class Candidates(Cell):
                 for name, (replicate, point) in zip(self._names(), points, strict=True)
             }
         )
+
+
+def own_seed(method: str) -> int:
+    """Return a number that is a method's own, whatever other methods there are."""
+    return zlib.crc32(method.encode()) % OWN_SEEDS
 
 
 class FailedBeforeError(BenchmarkError):

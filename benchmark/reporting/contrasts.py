@@ -64,22 +64,29 @@ class Cell:
         return self.interval.text(self.style, plus_minus) + ("†" if self.few else "")
 
 
-def column(metric: Metric, tasks: Sequence[Task], params: Leaderboard) -> dict[str, Cell | None]:
-    """Compare the methods in a metric; None for those in which it is undefined."""
+def column(
+    metric: Metric, tasks: Sequence[Task], params: Leaderboard, widened: Sequence[Task] = ()
+) -> dict[str, Cell | None]:
+    """Compare the methods in a metric; None for those in which it is undefined.
+
+    ``widened`` are fits of the reference with more parameters.
+    """
     values = defined(metric, tasks)
+    cells: dict[str, Cell | None] = dict.fromkeys(task.method for task in tasks)
+    if not values:
+        return cells
     known = [task for task in tasks if task.method in values]
     best = not_worse_than_best(
         metric.measure.cost(np.array(list(values.values()))), params.confidence
     )
     over, matched, tuning = (
         _compare(pairs, metric, params.confidence)
-        for pairs in (_to_reference(known, params), _matched(known, params), _tuned(known))
+        for pairs in (_to_reference(known, params), _matched(known, params, widened), _tuned(known))
     )
 
     def bounded(found: Array) -> Interval:
         return interval(found, params.confidence, metric.measure.bounds)
 
-    cells: dict[str, Cell | None] = dict.fromkeys(task.method for task in tasks)
     for task, is_best in zip(known, best, strict=True):
         name, default = task.method, task.default_values(metric.name)
         few = (task.positives(metric.key) or FEW) < FEW
@@ -150,13 +157,14 @@ def _to_reference(tasks: Sequence[Task], params: Leaderboard) -> Iterator[_Pair]
         yield from (_Pair(task, base) for task in tasks if task is not base)
 
 
-def _matched(tasks: Sequence[Task], params: Leaderboard) -> Iterator[_Pair]:
-    """Pair each method with the reference variant of the closest capacity, if that is close."""
-    names = (params.reference, *params.capacity_reference)
-    bases = [task for task in tasks if task.method in names]
+def _matched(
+    tasks: Sequence[Task], params: Leaderboard, widened: Sequence[Task]
+) -> Iterator[_Pair]:
+    """Pair each method with the reference of the closest capacity, if that is close."""
+    bases = [*(task for task in tasks if task.method == params.reference), *widened]
     for task in tasks:
         own = task.seeds[0].parameters
-        if task in bases or not bases or not params.capacity_reference:
+        if task in bases or not widened:
             continue
         nearest = min(bases, key=lambda base: abs(base.seeds[0].parameters - own))
         if abs(nearest.seeds[0].parameters - own) <= SAME_CAPACITY * own:

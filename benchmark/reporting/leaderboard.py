@@ -166,7 +166,7 @@ def _means(tables: Sequence[Table], params: Params) -> list[dict[str, Any]]:
             continue
         names = sorted({name for task in table.log.reported for name in task.seeds[0].test})
         for metric in map(Metric.parse, filter(Metric.is_known, names)):
-            cells = column(metric, table.log.reported, params.leaderboard)
+            cells = column(metric, table.log.reported, params.leaderboard, table.log.widened)
             lead = table.lead if table.lead and table.lead.metric == metric else None
             rows += [
                 {

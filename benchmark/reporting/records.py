@@ -18,6 +18,8 @@ from benchmark.schema import Schema
 from benchmark.sealing import is_sealed
 from benchmark.studies import Setting, Workspace
 
+WIDENED = "@"  # before the number of parameters, in the name of a widened reference's folder
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -119,11 +121,15 @@ def _values(fits: tuple[Fit, ...], metric: str) -> Array | None:
 
 @dataclass(frozen=True)
 class DatasetResults:
-    """A dataset with its tasks; ``schema`` is None where nothing was prepared or run."""
+    """A dataset with its tasks; ``schema`` is None where nothing was prepared or run.
+
+    ``widened`` are finished fits of the reference method with more parameters.
+    """
 
     dataset: str
     schema: Schema | None
     tasks: tuple[Task, ...]
+    widened: tuple[Task, ...] = ()
 
     @property
     def title(self) -> str:
@@ -169,7 +175,10 @@ def read_setting(setting: Setting, workspace: Workspace) -> DatasetResults:
     schema = Schema.read(setting.replicate(0)) if started else setting.schema
     prints = _fingerprints(setting, params.replicates) if schema else ()
     tasks = (read_task(runs / method, method, schema, params, prints) for method in params.methods)
-    return DatasetResults(setting.name, schema, tuple(tasks))
+    folders = sorted(runs.glob(f"{params.leaderboard.reference}{WIDENED}*"))
+    widened = (read_task(folder, folder.name, schema, params, prints) for folder in folders)
+    finished = tuple(task for task in widened if task.excluded is None)
+    return DatasetResults(setting.name, schema, tuple(tasks), finished)
 
 
 def _fingerprints(setting: Setting, replicates: int) -> tuple[str | None, ...]:
@@ -202,7 +211,7 @@ def read_task(
     tuned = _fits(folder, [f"tuned/{number}" for number in range(params.replicates)])
     chosen = tuned if best and best.part == "tuned" else default
     reason = (
-        _stale(provenance, schema, params.protocol)
+        _stale(provenance, schema, _own(params.protocol, provenance, method))
         or _reason(folder)
         or _incomplete(best, chosen, default, params.replicates)
         or _diverged((*default, *chosen))
@@ -228,6 +237,15 @@ def _stale(provenance: Provenance, schema: Schema, protocol: Protocol) -> str | 
 def _equal(recorded: dict[str, Any], protocol: Protocol) -> bool:
     """Compare protocols but for their budgets."""
     return recorded == protocol.identity
+
+
+def _own(protocol: Protocol, provenance: Provenance, method: str) -> Protocol:
+    """Return the protocol of a task: that of params, but the widened reference has own towers."""
+    if WIDENED not in method:
+        return protocol
+    towers = provenance.protocol["backbone"]["tower"]
+    backbone = protocol.backbone.model_copy(update={"tower": tuple(towers)})
+    return protocol.model_copy(update={"backbone": backbone})
 
 
 def _reason(folder: Path) -> str | None:

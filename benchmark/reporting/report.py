@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmark.execution.archive import pack
 from benchmark.files import write_text
 from benchmark.reporting import leaderboard, page, plots
 from benchmark.reporting.citations import references
@@ -38,6 +39,8 @@ def write(workspace: Workspace) -> None:
         _orderings(workspace)
     if (workspace.folder / "published.yaml").is_file():
         _reproduction(workspace)
+    if workspace.study is not None:
+        pack(workspace)
 
 
 def _leaderboard(workspace: Workspace) -> None:

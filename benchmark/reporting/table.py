@@ -115,7 +115,9 @@ def build(log: DatasetResults, params: Params) -> Table:
     headline = _defined(params.leaderboard.headline, log)
     metrics = _defined(params.leaderboard.columns, log)
     wanted = dict.fromkeys((*headline, *metrics))
-    columns = {metric: column(metric, log.reported, params.leaderboard) for metric in wanted}
+    columns = {
+        metric: column(metric, log.reported, params.leaderboard, log.widened) for metric in wanted
+    }
     lead = _lead(headline[0], log.reported, params.leaderboard) if headline else None
     rows = [
         Row(task, {metric: cells[task.method] for metric, cells in columns.items()}, lead)

@@ -11,11 +11,11 @@ from torch.nn.functional import logsigmoid
 
 @dataclass(frozen=True)
 class Features:
-    """Inputs of a batch: integer ``ids`` (B, fields) and float ``numbers`` (B, fields).
+    """Inputs of a batch: integer ``sparse`` (B, fields) and float ``dense`` (B, fields).
 
     Each categorical field counts its ids from 0, which means "unknown". ``sequences`` holds ids
     (B, sequences, length), the most recent last, with zeros on the left of short ones; it is None
-    where the log has none.
+    where the dataset has none.
     """
 
     sparse: Tensor
@@ -25,11 +25,11 @@ class Features:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of impressions, or of clicks where the log has no impressions.
+    """A batch of impressions, or of clicks where the dataset has no impressions.
 
     Labels are float tensors of shape (B,) holding 0 or 1. ``click`` is None if every row is a
-    click; ``micro`` and ``macro`` are None if the log lacks them. The labels after the click
-    are 0 on unclicked rows, where they are in truth unknown: mask them.
+    click; ``micro`` and ``macro`` are None if the dataset lacks them. The labels after the
+    click are 0 on unclicked rows, where they are in truth unknown: mask them.
 
     Only methods with a schedule see times, (B,) in attribution windows: how much has ``elapsed``
     since the click, and the ``delay`` of a conversion that happened by then, else ``elapsed``,
@@ -46,7 +46,7 @@ class Batch:
 
     @property
     def clicked(self) -> Tensor:
-        """The click label, all ones where the log consists of clicks."""
+        """The click label, all ones where the dataset consists of clicks."""
         return torch.ones_like(self.conversion) if self.click is None else self.click
 
 

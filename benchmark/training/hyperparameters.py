@@ -15,10 +15,12 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from torch import nn
 
 from benchmark import registry
 
 T = TypeVar("T")
+RESERVED = frozenset(vars(nn.Module())) | {"backbone"}  # set on every instance
 
 
 @overload
@@ -38,8 +40,9 @@ def tuned(
     """Declare a hyper-parameter in the body of a :class:`~benchmark.method.Method`.
 
     The search draws it between ``low`` and ``high``, both included: uniformly in its logarithm,
-    or in itself without ``log``. It draws whole numbers if the attribute is annotated as ``int``.
-    With ``choices``, it draws one of these. An instance has the value as an attribute.
+    or in itself without ``log``. It draws whole numbers if all three are, unless the attribute is
+    annotated as ``float``. With ``choices``, it draws one of these. An instance has the value as
+    an attribute.
     """
     return Declared(default, low, high, log, choices, _caller(inspect.currentframe()))
 
@@ -59,22 +62,28 @@ class Declared:
         """Return what the hyper-parameter is drawn from.
 
         Raises:
-            ValueError: the default cannot be drawn, or nothing can.
+            PluginError: the default cannot be drawn, or nothing can.
         """
         if fault := self._fault():
-            raise ValueError(f"{self.place}: {name} {fault}")
+            raise registry.PluginError(f"{self.place}: {name} {fault}")
         if self.choices is not None:
             return CategoricalDistribution(self.choices)
-        if annotation in ("int", int):
-            return IntDistribution(cast(int, self.low), cast(int, self.high), log=self.log)
-        return FloatDistribution(cast(float, self.low), cast(float, self.high), log=self.log)
+        low, high = cast(float, self.low), cast(float, self.high)
+        whole = all(isinstance(value, int) for value in (self.default, low, high))
+        if whole and annotation not in ("float", float):
+            return IntDistribution(int(low), int(high), log=self.log)
+        return FloatDistribution(low, high, log=self.log)
 
     def _fault(self) -> str | None:
         """Return what is wrong and how to mend it, None if nothing is."""
-        if self.choices is not None:
-            known = ", ".join(map(repr, self.choices))
-            absent = self.default not in self.choices
-            return f"has the default {self.default!r}, not one of {known}; add it" * absent or None
+        if self.choices is None:
+            return self._fault_of_range()
+        if self.default in self.choices:
+            return None
+        known = ", ".join(map(repr, self.choices))
+        return f"has the default {self.default!r}, not one of {known}; add it, or take one of them"
+
+    def _fault_of_range(self) -> str | None:
         low, high = self.low, self.high
         if low is None or high is None:
             return "has no range; give tuned() either low and high, or choices"
@@ -82,12 +91,12 @@ class Declared:
             return f"has the range {low} to {high}; let low be smaller than high"
         if self.log and low <= 0:
             return f"is drawn by its logarithm from {low} on; let low be positive, or log=False"
-        if not low <= self.default <= high:
-            return (
-                f"has the default {self.default}, outside its range of {low} to {high}; "
-                "change the default, or widen the range"
-            )
-        return None
+        if low <= self.default <= high:
+            return None
+        return (
+            f"has the default {self.default}, outside its range of {low} to {high}; change the "
+            "default, or widen the range"
+        )
 
 
 def collect(
@@ -99,16 +108,19 @@ def collect(
     value in the place of an inherited hyper-parameter fixes it: the search leaves it alone.
 
     Raises:
-        ValueError: a declaration contradicts itself, or takes the name of another attribute.
+        PluginError: a declaration contradicts itself, or takes the name of another attribute.
     """
     own_space, own_defaults = dict(space), dict(defaults)
     annotations = inspect.get_annotations(cls)
     for name, value in list(vars(cls).items()):
-        redeclared = own_space.pop(name, None), own_defaults.pop(name, None)
+        inherited = own_space.pop(name, None)
+        own_defaults.pop(name, None)
         if not isinstance(value, Declared):
             continue
-        if redeclared[0] is None and any(hasattr(base, name) for base in cls.__bases__):
-            raise ValueError(f"{value.place}: {name} is taken by every method; choose another name")
+        if inherited is None and (name in RESERVED or hasattr(cls.__base__, name)):
+            raise registry.PluginError(
+                f"{value.place}: {name} is taken by every method; choose another name"
+            )
         own_space[name] = value.distribution(name, annotations.get(name))
         own_defaults[name] = value.default
         setattr(cls, name, value.default)

@@ -35,7 +35,7 @@ def click_cvr_loss(prediction: Prediction, batch: Batch) -> Tensor:
 
 
 def ctr_loss(prediction: Prediction, batch: Batch) -> Tensor:
-    """Return the mean of e(o, ô) over impressions, 0 where the log has only clicks."""
+    """Return the mean of e(o, ô) over impressions, 0 where the dataset has only clicks."""
     if batch.click is None:
         return batch.conversion.new_zeros(())
     return _ctr(prediction).cross_entropy(batch.click).mean()
@@ -44,12 +44,12 @@ def ctr_loss(prediction: Prediction, batch: Batch) -> Tensor:
 def path_loss(prediction: Prediction, batch: Batch, stage: PostClick) -> Tensor:
     """Return the mean over impressions of e(o · label, ô · step) for a stage after the click.
 
-    Where the log consists of clicks, it is the mean of e(label, step): the click is then given.
+    Where the dataset consists of clicks, it is the mean of e(label, step): the click is given.
     """
     step = prediction.cvr if stage == "conversion" else getattr(prediction, stage)
     label = getattr(batch, stage)
     if step is None or label is None:
-        raise ValueError(f"no {stage} in the prediction or in the log")
+        raise ValueError(f"no {stage} in the prediction or in the dataset")
     if batch.click is None:
         return step.cross_entropy(label).mean()
     return (_ctr(prediction) & step).cross_entropy(batch.click * label).mean()
@@ -118,7 +118,7 @@ def _ctr(prediction: Prediction) -> Probability:
 
 def _clicks(batch: Batch) -> Tensor:
     if batch.click is None:
-        raise ValueError("propensities need unclicked impressions, but this log consists of clicks")
+        raise ValueError("propensities need impressions, but this dataset consists of clicks")
     return batch.click
 
 

@@ -117,7 +117,7 @@ class Method(nn.Module, ABC):
     def schedule(self) -> Schedule | None:
         """Return when clicks are trained on, in that order and with the labels known then.
 
-        None stands for all rows, in random order, with final labels: on a log with delays, those
+        None stands for all rows, in random order, with final labels: on data with delays, those
         exist only one attribution window after training data end.
         """
         return None
@@ -133,9 +133,9 @@ class Method(nn.Module, ABC):
 
     @classmethod
     def missing(cls, schema: Schema) -> str | None:
-        """Return why the method cannot be run on a log, or None if it can."""
+        """Return why the method cannot be run on a dataset, or None if it can."""
         lacking = sorted((cls.requires | {"conversion"}) - schema.offers)
-        return f"needs {' and '.join(lacking)}, which this log lacks" if lacking else None
+        return f"needs {' and '.join(lacking)}, which this dataset lacks" if lacking else None
 
 
 class CtrCvr(Method):

@@ -55,11 +55,14 @@ def sample(method: type[Method], protocol: Protocol, count: int, seed: int) -> l
     return [study.ask(space).params for _ in range(count)]
 
 
-def tune(method: type[Method], protocol: Protocol, evaluate: Evaluate) -> dict[str, Any]:
+def tune(
+    method: type[Method], protocol: Protocol, evaluate: Evaluate, own_seed: int = 0
+) -> dict[str, Any]:
     """Return the best hyper-parameters found within the budget, the defaults where there is none.
 
     ``evaluate`` gets the number of a batch's first trial and the batch's hyper-parameters, and
-    returns their values, None for a trial that diverged.
+    returns their values, None for a trial that diverged. ``own_seed`` gives a method random
+    candidates of its own, so that the luck of one point is not shared by all methods.
 
     Raises:
         DivergedError: every trial diverged.
@@ -73,7 +76,7 @@ def tune(method: type[Method], protocol: Protocol, evaluate: Evaluate) -> dict[s
     study.enqueue_trial(defaults(method, protocol))
     budget = protocol.tuning
     for start in range(0, budget.trials, budget.batch):
-        study.sampler = _sampler(budget.seed + start, budget.batch)
+        study.sampler = _sampler(budget.seed + own_seed + start, budget.batch)
         size = min(budget.batch, budget.trials - start)
         trials = [study.ask(space) for _ in range(size)]
         values = evaluate(start, [trial.params for trial in trials])

@@ -44,16 +44,22 @@ def every(names: list[str]) -> Callable[[Test], Test]:
     def decorate(test: Test) -> Test:
         @functools.wraps(test)
         def told(**arguments: Any) -> None:
+            sentence = None
             try:
                 test(**arguments)
-            except Exception as error:
-                if (sentence := explain(error, arguments["name"])) is None:
-                    raise
+            except Exception as error:  # noqa: BLE001 (whatever a new file raises)
+                sentence = explain(error, arguments["name"], test)
+            if sentence:
                 pytest.fail(sentence, pytrace=False)
 
         return pytest.mark.parametrize("name", names)(told)
 
     return decorate
+
+
+def name_of(method: Method) -> str:
+    """Return the name of a method's file."""
+    return type(method).__module__.rpartition(".")[2]
 
 
 def require(condition: object, name: str, sentence: str, at: str = "") -> None:
@@ -64,25 +70,25 @@ def require(condition: object, name: str, sentence: str, at: str = "") -> None:
 
 def reject(name: str, sentence: str, at: str = "") -> NoReturn:
     """Fail with the file, the line of an attribute of its class, and the sentence."""
-    pytest.fail(f"methods/{name}.py, line {_line(name, at)}: {sentence}", pytrace=False)
+    pytest.fail(f"{_place(name, at)}: {sentence}", pytrace=False)
 
 
-def explain(error: Exception, name: str) -> str | None:
-    """Return in one sentence what was raised by a method's file, None if it is not to blame."""
-    return _unusable(error, name) or _raised(error, name)
+def explain(error: Exception, name: str, test: Test) -> str:
+    """Return in one sentence what is wrong with a method's file, which failed a test."""
+    broken = test.__name__.removeprefix("test_").replace("_", " ")
+    general = f"{_place(name, '')}: it does not hold that {broken}: {_first_line(error)}"
+    return _unusable(error, name) or _raised(error, name) or general
 
 
 def _unusable(error: Exception, name: str) -> str | None:
     """Return why the class cannot be loaded or made, None if it can."""
     file, text = f"methods/{name}.py", str(error.args[0] if error.args else "")
-    if text.startswith(f"{file}, line"):  # a declaration says so itself
+    if isinstance(error, registry.PluginError):
         return text
-    if isinstance(error, SyntaxError):
-        return f"{file}, line {error.lineno}: {error.msg}; mend the syntax"
     if isinstance(error, LookupError) and "must define exactly one" in text:
         return f"{file} {text.partition('.py ')[2]}; keep the others in files of their own"
     if isinstance(error, TypeError) and "abstract" in text:
-        return f"{file}, line {_line(name, '')}: {text}; define it"
+        return f"{_place(name, '')}: {text}; define it"
     return None
 
 
@@ -93,7 +99,7 @@ def _raised(error: Exception, name: str) -> str | None:
     if not frames:
         return None
     where, function = f"methods/{name}.py, line {frames[-1].lineno}", frames[-1].name
-    text = (str(error).splitlines() or [""])[0]
+    text = _first_line(error)
     label = text.removeprefix("'Features' object has no attribute ").strip("'")
     if isinstance(error, AttributeError) and label in LABELS:
         return (
@@ -101,6 +107,10 @@ def _raised(error: Exception, name: str) -> str | None:
             "features alone, and use labels in loss"
         )
     return f"{where}: {function} raises {type(error).__name__}: {text}; mend this line"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def line_of(name: str, attribute: str) -> int | None:
@@ -113,8 +123,13 @@ def line_of(name: str, attribute: str) -> int | None:
     return None
 
 
-def _line(name: str, attribute: str) -> int:
-    return line_of(name, attribute) or _class(name).lineno
+def _place(name: str, attribute: str) -> str:
+    """Return the file and the line of an attribute of the class, or of the class itself."""
+    try:
+        line = line_of(name, attribute) or _class(name).lineno
+    except Exception:  # noqa: BLE001 (there is no class to look at)
+        return f"methods/{name}.py"
+    return f"methods/{name}.py, line {line}"
 
 
 def _class(name: str) -> ast.ClassDef:

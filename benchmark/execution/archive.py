@@ -1,0 +1,55 @@
+"""The records of a study as one file that can be published, and back.
+
+The folder of runs is not in Git; the file is. Restored records are used as if they had been made
+here: their keys tell whether they are of the present code, data and protocol, and their digests
+whether they are what was written.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from benchmark import parquet
+from benchmark.files import replacing, write_text
+from benchmark.studies import Workspace
+
+FILE = "records.parquet"
+
+
+def pack(workspace: Workspace) -> Path:
+    """Write all records of a study into one file, a row each, and return its path."""
+    paths = sorted(workspace.runs.rglob("*.json"))
+    rows = {
+        "path": [path.relative_to(workspace.runs).as_posix() for path in paths],
+        "record": [path.read_text(encoding="utf-8") for path in paths],
+    }
+    target = workspace.results / FILE
+    with replacing(target) as temporary:
+        pl.DataFrame(rows, schema={"path": pl.String, "record": pl.String}).write_parquet(
+            temporary, compression="zstd", compression_level=19
+        )
+    return target
+
+
+def restore(workspace: Workspace) -> int:
+    """Write the records of the file that are not there into the folder of runs; return how many.
+
+    Raises:
+        FileNotFoundError: the study has no such file.
+        ValueError: a path in it leads out of the folder.
+    """
+    source = workspace.results / FILE
+    if not source.is_file():
+        raise FileNotFoundError(f"{source} is not there: no records were published with the study")
+    rows = parquet.read(source)
+    written = 0
+    for name, record in rows.iter_rows():
+        target = (workspace.runs / name).resolve()
+        if not target.is_relative_to(workspace.runs.resolve()):
+            raise ValueError(f"{source}: the path {name!r} leads out of {workspace.runs}")
+        if not target.is_file():
+            write_text(target, record)
+            written += 1
+    return written

@@ -1,0 +1,52 @@
+"""Published records: packed into one file, restored without touching what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from benchmark.execution.archive import FILE, pack, restore
+from benchmark.files import read_json, write_json
+from benchmark.studies import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.chdir(tmp_path)
+    found = Workspace("study")
+    write_json(found.runs / "base" / "plain" / "task.json", {"key": "1"})
+    write_json(found.runs / "base" / "plain" / "default" / "0.json", {"test": {"auc": 0.1 + 0.2}})
+    return found
+
+
+def test_records_come_back_as_they_were(workspace: Workspace) -> None:
+    paths = sorted(workspace.runs.rglob("*.json"))
+    texts = [path.read_text() for path in paths]
+    pack(workspace)
+    for path in paths:
+        path.unlink()
+    assert restore(workspace) == 2
+    assert [path.read_text() for path in paths] == texts
+
+
+def test_what_is_there_is_not_replaced(workspace: Workspace) -> None:
+    pack(workspace)
+    newer = workspace.runs / "base" / "plain" / "task.json"
+    write_json(newer, {"key": "2"})
+    assert restore(workspace) == 0
+    assert read_json(newer) == {"key": "2"}
+
+
+def test_a_path_that_leads_out_is_refused(workspace: Workspace) -> None:
+    pack(workspace)
+    bad = pl.DataFrame({"path": ["../../../../outside.json"], "record": ["{}"]})
+    bad.write_parquet(workspace.results / FILE)
+    with pytest.raises(ValueError, match="leads out of"):
+        restore(workspace)
+
+
+def test_without_published_records_there_is_one_sentence(workspace: Workspace) -> None:
+    with pytest.raises(FileNotFoundError, match="no records were published with the study"):
+        restore(workspace)
