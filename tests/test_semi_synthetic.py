@@ -256,7 +256,7 @@ def test_the_files_of_the_base_are_taken_from_where_it_has_them(project: Path) -
     shutil.copytree(project / "searches", project / "data" / "manual" / "aliexpress")
     commands.download("semi_synthetic")
     commands.preprocess("semi_synthetic")
-    assert (project / "data" / "processed" / "semi_synthetic" / "schema.json").is_file()
+    assert (project / "data" / "processed" / "semi_synthetic" / "0" / "schema.json").is_file()
 
 
 def test_a_real_log_gives_a_world_with_its_rates() -> None:
