@@ -106,7 +106,7 @@ def test_a_loss_that_is_no_mean_over_rows_is_refused(
 
 
 @pytest.mark.parametrize("size", [256, 2048])
-def test_the_methods_that_pass_are_as_many_as_the_page_says(
+def test_the_methods_that_pass_are_those_that_the_page_names(
     size: int, processed: Path, protocol: Protocol
 ) -> None:
     data, own = Data.read(processed, CPU), protocol.model_copy(update={"batch_size": size})
@@ -115,10 +115,10 @@ def test_the_methods_that_pass_are_as_many_as_the_page_says(
         kind.name for kind in kinds if obstacle(made(kind, data, own), data.train, own) is None
     ]
     page = (ROOT / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")
-    sentence = re.search(r"(\d+)\s+of\s+(?:the\s+)?(\d+)\s+methods", page)
+    sentence = re.search(r"if they differ\. ([^.]*) pass\.", " ".join(page.split()))
     assert sentence is not None
-    assert (int(sentence[1]), int(sentence[2])) == (len(passed), len(kinds))
-    assert {"ESMM", "ESM²", "HM3"} <= set(passed)
+    assert set(re.split(", | and ", sentence[1])) <= set(passed)
+    assert len(passed) < len(kinds)
 
 
 def made(kind: type[Method], data: Data, protocol: Protocol) -> Method:
