@@ -12,7 +12,6 @@ from benchmark.errors import BenchmarkError
 
 EXPECTED = (BenchmarkError, OSError, LookupError, ValueError, ArithmeticError, RuntimeError)
 MANUAL, RECBOLE = Path("data/manual"), Path("data/recbole")
-CHECKSUMS = Path("datasets/checksums.json")
 METHODS, CARDS = Path("docs/methods.md"), Path("docs/datasets")
 DATASET = "a file name in datasets/, without .py"
 SETTING = "a setting: a dataset, or a factor at a level such as overlap-0.5; by default all"
@@ -34,16 +33,11 @@ def data(dataset: str | None = None, study: str | None = None) -> None:
 
 def download(dataset: str, study: str | None = None) -> None:
     """Fetch or take the raw files of one dataset."""
-    from benchmark.data.fetching.download import fetch
+    from benchmark.data import prepare
     from benchmark.data.fetching.raw import origins
-    from benchmark.data.prepare import adapter
     from benchmark.studies import Workspace
 
-    workspace = Workspace(study)
-    found = adapter(workspace, dataset)
-    raw = workspace.raw / dataset
-    fetch(dataset, found.sources, raw, MANUAL / (found.base or dataset), CHECKSUMS)
-    if came_from := origins(raw):
+    if came_from := origins(prepare.download(Workspace(study), dataset)):
         print(f"{dataset}: {came_from}")
 
 

@@ -255,11 +255,6 @@ class Params(Section):
         """The files that the params were read from, for sentences about mistakes in them."""
         return self._source
 
-    @property
-    def trials(self) -> int:
-        """How many trials a search has."""
-        return self.protocol.tuning.trials
-
     @field_validator("methods", mode="before")
     @classmethod
     def _all(cls, methods: object) -> object:

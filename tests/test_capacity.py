@@ -8,7 +8,8 @@ from helpers.worlds import schema
 
 from benchmark import registry
 from benchmark.config import BackboneParams
-from benchmark.execution.capacity import TOLERANCE, is_matched, matched, parameters
+from benchmark.execution.capacity import matched, parameters
+from benchmark.references import TOLERANCE, is_matched
 from benchmark.training.backbones import blueprint
 from benchmark.training.method import Method
 

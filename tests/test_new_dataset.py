@@ -8,7 +8,7 @@ from ast import literal_eval
 from pathlib import Path
 
 import pytest
-from helpers.projects import copy_project
+from helpers.projects import copy_project, python
 
 from benchmark.scaffold.columns import match
 
@@ -29,15 +29,6 @@ u2;9;2024-03-01 10:01:00;false;false
     "bare_shop": ("bare.csv", "productid\tCLICK\tBought\tday\n1\t1\t1\tMon\n2\t0\t0\tTue\n"),
 }  # fmt: skip
 QUIET = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist")
-
-
-def python(folder: Path, *arguments: str) -> str:
-    """Run this Python in a folder and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from helpers.projects import copy_project
+from helpers.projects import copy_project, python
 
 from benchmark import bibliography, registry
 from benchmark.registry import ROOT
@@ -16,15 +14,6 @@ from benchmark.scaffold import method as new_method
 
 NAME = "fresh_start_2"
 PARTS = ("benchmark", "methods", "tests", "docs", "params.yaml", "pyproject.toml")
-
-
-def python(folder: Path, *arguments: str) -> str:
-    """Run this Python in a folder and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -68,6 +68,19 @@ def adapter(workspace: Workspace, dataset: str) -> Dataset:
     return kind(**given)
 
 
+def download(workspace: Workspace, dataset: str) -> Path:
+    """Fetch or take the raw files of a dataset; return their folder.
+
+    Raises:
+        ConfigError: an option is unknown or has a wrong value.
+        DataError: the files cannot be had, or are not the published ones.
+        LookupError: there is no such dataset.
+    """
+    found, raw = adapter(workspace, dataset), workspace.raw / dataset
+    fetch(dataset, found.sources, raw, MANUAL / (found.base or dataset), CHECKSUMS)
+    return raw
+
+
 def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> dict[str, str]:
     """Fetch and process the data of a study, or of one dataset of it; return what failed and why.
 
@@ -129,9 +142,7 @@ def _draws(setting: Setting, workspace: Workspace) -> Iterator[Draw]:
 def _fetched(dataset: str, workspace: Workspace) -> str | None:
     """Fetch the raw files of a dataset; return why they cannot be had, if so."""
     try:
-        found = adapter(workspace, dataset)
-        manual = MANUAL / (found.base or dataset)
-        fetch(dataset, found.sources, workspace.raw / dataset, manual, CHECKSUMS)
+        download(workspace, dataset)
     except (OSError, ValueError, LookupError, PluginError) as error:
         return sentence(error)
     return None
@@ -169,10 +180,10 @@ def _try(work: Callable[[], object], draw: Draw, failures: dict[str, str]) -> No
 
 def process(draw: Draw) -> None:
     """Write the splits of a draw, and what they were made from."""
-    adapter = draw.adapter
+    found = draw.adapter
     with registry.located("datasets", draw.dataset, OSError, ValueError):
-        preprocess(adapter, draw.name, draw.raw, draw.processed, verified=is_verified(draw.raw))
-    write_sealed(draw.processed / "inputs.json", {"inputs": inputs(draw.adapter, draw.raw)})
+        preprocess(found, draw.name, draw.raw, draw.processed, verified=is_verified(draw.raw))
+    write_sealed(draw.processed / "inputs.json", {"inputs": inputs(found, draw.raw)})
 
 
 def report(failures: Mapping[str, str]) -> None:

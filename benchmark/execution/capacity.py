@@ -1,8 +1,8 @@
 """References of equal capacity: what a method gains beyond what its parameters alone would give.
 
 A method with more heads has more parameters. To tell debiasing from capacity, the reference method
-is trained once more with wider towers, so that it has as many parameters as the method within
-:data:`TOLERANCE`, on the same backbone.
+is trained once more with wider towers, so that it has as many parameters as the method within a
+tolerance, on the same backbone.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from benchmark.config import BackboneParams
+from benchmark.references import is_matched
 from benchmark.schema import Schema
 from benchmark.training.backbones import blueprint
 from benchmark.training.method import Method
 
-TOLERANCE = 0.1
 WIDEST = 64  # times the tower of the protocol
 
 
@@ -30,11 +30,6 @@ def parameters(kind: type[Method], schema: Schema, backbone: BackboneParams) -> 
         with torch.random.fork_rng(devices=[]):
             model = kind(blueprint(schema, backbone))
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def is_matched(count: int, other: int) -> bool:
-    """Tell whether two numbers of parameters are equal within the tolerance."""
-    return abs(count - other) <= TOLERANCE * other
 
 
 def matched(

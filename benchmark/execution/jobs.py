@@ -24,7 +24,7 @@ from benchmark.execution.executors.local import LocalExecutor, cores, visible
 from benchmark.execution.fitting import Job, Work, resolve_device
 from benchmark.execution.provenance import describe, environment
 from benchmark.schema import Schema
-from benchmark.sealing import read_record, read_sealed, write_sealed
+from benchmark.sealing import read_sealed, read_unsealed, write_sealed
 from benchmark.training.method import Method
 
 
@@ -161,7 +161,7 @@ def workers(protocol: Protocol, count: int | None = None) -> LocalExecutor:
 
 
 def _claimed(group: JobGroup) -> dict[str, Any]:
-    return read_record(group.folder / "task.json") or {}
+    return read_unsealed(group.folder / "task.json") or {}
 
 
 def _checked(group: JobGroup) -> str:

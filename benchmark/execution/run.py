@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmark import registry
-from benchmark.config import Launch
+from benchmark.config import BackboneParams, Launch
 from benchmark.configuration.documents import Node, Place, parse
 from benchmark.configuration.mistakes import validated
 from benchmark.errors import sentence
@@ -23,6 +23,7 @@ from benchmark.execution.jobs import Queue
 from benchmark.execution.provenance import environment
 from benchmark.execution.tasks import Candidates, Cell, Task
 from benchmark.metrics.criteria import check_name
+from benchmark.references import widened
 from benchmark.schema import Schema
 from benchmark.studies import Setting, Workspace
 from benchmark.training.method import Method
@@ -112,18 +113,19 @@ def tasks(
 def _references(tasks: Sequence[Task], workspace: Workspace) -> Iterator[Task]:
     """Yield the reference with as many parameters as the tasks' methods have, by setting."""
     params = workspace.params
-    kind = registry.load("methods", str(params.leaderboard.reference), Method)
+    reference = str(params.leaderboard.reference)
+    kind = registry.load("methods", reference, Method)
+    found = dict[Any, dict[int, BackboneParams]]()  # settings mostly have the same fields
     for setting in {task.setting.name: task.setting for task in tasks}.values():
         if (schema := setting.schema) is None:
             continue
-        counts = _counts([task for task in tasks if task.setting is setting], schema)
-        backbones = matched(kind, counts, schema, params.protocol.backbone)
-        for count, backbone in backbones.items():
-            name = f"{params.leaderboard.reference}@{count}"
+        if (fields := (schema.fields, schema.offers)) not in found:
+            counts = _counts([task for task in tasks if task.setting is setting], schema)
+            found[fields] = matched(kind, counts, schema, params.protocol.backbone)
+        for count, backbone in found[fields].items():
             protocol = params.protocol.model_copy(update={"backbone": backbone})
-            folder = workspace.runs / setting.name / name
-            own = str(params.leaderboard.reference)
-            yield Task(folder, setting, own, protocol, params.replicates)
+            folder = workspace.runs / setting.name / widened(reference, count)
+            yield Task(folder, setting, reference, protocol, params.replicates)
 
 
 def _counts(tasks: Sequence[Task], schema: Schema) -> Iterator[int]:

@@ -32,7 +32,7 @@ from benchmark.metrics.criteria import check
 from benchmark.metrics.undefined import UndefinedError
 from benchmark.registry import PluginError
 from benchmark.schema import Schema
-from benchmark.sealing import read_record, read_sealed, write_sealed
+from benchmark.sealing import read_sealed, read_unsealed, write_sealed
 from benchmark.studies import Setting
 from benchmark.training.method import Method
 from benchmark.training.search import defaults, sample, tune
@@ -104,7 +104,7 @@ class Cell:
 
     @property
     def _failure(self) -> dict[str, Any]:
-        return read_record(self.folder / "failed.json") or {}
+        return read_unsealed(self.folder / "failed.json") or {}
 
     def check(self) -> None:
         """Make sure that the protocol fits the data.
@@ -117,7 +117,7 @@ class Cell:
 
     def is_finished(self, task: Mapping[str, Any]) -> bool:
         """Tell whether all that is described is on record, on whatever device."""
-        recorded = read_record(self.folder / "task.json")
+        recorded = read_unsealed(self.folder / "task.json")
         if recorded is None or not is_elsewhere(task, recorded):
             return False
         skipped = (self.folder / "skipped.json").is_file()
@@ -325,10 +325,10 @@ class FailedBeforeError(BenchmarkError):
     """The task failed before, and would fail again with the same code and data."""
 
 
-def prepare_folder(folder: Path, task: Mapping[str, Any], missing: str | None) -> bool:
+def prepare_folder(folder: Path, task: Mapping[str, Any], missing: str | None) -> None:
     """Make the folder belong to what is described, without what another left.
 
-    ``missing`` is the reason why it cannot be run, if so; then it is skipped, and False returned.
+    ``missing`` is the reason why it cannot be run, if so; then it is skipped.
 
     Raises:
         RuntimeError: the device that the protocol asks for is not there.
@@ -338,13 +338,12 @@ def prepare_folder(folder: Path, task: Mapping[str, Any], missing: str | None) -
             "protocol.device is cuda, which is not here; take `auto`, or a cluster that has it: "
             "`python -m benchmark run --on slurm`"
         )
-    recorded = read_record(folder / "task.json")
+    recorded = read_unsealed(folder / "task.json")
     if recorded is None or recorded.get("key") != task["key"]:
         shutil.rmtree(folder, ignore_errors=True)
         write_json(folder / "task.json", dict(task) | {"commit": commit()})
     if missing:
         write_json(folder / "skipped.json", {"reason": missing})
-    return not missing
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

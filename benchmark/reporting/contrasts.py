@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.config import Leaderboard
+from benchmark.references import is_matched
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.records import Task
 from benchmark.reporting.statistics import (
@@ -20,7 +21,6 @@ from benchmark.reporting.statistics import (
 )
 
 FEW = 30  # positives, below which no value is marked as best
-SAME_CAPACITY = 0.1  # largest relative difference of the numbers of parameters
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _matched(
         if task in bases or not widened:
             continue
         nearest = min(bases, key=lambda base: abs(base.seeds[0].parameters - own))
-        if abs(nearest.seeds[0].parameters - own) <= SAME_CAPACITY * own:
+        if is_matched(nearest.seeds[0].parameters, own):
             yield _Pair(task, nearest)
 
 

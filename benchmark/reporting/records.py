@@ -13,12 +13,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.config import Params, Protocol
+from benchmark.references import MARK, is_widened
 from benchmark.reporting.metric import Array
 from benchmark.schema import Schema
 from benchmark.sealing import is_sealed
 from benchmark.studies import Setting, Workspace
-
-WIDENED = "@"  # before the number of parameters, in the name of a widened reference's folder
 
 
 class _Record(BaseModel):
@@ -175,9 +174,9 @@ def read_setting(setting: Setting, workspace: Workspace) -> DatasetResults:
     schema = Schema.read(setting.replicate(0)) if started else setting.schema
     prints = _fingerprints(setting, params.replicates) if schema else ()
     tasks = (read_task(runs / method, method, schema, params, prints) for method in params.methods)
-    folders = sorted(runs.glob(f"{params.leaderboard.reference}{WIDENED}*"))
-    widened = (read_task(folder, folder.name, schema, params, prints) for folder in folders)
-    finished = tuple(task for task in widened if task.excluded is None)
+    folders = sorted(runs.glob(f"{params.leaderboard.reference}{MARK}*"))
+    wider = (read_task(folder, folder.name, schema, params, prints) for folder in folders)
+    finished = tuple(task for task in wider if task.excluded is None)
     return DatasetResults(setting.name, schema, tuple(tasks), finished)
 
 
@@ -206,7 +205,9 @@ def read_task(
         return Task(method, None, (), (), _reason(folder) or "not run yet")
     provenance = _read(folder / "task.json", Provenance)
     best = _read(folder / "best.json", _Best) if (folder / "best.json").is_file() else None
-    trials = _fits(folder, [f"trials/{number:04d}-*" for number in range(params.trials)])
+    trials = _fits(
+        folder, [f"trials/{number:04d}-*" for number in range(params.protocol.tuning.trials)]
+    )
     default = _fits(folder, [f"default/{number}" for number in range(params.replicates)])
     tuned = _fits(folder, [f"tuned/{number}" for number in range(params.replicates)])
     chosen = tuned if best and best.part == "tuned" else default
@@ -241,7 +242,7 @@ def _equal(recorded: dict[str, Any], protocol: Protocol) -> bool:
 
 def _own(protocol: Protocol, provenance: Provenance, method: str) -> Protocol:
     """Return the protocol of a task: that of params, but the widened reference has own towers."""
-    if WIDENED not in method:
+    if not is_widened(method):
         return protocol
     towers = provenance.protocol["backbone"]["tower"]
     backbone = protocol.backbone.model_copy(update={"tower": tuple(towers)})

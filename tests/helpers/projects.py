@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,3 +55,12 @@ def work_here(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.chdir(folder)
     train_here(patch)
     patch.setattr("benchmark.execution.executors.local.cores", lambda: 1)
+
+
+def python(folder: Path, *arguments: str) -> str:
+    """Run this Python in a folder and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
