@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import lru_cache
 from math import sqrt
 from pathlib import Path
@@ -124,15 +123,6 @@ def test_processed_train_and_valid_files_are_the_same_bytes(tmp_path: Path) -> N
         assert (tmp_path / "with" / file).read_bytes() == (tmp_path / "without" / file).read_bytes()
     assert Schema.read(tmp_path / "with").rows == {"train": 4000, "valid": 500, "test": 3500}
     assert pl.read_parquet(tmp_path / "with" / "test.oracle.parquet").height == 3500
-
-
-def test_two_hundred_thousand_of_them_take_no_longer_than_a_second_and_a_half() -> None:
-    seconds = []
-    for seed in range(3):
-        start = time.process_time()
-        KIND(rows=ROWS, test_rows=FURTHER, seed=seed).table(Path()).collect()
-        seconds.append(time.process_time() - start)
-    assert min(seconds) < 1.5
 
 
 def test_what_is_fitted_to_the_log_applies_to_further_rows() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from time import process_time
 
 import numpy as np
 import pytest
@@ -17,9 +16,7 @@ from benchmark.metrics.discrimination import (
     ks,
     snips_auc,
 )
-from benchmark.metrics.evaluation import assess
 from benchmark.metrics.ordering import Order
-from benchmark.metrics.populations import Labels, Scores
 from benchmark.metrics.undefined import UndefinedError
 
 RNG = np.random.default_rng(3)
@@ -142,38 +139,3 @@ def test_ks_is_the_largest_gap_between_the_expected_rates() -> None:
         for s in score
     ]
     assert ks(Classes.at(label, Order.of(score))) == pytest.approx(max(gaps), abs=1e-12)
-
-
-def test_a_metric_of_200_000_rows_costs_a_few_sorts_of_its_scores_and_all_cost_a_few_tens() -> None:
-    rows = 200_000
-    truth, score = world(rows, 0.05)
-    click = (RNG.random(rows) < 0.2).astype(float)
-    sampled = (RNG.random(rows) < truth).astype(float)
-    labels = Labels(
-        conversion=np.where(click == 1, sampled, np.nan),
-        click=click,
-        random=np.zeros(rows, dtype=bool),
-        group=np.arange(rows) // 30,
-        oracle_conversion=sampled,
-        oracle_cvr=truth,
-        oracle_ctr=np.full(rows, 0.2) + truth / 10,
-    )
-    predicted = (1 / (1 + np.exp(-RNG.normal(score - 3)))).astype(np.float32).astype(float)
-    order, sort = Order.of(predicted), seconds(lambda: np.argsort(truth))
-    once: tuple[Callable[[], object], ...] = (
-        lambda: auc(Classes.at(truth, order)),
-        lambda: gauc(truth, predicted, labels.group),
-        lambda: average_precision(Classes.at(truth, order)),
-    )
-    assert max(map(seconds, once)) < 8 * sort
-    assert seconds(lambda: assess(labels, Scores(predicted, predicted))) < 40 * sort
-
-
-def seconds(function: Callable[[], object]) -> float:
-    """Return the least processor time of five calls."""
-    times = []
-    for _ in range(5):
-        begin = process_time()
-        function()
-        times.append(process_time() - begin)
-    return min(times)
