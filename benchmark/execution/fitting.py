@@ -64,7 +64,7 @@ def located(work: Work) -> Work:
 def train(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Train one model, or several of a task as one, and return their records.
 
-    The value of one that diverged is None.
+    The value of one that diverged is None. A final one has its ``scores`` of the test split.
 
     Raises:
         PluginError: the method's file raised an error.
@@ -149,6 +149,7 @@ def _tested(method: Method, data: Data) -> dict[str, Any]:
     return {
         "valid": evaluate(data.valid.labels, predict(method, data.valid.table)),
         **vars(assess(data.test.labels, scores)),
+        "scores": scores,
     }
 
 

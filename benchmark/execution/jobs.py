@@ -19,6 +19,7 @@ from tqdm import tqdm
 from benchmark import registry
 from benchmark.config import Protocol
 from benchmark.errors import BenchmarkError, locate
+from benchmark.execution import predictions
 from benchmark.execution.executors.executor import Executor
 from benchmark.execution.executors.local import LocalExecutor, cores, visible
 from benchmark.execution.fitting import Job, Work, resolve_device
@@ -149,9 +150,17 @@ def _performed(group: JobGroup) -> dict[Path, dict[str, Any]]:
     found = dict(zip(group.jobs, group.work(list(group.jobs.values())), strict=True))
     if _claimed(group).get("key") != key:
         raise ForeignError(f"{group}: its folder was given to other params or code meanwhile")
-    for path in group.jobs.keys() - records.keys():
-        write_sealed(path, found[path])
+    found = {path: _kept(path, record) for path, record in found.items() if path not in records}
     return found | records
+
+
+def _kept(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Write a record, and before it the predictions on which it rests; return the record."""
+    scores = record.pop("scores", None)
+    if scores is not None:
+        record["predictions"] = predictions.write(path, scores)
+    write_sealed(path, record)
+    return record
 
 
 def workers(protocol: Protocol, count: int | None = None) -> LocalExecutor:

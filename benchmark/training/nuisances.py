@@ -16,7 +16,7 @@ from benchmark.schema import Schema
 from benchmark.training.batch import Features
 from benchmark.training.modules.trees import BoostedTrees
 from benchmark.training.table import Table
-from benchmark.training.trainer import PREDICTION_ROWS, Data
+from benchmark.training.trainer import Data, pieces
 
 ROWS = 300_000
 TREES, LEAVES = 100, 7  # small trees: a probability too extreme harms more than one too tame
@@ -47,6 +47,5 @@ def _learned(schema: Schema, features: Features, label: Tensor, rows: Tensor) ->
 
 
 def _asked(trees: BoostedTrees, table: Table) -> Array:
-    starts = range(0, len(table), PREDICTION_ROWS)
-    parts = [trees(table.features(slice(start, start + PREDICTION_ROWS))) for start in starts]
+    parts = [trees(table.features(rows)) for rows in pieces(trees, table)]
     return torch.cat(parts).double().sigmoid().cpu().numpy()
