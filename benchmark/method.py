@@ -1,8 +1,9 @@
 """All that a file of ``methods/`` imports: what a method is, sees, predicts and is made of.
 
 Methods of one family import, beside this, the module that they share with each other:
-:mod:`benchmark.training.modules.doubly_robust`, :mod:`benchmark.training.modules.experts`,
-:mod:`benchmark.training.modules.trees` or :mod:`benchmark.training.delays.feedback`.
+:mod:`benchmark.training.modules.doubly_robust`, :mod:`benchmark.training.modules.imputation`,
+:mod:`benchmark.training.modules.experts`, :mod:`benchmark.training.modules.trees` or
+:mod:`benchmark.training.delays.feedback`.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ class CVIB(Method):
     :math:`\gamma` are tuned, and a batch without clicks has no loss.
 
     Origin of the defaults: ``contrast_weight``, :math:`\alpha`, 0.1 and ``confidence_weight``,
-    :math:`\gamma`, 0.01 are the arguments' defaults in the authors' code. Its experiments use 1
-    and, by data set, 0.00001 or 0.01.
+    :math:`\gamma`, 0.01 are the arguments' defaults in the authors' code, which we take. Its
+    experiments pass 1 and, by data set, 0.00001 or 0.01, with the other contrast.
     """
 
     name = "CVIB"

@@ -7,10 +7,11 @@ class DDPO(Method):
     With click :math:`o`, conversion :math:`r`, predictions :math:`\hat o, \hat r`, conversion
     propensity :math:`\hat c` of a third tower, :math:`u = o / \max(\hat o, \tau)`,
     :math:`v = (1 - o) / \max(1 - \hat o, \tau)`, cross entropy :math:`e`, and sums and means over
-    a batch of impressions, the loss is
+    a batch of :math:`B` impressions, the loss is
 
     .. math:: L = \mathrm{mean}(e(o, \hat o) + e(or, \hat o \hat r) + o \, e(r, \hat c))
-              + w \sum (\frac{u}{\sum u} + \frac{v}{\sum v}) e(\min(1, or + \hat c), \hat r)
+              + \frac{w}{B} \sum (\frac{u}{\sum u} + \frac{v}{\sum v})
+                e(\min(1, or + \hat c), \hat r)
 
     The last :math:`\hat c` is without gradient (stop-gradient): it teaches and must not learn. On
     clicks its label exceeds :math:`r` on average, and so will the CVR.
@@ -18,12 +19,12 @@ class DDPO(Method):
     Evidence: we verified the losses in the authors' published code.
 
     Differs from the paper: parallel towers without its two attention modules replace its network.
-    The authors' code divides the last sum, whose weights already sum to 1, once more by the size
-    of the batch; ``as_released`` does the same and is off by default, which multiplies that term
-    by the batch size.
+    As in the authors' code, the last sum, whose weights already sum to 1, is divided once more by
+    the size :math:`B` of the batch; the option ``as_released=False`` leaves out that division,
+    which weights the term :math:`B` times as much.
 
-    Origin of the defaults: ``cvr_weight``, 1, and ``propensity_floor``, :math:`\tau = 10^{-6}`,
-    are those of the authors' code. ``as_released`` is ours and is not the released behaviour.
+    Origin of the defaults: ``cvr_weight``, :math:`w = 1`, ``propensity_floor``,
+    :math:`\tau = 10^{-6}`, and the normalisation, ``as_released``, are those of the authors' code.
     """
 
     name = "DDPO"
@@ -32,7 +33,7 @@ class DDPO(Method):
 
     cvr_weight: float = tuned(1.0, low=0.1, high=10)
     propensity_floor: float = tuned(1e-6, low=1e-6, high=0.2)
-    as_released: bool = tuned(False, choices=(False, True))
+    as_released: bool = tuned(True, choices=(True, False))
 
     def build(self, blueprint: Blueprint) -> None:
         self.towers = blueprint.towers(3, self.backbone.width)

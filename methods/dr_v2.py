@@ -14,7 +14,7 @@ class DRV2(DoublyRobust):
     once
 
     .. math:: L = \mathrm{mean}(e(o, p) + \alpha e(or, p \hat r)
-              + \beta (\hat e + u (e - \hat e)) + u (e - \hat e)^2)
+              + \beta (\hat e + u (e - \hat e)) + \theta u (e - \hat e)^2)
               + \gamma \, \mathrm{mean}((\frac{o}{p} - \frac{1 - o}{q}) \hat r)^2
 
     The last mean is 0 in expectation where :math:`p` is right. The third term is constant in
@@ -25,12 +25,13 @@ class DRV2(DoublyRobust):
 
     Differs from the paper: propensities have a floor and, as weights, no gradient. Cross entropy
     replaces the squared error, and neural networks replace matrix factorisation. The imputation
-    loss weighs 1, where the code has 5 on "product" and 0.001 on "coat"; as the imputation is a
-    network of its own under Adam, this matters little.
+    is a network of its own and its term a constant to the others, so that its weight
+    :math:`\theta` matters to the optimiser alone, and little to one like Adam.
 
     Origin of the defaults: ``ctcvr_weight``, :math:`\alpha = 1`, ``cvr_weight``,
-    :math:`\beta = 10`, and ``balance_weight``, :math:`\gamma = 1`, are those of the authors' code
-    on "product"; on "coat" it has 1, 2 and 0.1. ``propensity_floor`` is ours.
+    :math:`\beta = 10`, ``balance_weight``, :math:`\gamma = 1`, and ``imputation_weight``,
+    :math:`\theta = 5`, are those of the authors' current code on "product"; on "coat" it has 1, 2,
+    0.1 and 0.001. ``propensity_floor`` is ours.
     """
 
     name = "DR-V2"
@@ -41,6 +42,7 @@ class DRV2(DoublyRobust):
     ctcvr_weight: float = tuned(1.0, low=0.1, high=10)
     cvr_weight: float = tuned(10.0, low=0.1, high=10)
     balance_weight: float = tuned(1.0, low=0.01, high=10)
+    imputation_weight: float = tuned(5.0, low=1e-3, high=10)
     propensity_floor: float = tuned(0.05, low=0.01, high=0.2)
 
     def loss(self, batch: Batch) -> Tensor:
@@ -50,7 +52,7 @@ class DRV2(DoublyRobust):
             losses.ctr_loss(prediction, batch)
             + self.ctcvr_weight * losses.ctcvr_loss(prediction, batch)
             + self.cvr_weight * self.risk(prediction, batch)
-            + self.imputation_loss(prediction, batch)
+            + self.imputation_weight * self.imputation_loss(prediction, batch)
             + self.balance_weight * (balance * prediction.cvr.value()).mean().square()
         )
 

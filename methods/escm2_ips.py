@@ -22,7 +22,7 @@ class ESCM2IPS(CtrCvr):
     experts, and the floor and both weights are tuned.
 
     Origin of the defaults: ``propensity_floor`` is the paper's 0.1. Sources disagree on
-    ``cvr_weight`` and ``ctcvr_weight``: our 0.1 and 1 are those of MMLRec's implementation, while
+    ``cvr_weight`` and ``ctcvr_weight``: we take the 0.1 and 1 of MMLRec's implementation, while
     PaddleRec's configurations use 0.01 and 1, or 0.5 and 0.5.
     """
 

@@ -121,20 +121,23 @@ def test_dual_propensities_agree_with_plain_arithmetic() -> None:
     others = (v * entropy(converts, cvr)).sum() / v.sum()
     rest = (entropy(o, ctr) + entropy(r, ctr * cvr) + o * entropy(r, converts)).mean()
     loss = with_logits("ddpo", *towers, cvr_weight=0.7, propensity_floor=0.1).loss(FUNNEL)
-    torch.testing.assert_close(loss, rest + 0.7 * (clicks + others), rtol=1e-9, atol=0)
+    torch.testing.assert_close(loss, rest + 0.7 * (clicks + others) / ROWS, rtol=1e-9, atol=0)
 
 
 def test_a_conditioned_teacher_agrees_with_plain_arithmetic() -> None:
-    weights = {"cvr_weight": 0.7, "information_weight": 0.3, "propensity_floor": 0.3}
-    method = build("evi", **weights)
+    weights = {"cvr_weight": 0.7, "ctcvr_weight": 0.4, "information_weight": 0.3}
+    method = build("evi", propensity_floor=0.3, **weights)
     encoding, hidden = plain_parts(method)
+    first = method.towers.layers[0](encoding).relu()
     ctr, cvr = (logit.sigmoid() for logit in method.towers.read(hidden))
-    taught, features = method.teacher(encoding, Probability.from_logit(ctr.logit()))
+    taught, (_, *features) = method.teacher(encoding, Probability.from_logit(ctr.logit()))
     o, r, t = FUNNEL.clicked, FUNNEL.conversion, taught.value()
     u, v = o / ctr.clamp_min(0.3), (1 - o) / (1 - ctr).clamp_min(0.3)
-    rest = (entropy(o, ctr) + entropy(r, ctr * cvr) + entropy(r, t)).mean()
+    rest = (entropy(o, ctr) + 0.4 * entropy(r, ctr * cvr) + entropy(r, t)).mean()
     debiased = (u * entropy(r, cvr) + v * entropy(t, cvr)).mean()
-    expected = rest + 0.7 * debiased + 0.3 * method.transfer(hidden[1], features)
+    last, before = method.transfers
+    information = last(hidden[1], features[1][0]) + before(first[1], features[0][0])
+    expected = rest + 0.7 * debiased + 0.3 * information
     torch.testing.assert_close(method.loss(FUNNEL), expected, rtol=1e-9, atol=0)
 
 
@@ -155,14 +158,18 @@ def test_doubted_distillation_agrees_with_plain_arithmetic() -> None:
     torch.testing.assert_close(method.loss(FUNNEL), expected, rtol=1e-9, atol=0)
 
 
-def test_imagined_clicks_agree_with_plain_arithmetic() -> None:
+@pytest.mark.parametrize("rule", ["max", "ratio"])
+def test_imagined_clicks_agree_with_plain_arithmetic(rule: str) -> None:
     weights = {"cvr_weight": 0.7, "counterfactual_weight": 0.3, "propensity_floor": 0.3}
     towers = logits(2)
-    method = with_logits("escim", *towers, **weights)
+    method = with_logits("escim", *towers, label_rule=rule, **weights)
     ctr, cvr = (logit.sigmoid() for logit in towers)
     o, r, p = FUNNEL.clicked, FUNNEL.conversion, ctr.clamp_min(0.3)
-    label = method.prior.imagine(FUNNEL).conversion
-    weighted = 0.7 * o * entropy(r, cvr) + 0.3 * (1 - o) * entropy(label, cvr)
+    scores = method.prior(FUNNEL)
+    share = FUNNEL.conversion.sum() * (ROWS // o.sum())
+    kth = scores.sort(descending=True).values[int(share) - 1]
+    label = (scores >= (scores[r == 1].max() if rule == "max" else kth)).double()
+    weighted = 0.7 * (o * entropy(r, cvr)) + 0.3 * ((1 - o) * entropy(label, cvr))
     expected = (entropy(o, ctr) + entropy(r, ctr * cvr) + weighted / p).mean()
     assert label[UNCLICKED].any()
     torch.testing.assert_close(method.loss(FUNNEL), expected, rtol=1e-9, atol=0)
@@ -217,7 +224,7 @@ def test_a_teacher_does_not_move_the_propensity_it_reads() -> None:
     method = build("evi")
     encoding = method.backbone(FUNNEL.features)
     teacher, features = method.teacher(encoding, Probability.from_logit(ctr))
-    assert not gradients(teacher.log.sum() + features.sum(), [ctr])[0].any()
+    assert not gradients(teacher.log.sum() + features[-1].sum(), [ctr])[0].any()
     other, _ = method.teacher(encoding, Probability.from_logit(ctr + 1))
     assert not other.log.allclose(teacher.log)
 

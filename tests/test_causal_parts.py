@@ -128,9 +128,18 @@ def test_as_many_rows_are_labelled_as_the_rate_on_clicks_implies() -> None:
     assert not ESCIM.top_share(scores, replace(FUNNEL, click=torch.zeros(ROWS))).any()
 
 
+def test_rows_are_labelled_that_no_conversion_exceeds() -> None:
+    scores = normal(ROWS) - FUNNEL.conversion
+    label = ESCIM.above_conversions(scores, FUNNEL)
+    highest = scores[(FUNNEL.clicked * FUNNEL.conversion) == 1].max()
+    assert label.equal((scores >= highest).double())
+    assert 0 < label[UNCLICKED].sum() < UNCLICKED.sum()
+    assert not ESCIM.above_conversions(scores, replace(FUNNEL, click=torch.zeros(ROWS))).any()
+
+
 def test_imagined_clicks_are_the_unclicked_rows() -> None:
     torch.manual_seed(0)
-    imagined = ESCIM.LatentPrior(blueprint(schema())).imagine(FUNNEL)
+    imagined = ESCIM.LatentPrior(blueprint(schema())).imagine(FUNNEL, ESCIM.top_share)
     assert imagined.clicked.equal(1 - FUNNEL.clicked)
     assert imagined.conversion.unique().tolist() == [0, 1]
 

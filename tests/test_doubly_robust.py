@@ -216,7 +216,8 @@ def test_only_right_propensities_balance_a_function_of_the_features(
 
 
 def test_joint_loss_adds_to_the_alternate_ones() -> None:
-    joint = build("dr_v2", ctcvr_weight=2.0, cvr_weight=3.0, balance_weight=4.0)
+    weights = {"ctcvr_weight": 2.0, "cvr_weight": 3.0, "balance_weight": 4.0}
+    joint = build("dr_v2", imputation_weight=0.5, **weights)
     apart = build("dr_jl")
     apart.load_state_dict(joint.state_dict())
     imputation, risk = (update.loss for update in apart.updates(FUNNEL))
@@ -224,7 +225,7 @@ def test_joint_loss_adds_to_the_alternate_ones() -> None:
     p = prediction.ctr.value()
     balance = ((clicked / p - (1 - clicked) / (1 - p)) * prediction.cvr.value()).mean()
     extras = 2 * ctcvr_loss(prediction, FUNNEL) + 4 * balance**2
-    expected = apart.propensity.loss(FUNNEL) + imputation + 3 * risk + extras
+    expected = apart.propensity.loss(FUNNEL) + 0.5 * imputation + 3 * risk + extras
     torch.testing.assert_close(joint.loss(FUNNEL), expected)
 
 

@@ -157,7 +157,7 @@ def test_no_propensity_term_leaves_entire_space_learning() -> None:
 def test_imputing_nothing_leaves_inverse_propensity_weighting() -> None:
     ctr, cvr = logits(2)
     nothing = torch.full_like(ctr, -800)
-    imputing = with_logits("multi_dr", ctr, cvr, nothing)
+    imputing = with_logits("multi_dr", ctr, cvr, nothing, imputes="error")
     imputation = losses.imputation_loss(imputing(FUNNEL.features), FUNNEL, 0.05)
     expected = with_logits("multi_ipw", ctr, cvr).loss(FUNNEL)
     torch.testing.assert_close(imputing.loss(FUNNEL) - imputation, expected, rtol=1e-12, atol=0)
@@ -252,7 +252,7 @@ def test_ctr_tower_learns_from_conversions_of_impressions(name: str) -> None:
 @pytest.mark.parametrize("pair", [("multi_dr", "multi_ipw"), ("escm2_dr", "escm2_ips")])
 def test_cvr_tower_learns_the_same_with_and_without_imputed_errors(pair: tuple[str, str]) -> None:
     """The honest remark in the docstrings: imputing errors acts through the backbone only."""
-    imputing, weighting = map(build, pair)
+    imputing, weighting = build(pair[0], imputes="error"), build(pair[1])
     ctr, cvr, error = logits(3)
     found = []
     for method, towers in ((imputing, (ctr, cvr, error)), (weighting, (ctr, cvr))):
@@ -261,21 +261,34 @@ def test_cvr_tower_learns_the_same_with_and_without_imputed_errors(pair: tuple[s
     assert_equal_gradients(list(found[0]), list(found[1]))
 
 
-def test_imputing_labels_would_teach_the_cvr_on_unclicked_rows() -> None:
-    """The difference that the docstrings name: a soft label in place of an imputed error."""
-    ctr, cvr, label = logits(3)
-    prediction = Prediction(ctr=Probability.from_logit(ctr), cvr=Probability.from_logit(cvr))
-    imputed = prediction.cvr.cross_entropy(label.detach().sigmoid())
-    weights = losses.click_weights(prediction, FUNNEL, 0.05)
-    errors = losses.cvr_errors(prediction, FUNNEL)
-    (gradient,) = torch.autograd.grad((imputed + weights * (errors - imputed)).mean(), cvr)
-    assert gradient[FUNNEL.clicked == 0].count_nonzero() == (FUNNEL.clicked == 0).sum()
+def entropy(target: Tensor, p: Tensor) -> Tensor:
+    return -(target * p.log() + (1 - target) * (1 - p).log())
+
+
+@pytest.mark.parametrize("name", ["multi_dr", "escm2_dr"])
+def test_imputed_labels_teach_as_plain_arithmetic_says(name: str) -> None:
+    """The CVR learns from the risk on every row, the imputation from its own loss on clicks."""
+    towers = logits(3)
+    ctr, cvr, label = (logit.sigmoid() for logit in towers)
+    o, r, u = FUNNEL.clicked, FUNNEL.conversion, FUNNEL.clicked / ctr.detach().clamp_min(0.05)
+    error, imputed = entropy(r, cvr), entropy(label.detach(), cvr)
+    gap = entropy(r, cvr.detach()) - entropy(label, cvr.detach())
+    risk = (imputed + u * (error - imputed) + u * gap**2).mean()
+    options = {"ctcvr_weight": 0.0} if name == "escm2_dr" else {}
+    method = with_logits(name, *towers, cvr_weight=0.7, propensity_floor=0.05, **options)
+    loss, expected = method.loss(FUNNEL), entropy(o, ctr).mean() + 0.7 * risk
+    torch.testing.assert_close(loss, expected, rtol=1e-9, atol=0)
+    found, right = (list(torch.autograd.grad(v, towers)) for v in (loss, expected))
+    assert_equal_gradients(found, right)
+    assert found[1].all()
+    assert found[2].equal(o * found[2])
 
 
 @pytest.mark.parametrize("name", ["naive", "multi_ipw", "multi_dr", "mmoe"])
 def test_unclicked_rows_teach_the_cvr_nothing(name: str) -> None:
     ctr, cvr, error = logits(3)
     towers = {"naive": (cvr,), "multi_dr": (ctr, cvr, error)}.get(name, (ctr, cvr))
-    (gradient,) = torch.autograd.grad(with_logits(name, *towers).loss(FUNNEL), cvr)
+    options = {"imputes": "error"} if name == "multi_dr" else {}
+    (gradient,) = torch.autograd.grad(with_logits(name, *towers, **options).loss(FUNNEL), cvr)
     assert not gradient[FUNNEL.clicked == 0].any()
     assert gradient[FUNNEL.clicked == 1].all()

@@ -38,10 +38,9 @@ class Numbers(nn.Module):
 
 
 class Readable(FixedLogits):
-    """Stands in for towers whose hidden layers are read."""
+    """Stands in for towers whose layers are read, of which none is hidden."""
 
-    def hidden(self, encoding: Tensor) -> Tensor:
-        return encoding.new_zeros(2, len(encoding), 4)
+    layers = nn.Sequential(nn.Identity())
 
     def read(self, hidden: Tensor) -> tuple[Tensor, ...]:
         return self.logits
@@ -125,8 +124,7 @@ def taught(method: Any, world: World, *, exact: bool) -> None:
     """Let the teacher know the CVR, or what it is fitted to: CTR times CVR."""
     method.towers = Readable(world.ctr, world.cvr)
     label, ctr = Probability.from_logit(world.true), Probability.from_logit(world.ctr)
-    method.teacher = Exactly((label if exact else ctr & label, torch.zeros(10_000, 4)))
-    method.transfer = Exactly(torch.zeros(()))
+    method.teacher = Exactly((label if exact else ctr & label, []))
 
 
 def distilling(method: Any, world: World) -> None:
@@ -163,16 +161,19 @@ class Case:
 
 
 IPS = {"ctcvr_weight": 0.0}
+HIGH = {"propensity_floor": 0.5}
 UNBIASED = {
     "inverse propensities": Case("multi_ipw", paired),
     "self-normalised": Case("multi_snips", paired),
-    "doubly robust, any imputation": Case("multi_dr", imputing),
+    "doubly robust, any imputed label": Case("multi_dr", imputing),
+    "doubly robust, any imputed error": Case("multi_dr", imputing, {"imputes": "error"}),
+    "doubly robust, exact labels, high floor": Case("multi_dr", converting, HIGH),
     "regularised, inverse propensities": Case("escm2_ips", paired, IPS),
     "regularised, self-normalised": Case("escm2_snips", paired, IPS),
     "regularised, doubly robust": Case("escm2_dr", imputing, IPS),
     "twins without a prior": Case("dcmt", twins, {"prior_weight": 0.0}, ctcvr=1),
     "aligned to exact soft labels": Case("chorus_cvr", declining, ctcvr=1),
-    "taught by an exact teacher": Case("evi", partial(taught, exact=True), ctcvr=1),
+    "taught by an exact teacher": Case("evi", partial(taught, exact=True), ctcvr=0.5),
 }
 TOO_HIGH = {
     "clicks": Case("naive", alone),
@@ -182,13 +183,14 @@ TOO_HIGH = {
     "soft labels on top of labels": Case("ddpo", converting, ctcvr=1),
     "clicks and an exact teacher, alike": Case("ukd", distilling),
     "aligned to labels too high": Case("chorus_cvr", partial(declining, off=-1.0), ctcvr=1),
-    "regularised, a high floor": Case("escm2_ips", paired, {**IPS, "propensity_floor": 0.5}),
+    "regularised, a high floor": Case("escm2_ips", paired, IPS | HIGH),
+    "doubly robust, wrong labels, high floor": Case("multi_dr", imputing, HIGH),
 }
 TOO_LOW = {
     "unclicked as negatives": Case("unclicked_negative", alone),
     "twins with a prior": Case("dcmt", twins, {"prior_weight": 1.0}, ctcvr=1),
     "entropy": Case("nise", paired),
-    "taught what teachers learn": Case("evi", partial(taught, exact=False), ctcvr=1),
+    "taught what teachers learn": Case("evi", partial(taught, exact=False), ctcvr=0.5),
 }
 
 
