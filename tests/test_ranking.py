@@ -1,98 +1,87 @@
-"""Top-K metrics against slow loops over groups, and over all orders of tied rows."""
+"""The ranking over all blocks: the textbook's tests, and no method that some setting lacks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import permutations
-from math import log2
+from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import dcg_score, ndcg_score
+from helpers.fake_runs import ORACLE, TITLES, tables, write_project
+from scipy import stats
 
-from benchmark.metrics.ranking import Lists, dcg, hits, ndcg, recall
-from benchmark.metrics.undefined import UndefinedError
+from benchmark.cli import main
+from benchmark.reporting.metric import Metric
+from benchmark.reporting.ranking import rank, sentence, table
+from benchmark.reporting.statistics import ranks
 
-RNG = np.random.default_rng(1)
-ROWS = 4000
-GROUP = RNG.integers(-200, 500, ROWS)
-LABEL = (RNG.random(ROWS) < 0.2).astype(float)
-SCORE = RNG.normal(size=ROWS) + LABEL
-PLACES = (1, 2, 4, 6, 10, 100)
-
-
-def top_dcg(labels: np.ndarray, k: int) -> float:
-    return sum(label / log2(place + 2) for place, label in enumerate(labels[:k]))
+CLICKED, UNBIASED = Metric.parse("cvr_auc_clicked"), Metric.parse("cvr_auc_oracle")
+REPLICATES = 8
 
 
-Measure = Callable[[Lists, int], float]
-LOOPS: dict[Measure, Callable[[np.ndarray, int], float]] = {
-    dcg: top_dcg,
-    hits: lambda labels, k: labels[:k].sum(),
-    recall: lambda labels, k: labels[:k].sum() / labels.sum(),
-    ndcg: lambda labels, k: top_dcg(labels, k) / top_dcg(np.sort(labels)[::-1], k),
-}
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the made-up records of ten methods, of which two lack one of two logs."""
+    return write_project(tmp_path_factory.mktemp("project"), REPLICATES)
 
 
-@pytest.mark.parametrize("measure", LOOPS)
-@pytest.mark.parametrize("k", PLACES)
-def test_equal_to_a_loop_over_groups_that_have_a_positive(measure: Measure, k: int) -> None:
-    values = []
-    for group in np.unique(GROUP):
-        rows = np.flatnonzero(group == GROUP)
-        ranked = LABEL[rows[np.argsort(-SCORE[rows])]]
-        if ranked.any():
-            values.append(LOOPS[measure](ranked, k))
-    assert 0 < len(values) < len(np.unique(GROUP))
-    assert measure(Lists.ranked(LABEL, SCORE, GROUP), k) == pytest.approx(np.mean(values))
+def test_methods_are_ranked_within_each_replicate_of_each_setting(project: Path) -> None:
+    logs = [found.log for found in tables(project)]
+    found = rank(logs, CLICKED, 0.95)
+    assert found is not None
+    common = [task.method for task in logs[0].reported if task.method not in ("m2", "m5")]
+    blocks = [
+        stats.rankdata(
+            [-t.values("cvr_auc_clicked")[j] for t in log.reported if t.method in common]
+        )
+        for log in logs
+        for j in range(REPLICATES)
+    ]
+    assert found.blocks.shape == (len(common), 2 * REPLICATES)
+    assert sorted(found.means) == pytest.approx(sorted(np.mean(blocks, axis=0)))
+    assert found.p_value == pytest.approx(stats.friedmanchisquare(*np.transpose(blocks)).pvalue)
+    assert not {"Robust & <Clipped>", "Entire 100%"} & set(found.titles)
+    assert "8 methods ranked within each of 16 blocks (the replicates of 2 settings)" in sentence(
+        found
+    )
 
 
-@pytest.mark.parametrize("measure", LOOPS)
-@pytest.mark.parametrize("k", [1, 2, 4])
-def test_tied_rows_count_as_the_mean_over_all_their_orders(measure: Measure, k: int) -> None:
-    label, score = np.array([1.0, 0, 1, 0, 0, 1]), np.array([0.5, 0.5, 0.5, 0.9, 0.1, 0.1])
-    orders = [list(order) for order in permutations(range(6)) if is_sorted(score[list(order)])]
-    assert len(orders) == 12
-    expected = np.mean([LOOPS[measure](label[order], k) for order in orders])
-    assert measure(Lists.ranked(label, score, np.zeros(6, int)), k) == pytest.approx(expected)
+def test_settings_that_do_not_know_the_metric_are_no_blocks(project: Path) -> None:
+    found = rank([one.log for one in tables(project)], UNBIASED, 0.95)
+    assert found is not None
+    assert found.blocks.shape == (len(TITLES), REPLICATES)
+    assert found.titles == TITLES  # made up from the best to the worst
+    assert found.p_value < 1e-6
+    # Demšar (2006), table 5: the quantile of ten methods at 0.05 is 3.164.
+    assert found.difference == pytest.approx(3.164 * (10 * 11 / (6 * REPLICATES)) ** 0.5, rel=1e-3)
+    shown = table(found)
+    assert (shown["rank_low"] <= shown["rank"]).all()
+    assert (shown["rank"] <= shown["rank_high"]).all()
 
 
-def is_sorted(score: np.ndarray) -> bool:
-    return bool((np.diff(score) <= 0).all())
+def test_two_methods_or_one_block_are_not_ranked(tmp_path: Path) -> None:
+    few = [one.log for one in tables(write_project(tmp_path / "few", 4, 2))]
+    once = [one.log for one in tables(write_project(tmp_path / "once", 1, 5))]
+    assert rank(few, CLICKED, 0.95) is None
+    assert rank([log for log in once if log.dataset == ORACLE], CLICKED, 0.95) is None
 
 
-def test_equal_to_a_library_under_ties() -> None:
-    label, score = LABEL.reshape(-1, 20), SCORE.round(1).reshape(-1, 20)
-    label[:, 0] = 1
-    lists = Lists.ranked(label.ravel(), score.ravel(), np.repeat(np.arange(len(label)), 20))
-    for k in PLACES:
-        assert dcg(lists, k) == pytest.approx(dcg_score(label, score, k=k), abs=1e-12)
-        assert ndcg(lists, k) == pytest.approx(ndcg_score(label, score, k=k), abs=1e-12)
+def test_the_report_writes_table_and_picture(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    assert main(["report"]) == 0
+    text = (project / "results" / "ranking.md").read_text(encoding="utf-8")
+    assert "## CVR AUC, all impressions (oracle)" in text
+    assert "Critical difference of mean ranks (Nemenyi, α = 0.05): 4.79" in text
+    picture = (project / "results/plots/ranking_cvr_auc_oracle.svg").read_text(encoding="utf-8")
+    assert all(title.replace("&", "&amp;").split("<")[0] in picture for title in TITLES)
 
 
-def test_hits_count_and_may_exceed_one_where_recall_is_a_share() -> None:
-    label, group = np.array([1.0, 1, 0, 1, 0, 0, 0]), np.array([7, 7, 7, 7, 3, 3, 3])
-    lists = Lists.ranked(label, -np.arange(7.0), group)
-    assert hits(lists, 2) == 2
-    assert recall(lists, 2) == pytest.approx(2 / 3)
-    assert dcg(lists, 4) == pytest.approx(1 + 1 / log2(3) + 1 / log2(5))
-    assert ndcg(lists, 2) == 1
-
-
-def test_neither_the_order_of_rows_nor_the_names_of_groups_matter() -> None:
-    score, order = SCORE.round(1), RNG.permutation(ROWS)
-    lists = Lists.ranked(LABEL, score, GROUP)
-    shuffled = Lists.ranked(LABEL[order], score[order], 10**12 * (5 - GROUP[order]))
-    for measure in LOOPS:
-        assert measure(shuffled, 4) == pytest.approx(measure(lists, 4), abs=1e-12)
-
-
-def test_without_groups_or_positives_there_is_no_list() -> None:
-    with pytest.raises(UndefinedError, match="no groups"):
-        Lists.ranked(LABEL, SCORE, None)
-    with pytest.raises(UndefinedError, match="no group has a positive"):
-        Lists.ranked(np.zeros(3), SCORE[:3], GROUP[:3])
-    with pytest.raises(ValueError, match=r"label is 0\.5"):
-        Lists.ranked(np.array([0.5, 1, 0]), SCORE[:3], GROUP[:3])
-    with pytest.raises(ValueError, match="not a number"):
-        Lists.ranked(np.ones(2), np.array([np.nan, 1.0]), GROUP[:2])
+def test_the_rank_of_a_method_that_always_wins_is_certain() -> None:
+    costs = np.random.default_rng(0).normal(size=(3, 8)).argsort(axis=0).astype(float)
+    found = ranks(np.vstack([np.full(8, -1.0), costs]), 0.95)
+    assert found is not None
+    assert (found.low[0], found.high[0]) == (1, 1)
+    found = ranks(stats.rankdata(np.vstack([np.full(8, -1.0), np.zeros((2, 8))]), axis=0), 0.95)
+    assert found is not None
+    assert found.high.tolist() == [1, 3, 3]

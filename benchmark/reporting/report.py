@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmark.execution.archive import pack
 from benchmark.files import write_text
-from benchmark.reporting import leaderboard, page, plots
+from benchmark.reporting import leaderboard, page, plots, ranking
 from benchmark.reporting.citations import references
 from benchmark.reporting.records import read
 from benchmark.reporting.studies import orderings
@@ -49,12 +49,14 @@ def _leaderboard(workspace: Workspace) -> None:
     tables = [build(setting, params) for setting in found]
     pictures = plots.draw(tables, results / "plots")
     page.write(tables, pictures, references(found), results / "index.html")
+    ranking.write(found, params, results)
 
 
 def _sensitivity(workspace: Workspace) -> None:
     params, results, found = workspace.params, workspace.results, sensitivity.read(workspace)
     pictures = sensitivity_plots.draw(found, results / "plots")
     sensitivity_page.write(found, params, pictures, results)
+    ranking.write([table.log for table in found.tables.values()], params, results)
 
 
 def _regret(workspace: Workspace) -> None:

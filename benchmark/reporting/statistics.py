@@ -264,7 +264,10 @@ def ranks(
     for method in range(methods):
         gains = np.delete(costs, method, axis=0) - costs[method]
         means, errors = gains.mean(axis=1), gains.std(axis=1)
-        limit = _largest(gains, weights.T / blocks, confidence) * errors
+        limit = np.zeros(len(gains))  # gains that are constant are certain
+        np.multiply(
+            _largest(gains, weights.T / blocks, confidence), errors, limit, where=errors > 0
+        )
         better[method] = (means < -limit).sum()
         worse[method] = (means > limit).sum()
     return Ranks(stats.rankdata(costs.mean(axis=1)), 1 + better, methods - worse)

@@ -1,0 +1,168 @@
+"""One ranking of the methods over all blocks: every replicate of every setting.
+
+Ranks within blocks weigh all settings alike, whatever the scale and the spread of a metric there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
+
+from benchmark.config import Params
+from benchmark.files import write_text
+from benchmark.reporting.contrasts import defined
+from benchmark.reporting.metric import Array, Metric
+from benchmark.reporting.palette import BLUE, GREY, WIDTH
+from benchmark.reporting.records import DatasetResults
+from benchmark.reporting.statistics import Ranks, critical_difference, friedman, ranks
+from benchmark.reporting.svg import save
+
+LEAST_METHODS = 3  # of two, the table's paired test says more
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The methods from the best mean rank to the worst, over the blocks of several settings.
+
+    ``blocks`` (methods, blocks) are the ranks within each, 1 the best; ``settings`` counts where
+    they come from, ``places`` are the ranks by the mean with their intervals.
+    """
+
+    metric: Metric
+    titles: tuple[str, ...]
+    blocks: Array
+    settings: int
+    places: Ranks
+    confidence: float
+
+    @property
+    def means(self) -> Array:
+        """The mean rank of each method, (methods,)."""
+        return self.blocks.mean(axis=1)
+
+    @property
+    def p_value(self) -> float:
+        """That of Friedman's test that all methods rank alike."""
+        return friedman(self.blocks)
+
+    @property
+    def difference(self) -> float:
+        """By how much two mean ranks must differ to be significantly different (Nemenyi)."""
+        methods, blocks = self.blocks.shape
+        return critical_difference(methods, blocks, self.confidence)
+
+
+def rank(logs: Sequence[DatasetResults], metric: Metric, confidence: float) -> Ranking | None:
+    """Rank the methods that have the metric in every setting that knows it.
+
+    None if they are fewer than three, or if there is one block alone.
+    """
+    found = [values for log in logs if (values := defined(metric, log.reported))]
+    common = [name for name in (found[0] if found else ()) if all(name in one for one in found)]
+    if len(common) < LEAST_METHODS:
+        return None
+    costs = [metric.measure.cost(np.array([one[name] for name in common])) for one in found]
+    blocks = stats.rankdata(np.concatenate(costs, axis=1), axis=0)
+    order = np.argsort(blocks.mean(axis=1), kind="stable")
+    places = ranks(blocks[order], confidence)
+    if places is None:
+        return None
+    named = {task.method: task.title for log in logs for task in log.reported}
+    titles = tuple(named[common[place]] for place in order)
+    return Ranking(metric, titles, blocks[order], len(found), places, confidence)
+
+
+def table(found: Ranking) -> pd.DataFrame:
+    """Return a row per method with its mean rank and the interval of its rank."""
+    places = found.places
+    return pd.DataFrame(
+        {
+            "method": found.titles,
+            "mean_rank": found.means.round(4),
+            "rank": places.rank,
+            "rank_low": places.low,
+            "rank_high": places.high,
+        }
+    )
+
+
+def sentence(found: Ranking) -> str:
+    """Return what the ranking rests on and what it may be read for."""
+    methods, blocks = found.blocks.shape
+    settings = "one setting" if found.settings == 1 else f"{found.settings} settings"
+    return (
+        f"By {found.metric.label}, {found.metric.population}: {methods} methods ranked within each "
+        f"of {blocks} blocks (the replicates of {settings}). Friedman's test of equal ranks: p "
+        f"{_p(found.p_value)}. Critical difference of mean ranks (Nemenyi, α = "
+        f"{1 - found.confidence:.2g}): {found.difference:.2f}. The interval of a rank goes from "
+        "the number of methods that rank significantly better, plus one, to the number of those "
+        "that do not rank significantly worse, by a bootstrap over blocks, and covers the true "
+        f"rank with {found.confidence:.0%} confidence."
+    )
+
+
+def draw(found: Ranking) -> Figure:
+    """Draw each mean rank with half a critical difference to each side.
+
+    Methods whose bars do not overlap are significantly different.
+    """
+    figure = Figure(figsize=(WIDTH, 1.1 + 0.19 * len(found.titles)))
+    axes = figure.subplots()
+    means, places = found.means, np.arange(len(found.titles))
+    alike = means <= means[0] + found.difference
+    for chosen, color in ((alike, BLUE), (~alike, GREY)):
+        axes.errorbar(
+            means[chosen], places[chosen], xerr=found.difference / 2, fmt="o", color=color, ms=4
+        )
+    axes.axvline(means[0] + found.difference / 2, color=BLUE, lw=0.8, ls=":")
+    axes.set_yticks(places, found.titles, fontsize=7 if len(places) > 20 else 8.5)
+    axes.set_ylim(len(places) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(
+        f"mean rank by {found.metric.label}, {found.metric.population}, over "
+        f"{found.blocks.shape[1]} blocks (1 is best)\n± half a critical difference: methods whose "
+        "bars do not overlap are significantly different; blue: not from the best"
+    )
+    return figure
+
+
+def write(logs: Sequence[DatasetResults], params: Params, results: Path) -> None:
+    """Write ``ranking.md``, ``ranking.csv`` and ``plots/ranking.svg`` by each headline metric."""
+    asked = [Metric.parse(name) for name in params.leaderboard.headline]
+    found = [one for m in asked if (one := rank(logs, m, params.leaderboard.confidence))]
+    frames = [table(one).assign(metric=one.metric.name) for one in found]
+    rows = pd.concat(frames) if frames else pd.DataFrame(columns=["method"])
+    write_text(results / "ranking.csv", rows.to_csv(index=False, lineterminator="\n"))
+    write_text(results / "ranking.md", "\n\n".join([_HEAD, *map(_section, found)]) + "\n")
+    pictures = ((f"ranking_{one.metric.name}", draw(one)) for one in found)
+    save(pictures, results / "plots", "ranking")
+
+
+_HEAD = """# Ranking over all settings
+
+Generated by `python -m benchmark report`; do not edit. A block is a replicate of a setting."""
+
+
+def _section(found: Ranking) -> str:
+    places = found.places
+    rows = [
+        [title, f"{mean:.2f}", f"{place:g}", f"{low}–{high}"]
+        for title, mean, place, low, high in zip(
+            found.titles, found.means, places.rank, places.low, places.high, strict=True
+        )
+    ]
+    head = ["Method", "Mean rank", "Rank", f"{found.confidence:.0%} interval"]
+    grid = pd.DataFrame(rows, columns=head).to_markdown(
+        index=False, disable_numparse=True, colalign=("left", "right", "right", "right")
+    )
+    return f"## {found.metric.label}, {found.metric.population}\n\n{sentence(found)}\n\n{grid}"
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"= {value:.2g}"
