@@ -71,7 +71,7 @@ def run(
 
 
 def export_recbole(dataset: str) -> None:
-    """Write the ready splits of one dataset as atomic files for stock RecBole."""
+    """Write the processed splits of one dataset as atomic files for stock RecBole."""
     from benchmark.data import atomic_files
     from benchmark.studies import Workspace, first_splits
 

@@ -125,9 +125,11 @@ class Tuning(Section):
     """The budget of the search, equal for all methods."""
 
     trials: int = Field(ge=0, le=10_000)
-    """Hyper-parameter settings tried per method and setting; 0: the published defaults.
+    """Hyper-parameter settings tried per method and setting; 0 tunes nothing.
 
-    More trials begin with the same ones: finished work is kept when this is raised.
+    The first trial uses the method's defaults, which start from the published default where one is
+    known; the method's page says which. A larger number begins with the same trials, so that
+    finished work is kept when it is raised.
     """
     batch: Count
     """Trials that are chosen, and trained, side by side."""
@@ -171,7 +173,7 @@ class Protocol(Section):
     Results are equal up to rounding; it is faster where calls cost more than arithmetic.
     """
     defaults: dict[str, Any] = {}
-    """Values that replace the published defaults, by hyper-parameter of the methods."""
+    """Values that replace the defaults of the methods, by hyper-parameter."""
     tuning: Tuning
     """The budget of the search, equal for all methods."""
     device: Annotated[

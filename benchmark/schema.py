@@ -1,6 +1,6 @@
-"""The ready data: what the columns mean, which funnel stages exist, how the splits are stored.
+"""The processed data: what the columns mean, which funnel stages exist, how the splits are stored.
 
-A ready folder holds ``schema.json``, ``{train,valid,test}.parquet`` and, where the truth is
+A processed folder holds ``schema.json``, ``{train,valid,test}.parquet`` and, where the truth is
 known, ``{valid,test}.oracle.parquet`` apart from them: methods are never given the latter.
 """
 
@@ -33,7 +33,7 @@ def funnel(stages: Sequence[Stage], proxy_label: str | None) -> str:
 
 
 def fingerprint_of(folder: Path) -> str:
-    """Return the fingerprint of the Parquet files of a ready folder."""
+    """Return the fingerprint of the Parquet files of a processed folder."""
     paths = sorted(folder.glob("*.parquet"))
     known = (
         (path.stat().st_size, path.stat().st_mtime_ns, path.stat().st_ctime_ns) for path in paths
@@ -67,7 +67,7 @@ class Field(_Record):
 
 
 class Schema(_Record):
-    """What a ready dataset holds.
+    """What a processed dataset holds.
 
     ``stages`` lists the funnel stages that the log has: one without "impression" consists of
     clicks only, and nothing about the entire space can be learned or claimed from it.

@@ -34,16 +34,19 @@ def first_splits(folder: Path) -> Path:
 
 
 class Sensitivity(Section):
-    """Settings that differ from a dataset with its ``options`` in the level of one factor each.
+    """A sensitivity study: each setting changes the level of one factor of a simulated dataset.
 
-    ``baselines`` are the methods that a better one must differ from significantly to be worth its
-    while; ``meanings`` say what a factor does.
+    The base setting is the dataset with its ``options``.
     """
 
     dataset: str
+    """The simulated dataset, by its file name in datasets/."""
     baselines: tuple[str, ...] = ()
+    """Methods, by file name, with the better of which the best one of each setting is compared."""
     factors: dict[str, tuple[int | float, ...]]
+    """The levels of each factor, by option of the dataset; each level is one setting."""
     meanings: dict[str, str] = {}
+    """What each factor does, in a sentence that the report shows."""
 
     def settings(self) -> dict[str, dict[str, int | float]]:
         """Return the option that each setting changes, none in the base, by name."""
@@ -55,9 +58,10 @@ class Sensitivity(Section):
 
 
 class Selection(Section):
-    """Candidates among which criteria choose: so many per method and replicate."""
+    """A selection study: what each selection criterion costs where the truth is known."""
 
     candidates: PositiveInt
+    """Hyper-parameter settings per method and replicate among which each criterion chooses."""
 
 
 class StudyParams(Params):
@@ -66,7 +70,9 @@ class StudyParams(Params):
     renamed: ClassVar[Mapping[str, str]] = {"sweep": "write `sensitivity`, with `factors`"}
 
     sensitivity: Sensitivity | None = None
+    """A sensitivity study, which names settings in place of ``datasets``."""
     selection: Selection | None = None
+    """A selection study, which trains candidates in place of final fits."""
 
 
 @dataclass(frozen=True)

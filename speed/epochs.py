@@ -1,6 +1,6 @@
 """Measure whether epochs over many rows take time and memory in proportion to the rows.
 
-For each size a ready folder is written, of the fields of speed/training.py; a process of its own
+For each size, splits with the fields of speed/training.py are written; a process of its own
 reads it as training does and trains ESMM for an epoch, in one thread. Memory is what that process
 held at its peak beyond what it held before reading. Run: python speed/epochs.py [--rows 10000000]
 """
@@ -35,7 +35,7 @@ PIECE, MIB = 1 << 18, 1 << 20
 
 
 def write(folder: Path, rows: int) -> None:
-    """Write a ready folder's schema and train split, rows in the pieces in which they are read."""
+    """Write a schema and a training split, with rows in the pieces in which they are read."""
     log = Log(PIECE, 1)
     labels = dict.fromkeys(("click", "micro", "macro"), log.click)
     columns = {f"c{i}": log.ids[:, i] for i in range(log.ids.shape[1])}
@@ -49,7 +49,7 @@ def write(folder: Path, rows: int) -> None:
 
 
 def measure(folder: Path, few: Path, batch: int) -> dict[str, float]:
-    """Read a ready folder, train on it and return what it took beyond what few rows take."""
+    """Read a processed folder, train on it and return what it took beyond what few rows take."""
     torch.set_num_threads(1)
     schema = Schema.read(folder)
     blueprint = Blueprint(schema, lambda s: Embeddings(s, embedding_size=SIZE, hidden=()), TOWER)

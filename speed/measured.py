@@ -86,7 +86,7 @@ def encoded(
 
 
 def check(split: Path, frame: pd.DataFrame) -> None:
-    """Assert that a ready split is what pandas made, rows in the same order."""
+    """Assert that a processed split is what pandas made, rows in the same order."""
     equal(pl.read_parquet(split), frame)
 
 
@@ -104,7 +104,7 @@ class Layout:
 
     Pandas makes the same checks and leaves its splits in files too.
 
-    ``check`` compares a ready split with what pandas made of it.
+    ``check`` compares a processed split with what pandas made of it.
     """
 
     dataset: str

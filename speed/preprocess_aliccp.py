@@ -1,4 +1,4 @@
-"""Measure how fast, and in how much memory, raw files of Ali-CCP become ready splits.
+"""Measure how fast, and in how much memory, raw files of Ali-CCP become processed splits.
 
 Run: python speed/preprocess_aliccp.py [--rows 1000000]
 
@@ -170,7 +170,7 @@ def _encoded(rows: pd.DataFrame, vocabularies: dict[str, pd.Series]) -> pd.DataF
 
 
 def check(split: Path, frame: pd.DataFrame) -> None:
-    """Assert that a ready split is what pandas made."""
+    """Assert that a processed split is what pandas made."""
     names = [str(name) for name in frame]
     ours = pl.read_parquet(split, columns=names)
     columns = {name: pl.Series(frame[name].to_numpy(), nan_to_null=True) for name in names}

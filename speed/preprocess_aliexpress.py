@@ -1,4 +1,4 @@
-"""Measure how fast, and in how much memory, AliExpress's search log becomes ready splits.
+"""Measure how fast, and in how much memory, AliExpress's search log becomes processed splits.
 
 Run: python speed/preprocess_aliexpress.py [--rows 4000000]
 

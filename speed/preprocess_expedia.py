@@ -1,4 +1,4 @@
-"""Measure how fast, and in how much memory, Expedia's hotel searches become ready splits.
+"""Measure how fast, and in how much memory, Expedia's hotel searches become processed splits.
 
 Run: python speed/preprocess_expedia.py [--rows 8000000]
 

@@ -1,4 +1,4 @@
-"""Measure how fast, and in how much memory, REES46's log of events becomes ready splits.
+"""Measure how fast, and in how much memory, REES46's log of events becomes processed splits.
 
 Run: python speed/preprocess_rees46.py [--rows 4000000]
 
@@ -203,7 +203,7 @@ def _encoded(
 
 
 def check(split: Path, frame: pd.DataFrame) -> None:
-    """Assert that a ready split has the rows that pandas made, in any order."""
+    """Assert that a processed split has the rows that pandas made, in any order."""
     ours = pl.read_parquet(split)
     for name in ("recent_category_id", "recent_item_id"):
         places = [f"{name} {i}" for i in range(LENGTH)]

@@ -1,4 +1,4 @@
-"""A tiny ready dataset, simulated once per session."""
+"""A tiny processed dataset, simulated once per session."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def real() -> Path:
 
 @pytest.fixture(scope="session")
 def processed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The ready folder of :class:`TinyFunnel`."""
+    """The processed folder of :class:`TinyFunnel`."""
     folder = tmp_path_factory.mktemp("data") / "tiny"
     preprocess(TinyFunnel(), "tiny", folder, folder, verified=True)
     return folder

@@ -1,4 +1,4 @@
-"""Ready data as RecBole's files: known labels only, and stock RecBole learns the same from them."""
+"""Processed data as RecBole's files: known labels only, and stock RecBole learns the same."""
 
 from __future__ import annotations
 

@@ -203,8 +203,8 @@ def test_a_reference_without_results_is_named() -> None:
 
 
 def test_the_comparison_comes_first_and_details_on_demand(tmp_path: Path) -> None:
-    log = table(defaults={"good": -0.01}).log
-    leaderboard.write([log], params(), tmp_path)
+    results = table(defaults={"good": -0.01}).results
+    leaderboard.write([results], params(), tmp_path)
     text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     head = next(line for line in text.splitlines() if line.startswith("| Method"))
     assert [cell.strip() for cell in head.strip("|").split("|")] == [
@@ -221,8 +221,8 @@ def test_the_comparison_comes_first_and_details_on_demand(tmp_path: Path) -> Non
 
 
 def test_the_file_of_means_has_all_that_the_table_says(tmp_path: Path) -> None:
-    log = table(defaults={"good": -0.01}, widened="bad").log
-    leaderboard.write([log], params(), tmp_path)
+    results = table(defaults={"good": -0.01}, widened="bad").results
+    leaderboard.write([results], params(), tmp_path)
     text = (tmp_path / "leaderboard.csv").read_text(encoding="utf-8")
     rows = {(r["method"], r["metric"]): r for r in csv.DictReader(io.StringIO(text))}
     assert len(rows) == 2 * len(GAINS)

@@ -48,7 +48,7 @@ class TestPublished:
     def test_what_was_counted_is_of_the_adapter_as_it_is(self, item: Item) -> None:
         words = set(ET.parse(DOCS.cards / f"{item.name}.svg").getroot().itertext())
         if item.facts is None:
-            assert "No ready copy of this log" in card(item)
+            assert "No processed copy of this dataset" in card(item)
             logged = {stage: stage in item.dataset.stages for stage in get_args(Stage)}
             assert {s if there else f"{s}: not logged" for s, there in logged.items()} <= words
             return

@@ -24,15 +24,17 @@ def test_reasons_stand_below_the_table_once(tmp_path: Path) -> None:
     explain(root, CLICKS, reasons | {"cvr_gauc_clicked": "one method lacks it"})
     explain(root, ORACLE, {"cvr_gauc_clicked": "the log has no groups"})
     oracle, clicks = tables(root)
-    assert left_out(oracle) == ["Left out: CVR GAUC, clicked impressions (the log has no groups)."]
+    assert left_out(oracle) == [
+        "Not reported: CVR GAUC, clicked impressions (the log has no groups)."
+    ]
     assert left_out(clicks) == [
-        f"Left out: CTCVR, all logged impressions ({NO_CLICKS}); "
+        f"Not reported: CTCVR, all logged impressions ({NO_CLICKS}); "
         f"CTR, all logged impressions ({NO_CLICKS})."
     ]
 
 
 def left_out(table: Table) -> list[str]:
-    return [note for note in table.notes if note.startswith("Left out")]
+    return [note for note in table.notes if note.startswith("Not reported")]
 
 
 def test_nothing_is_said_where_every_column_is_there_or_no_reason_is_on_record(
@@ -40,4 +42,4 @@ def test_nothing_is_said_where_every_column_is_there_or_no_reason_is_on_record(
 ) -> None:
     root = write_project(tmp_path, 1, 2)
     explain(root, ORACLE, {"ctr_impressions": NO_CTR})
-    assert not [note for table in tables(root) for note in table.notes if "Left out" in note]
+    assert not [note for table in tables(root) for note in table.notes if "Not reported" in note]

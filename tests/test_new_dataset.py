@@ -115,7 +115,7 @@ def test_what_could_not_be_matched_is_listed(printed: tuple[Path, dict[str, str]
         ("", "cannot be read as a CSV file"),
     ],
 )
-def test_a_file_that_does_not_do_is_told_in_one_sentence(
+def test_an_unusable_file_is_reported_in_one_sentence(
     tmp_path: Path, text: str, sentence: str
 ) -> None:
     path = tmp_path / "given.csv"

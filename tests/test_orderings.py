@@ -39,8 +39,8 @@ def shift_seeds(root: Path) -> None:
             edit(path, test=metrics)
 
 
-def verdict(log: DatasetResults, better: int, worse: int, metric: str) -> tuple[float, str]:
-    tasks = {task.method: task for task in log.tasks}
+def verdict(results: DatasetResults, better: int, worse: int, metric: str) -> tuple[float, str]:
+    tasks = {task.method: task for task in results.tasks}
     found = check(tasks[METHODS[better]], tasks[METHODS[worse]], Metric.parse(metric), 0.95)
     assert found is not None
     return found.gain.mean, found.verdict

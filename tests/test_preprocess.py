@@ -1,4 +1,4 @@
-"""The rules of the step from a table to ready splits."""
+"""The rules of the step from a table to processed splits."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
@@ -49,7 +50,7 @@ PLAIN = next(n for n, k in KINDS.items() if not k.search_space and k.requires ==
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the ready folder of a small setting with an oracle."""
+    """Return the processed folder of a small setting with an oracle."""
     folder = tmp_path_factory.mktemp("data") / "setting"
     kinds = (registry.load("datasets", name, Dataset) for name in registry.names("datasets"))
     simulated = next(
@@ -123,7 +124,8 @@ def candidate_sets() -> list[CandidateSet]:
 
 
 def test_regret_is_the_truth_of_the_choice_less_that_of_the_best() -> None:
-    found = outcomes(candidate_sets()).pivot(index="criterion", columns="pool", values="regret")
+    regrets = outcomes(candidate_sets())
+    found = regrets.pivot(index="criterion", columns="candidate_set", values="regret")
     assert found.loc[AUC].tolist() == pytest.approx([0.05, 0, 0])
     assert found.loc[RISK].tolist() == pytest.approx([0, 0.15, 0.03])  # the first of equals
     assert found.loc[TRUE].tolist() == [0, 0, 0]
@@ -154,7 +156,7 @@ def test_means_are_paired_with_the_default_and_over_all_settings_too() -> None:
     assert change.mean == pytest.approx((-0.05 + 0.15) / 2)
     assert means["x", RISK].regret == Interval(pytest.approx(0.03), None)
     assert means["w", AUC].best
-    assert means["w", RISK].best  # not told apart from it by two pools
+    assert means["w", RISK].best  # not significantly different with two sets
     assert not means[ALL, TRUE].best  # no log knows it
     assert means[ALL, TRUE].kind == BOUND
     assert means[ALL, RANDOM].kind == REFERENCE
@@ -190,7 +192,7 @@ def test_conclusions_follow_the_numbers() -> None:
     default, changes, bound, _ = conclusions(rows, AUC)
     assert "(CVR AUC, clicked impressions) has a regret of 0.0200 ± 0.0010" in default
     assert f"{RANDOM}: 0.1000" in default
-    less, more, open_ = changes.replace("More: ", "|").replace("Not told apart: ", "|").split("|")
+    less, more, open_ = re.split("More: |Not significantly different: ", changes)
     assert "doubly robust log loss, all logged impressions (-0.0100 ± 0.0040)" in less
     assert "CVR log loss, clicked impressions (+0.0100" in more
     assert "CTCVR AUC" in open_

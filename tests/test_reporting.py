@@ -69,7 +69,7 @@ def test_bold_are_the_methods_that_holm_does_not_reject_against_the_best(publish
     for table in tables(published.parent):
         for metric in table.metrics:
             cells = [cell for row in table.rows if (cell := row.cells[metric])]
-            costs = [metric.measure.cost(cell.seeds) for cell in cells]
+            costs = [metric.measure.cost(cell.values) for cell in cells]
             best = min(costs, key=np.mean)
             others = [cost for cost in costs if cost is not best]
             p_values = [stats.ttest_rel(cost, best).pvalue for cost in others]
@@ -120,7 +120,7 @@ def test_markdown_says_what_a_reader_must_know(published: Path) -> None:
     ):  # fmt: skip
         assert fact in oracle
     assert "CVR AUC, all impressions (oracle) ↑" in oracle
-    assert "oracle" not in clicks.split("What may be claimed")[0].split("Space:")[1]
+    assert "oracle" not in clicks.split("What may be claimed")[0].split("Rows are:")[1]
     assert "paired t-test" in oracle
     assert f"- Robust & <Clipped> [@author2020m2]: {NEEDS}" in clicks
     assert "**What may be claimed.** The oracle is simulated: the order" in oracle

@@ -71,7 +71,7 @@ def raw(tmp_path: Path) -> Path:
 
 
 def run(raw: Path, dataset: Dataset) -> tuple[str, list[str]]:
-    """Return the fingerprint, and what lies beside the ready folder."""
+    """Return the fingerprint, and what lies beside the processed folder."""
     schema = preprocess(dataset, "log", raw, raw.parent / "out" / "log", verified=True)
     return schema.fingerprint, sorted(path.name for path in (raw.parent / "out").iterdir())
 

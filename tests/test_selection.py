@@ -276,7 +276,7 @@ def test_the_sentence_on_selection_says_what_was_chosen_by_what(protocol: Protoc
     assert "lowest CVR doubly robust log loss, all logged" in selected(lowest)
     assert selected(lowest).endswith(": epochs.")
     nothing = lowest.model_copy(update={"kept_epoch": "last"})
-    assert selected(nothing) == "Nothing is selected: published defaults, after the last epoch."
+    assert selected(nothing) == "Nothing is selected: the methods' defaults, after the last epoch."
 
 
 def test_tables_and_page_state_the_criterion(

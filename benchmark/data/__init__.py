@@ -1,1 +1,1 @@
-"""From raw logs to ready splits."""
+"""From raw logs to processed splits."""

@@ -1,4 +1,4 @@
-"""Ready data as RecBole's atomic files, for training stock RecBole on the very same splits.
+"""Processed data as RecBole's atomic files, for training stock RecBole on the very same splits.
 
 RecBole cannot say that a label is unknown: it fills an empty number with the column's mean. So a
 file holds only labels that are known in each of its rows, and rows are parted by what is known:
@@ -34,7 +34,7 @@ ROWS_AFTER_CLICK = """\
 
 
 def export_recbole(processed: Path, folder: Path) -> None:
-    """Write a ready folder as atomic files; RecBole's name for the dataset is that of ``folder``.
+    """Write processed splits as atomic files; RecBole's name for the dataset is that of ``folder``.
 
     Raises:
         DataError: a field's name cannot head a column of an atomic file.

@@ -1,4 +1,4 @@
-"""A full disk, told in one sentence, however polars or the system put it."""
+"""A full disk is reported in one sentence, whatever polars or the system say of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables on disk on the way to ready data: written once, and cut into parts."""
+"""Tables on disk on the way to processed data: written once, and cut into parts."""
 
 from __future__ import annotations
 

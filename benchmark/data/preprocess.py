@@ -1,4 +1,4 @@
-"""From an adapter's table to ready splits: checked, encoded with what train alone knows, atomic.
+"""From an adapter's table to processed splits: checked, encoded by the training split, atomic.
 
 Memory does not grow with rows: every step streams, and holds at most the distinct values of one
 categorical field or of the groups of one split.

@@ -8,14 +8,14 @@ from benchmark.bibliography import entries
 from benchmark.reporting.records import DatasetResults
 
 
-def references(logs: Iterable[DatasetResults]) -> dict[str, str]:
+def references(datasets: Iterable[DatasetResults]) -> dict[str, str]:
     """Return every cited entry by key, sorted.
 
     Raises:
         ValueError: a citation is not BibTeX, or one key stands for two entries.
     """
     found: dict[str, tuple[str, str]] = {}
-    for source, citation in _declared(logs):
+    for source, citation in _declared(datasets):
         for key, entry in entries(citation, source).items():
             first, other = found.setdefault(key, (source, entry))
             if other.split() != entry.split():
@@ -26,10 +26,13 @@ def references(logs: Iterable[DatasetResults]) -> dict[str, str]:
     return {key: entry for key, (_, entry) in sorted(found.items())}
 
 
-def _declared(logs: Iterable[DatasetResults]) -> Iterable[tuple[str, str]]:
-    for log in logs:
-        if log.schema:
-            yield f"datasets/{log.dataset}.py", log.schema.citation
-        for task in log.tasks:
+def _declared(datasets: Iterable[DatasetResults]) -> Iterable[tuple[str, str]]:
+    for results in datasets:
+        if results.schema:
+            yield f"datasets/{results.dataset}.py", results.schema.citation
+        for task in results.tasks:
             if task.provenance:
-                yield f"methods/{task.method}.py (run on {log.dataset})", task.provenance.citation
+                yield (
+                    f"methods/{task.method}.py (run on {results.dataset})",
+                    task.provenance.citation,
+                )

@@ -50,7 +50,7 @@ class Cell:
     """
 
     interval: Interval
-    seeds: Array
+    values: Array
     best: bool
     style: str
     gain: Gain | None = None
@@ -163,11 +163,11 @@ def _matched(
     """Pair each method with the reference of the closest capacity, if that is close."""
     bases = [*(task for task in tasks if task.method == params.reference), *widened]
     for task in tasks:
-        own = task.seeds[0].parameters
+        own = task.replicates[0].parameters
         if task in bases or not widened:
             continue
-        nearest = min(bases, key=lambda base: abs(base.seeds[0].parameters - own))
-        if is_matched(nearest.seeds[0].parameters, own):
+        nearest = min(bases, key=lambda base: abs(base.replicates[0].parameters - own))
+        if is_matched(nearest.replicates[0].parameters, own):
             yield _Pair(task, nearest)
 
 
@@ -175,5 +175,5 @@ def _tuned(tasks: Sequence[Task]) -> Iterator[_Pair]:
     return (
         _Pair(task, task, default=True)
         for task in tasks
-        if task.defaults and task.defaults != task.seeds
+        if task.defaults and task.defaults != task.replicates
     )

@@ -22,23 +22,23 @@ DRAWN = (
     "all methods: it shows the spread of both, not that of tuning."
 )
 TRAINED = (
-    "A replicate is a seed of the initial weights on the same data: it shows the spread of "
+    "A replicate is a fresh draw of the initial weights on the same data: it shows the spread of "
     "training, not that of tuning or of the data."
 )
 
 
-def facts(log: DatasetResults, params: Params) -> dict[str, str]:
+def facts(results: DatasetResults, params: Params) -> dict[str, str]:
     """Return what the numbers rest on; values apart by "/" differ between methods."""
-    if log.schema is None:
+    if results.schema is None:
         return {}
-    protocol, schema = params.protocol, log.schema
+    protocol, schema = params.protocol, results.schema
     backbone = protocol.backbone
-    origins = [task.provenance for task in log.tasks if task.provenance]
+    origins = [task.provenance for task in results.tasks if task.provenance]
     return {
-        "Space": "impressions" if schema.has_impressions else "clicks only",
+        "Rows are": "impressions" if schema.has_impressions else "clicks only",
         "Funnel": funnel(schema.stages, schema.proxy_label),
         "Rows": ", ".join(f"{schema.rows[split]:,} {split}" for split in SPLITS),
-        **_positives(log, params),
+        **_positives(results, params),
         "Options": ", ".join(f"{name} {value}" for name, value in schema.options.items()) or "none",
         "Fields": f"{len(schema.categorical)} categorical, {len(schema.numeric)} numeric"
         + (f", {len(schema.sequences)} histories" if schema.sequences else ""),
@@ -67,7 +67,7 @@ def selected(protocol: Protocol) -> str:
         *(["epochs"] if protocol.kept_epoch == "best" else []),
     ]
     if not chosen:
-        return "Nothing is selected: published defaults, after the last epoch."
+        return "Nothing is selected: the methods' defaults, after the last epoch."
     metric = Metric.parse(protocol.selection_metric)
     better = "highest" if metric.measure.direction is HIGHER else "lowest"
     return (
@@ -77,13 +77,13 @@ def selected(protocol: Protocol) -> str:
 
 
 def _meaning(schema: Schema) -> Iterator[str]:
-    """Yield what the words of the table stand for on this log."""
+    """Yield what the labels and rows of a dataset mean."""
     if schema.proxy_label is not None:
         yield f"No conversion is logged; the proxy label is: {schema.proxy_label}."
     if schema.has_impressions:
         yield "Metrics over clicked impressions are themselves subject to selection bias."
     else:
-        yield "The log consists of clicks: nothing is measured on impressions without one."
+        yield "The rows are clicks: nothing is measured on impressions without one."
 
 
 def _pretraining(before: Pretraining) -> dict[str, str]:
@@ -108,42 +108,42 @@ def _commit(commit: str | None) -> str:
     return commit[:10] + (" with uncommitted changes" if commit.endswith("+") else "")
 
 
-def notes(log: DatasetResults, params: Params) -> tuple[str, ...]:
+def notes(results: DatasetResults, params: Params) -> tuple[str, ...]:
     """Return how to read the table, and what it cannot say."""
     confidence = params.leaderboard.confidence
-    if log.schema is None or not log.reported:
+    if results.schema is None or not results.reported:
         return ()
     arrows = "↑ higher is better, ↓ lower, →0 and →1 closer to it in every replicate."
-    timed = (LATE,) if log.schema.attribution_window is not None else ()
-    found = (selected(params.protocol), _spread(log, confidence), arrows)
-    found = (*found, *_meaning(log.schema), *timed)
-    return (*found, missing) if (missing := _left_out(log, params)) else found
+    timed = (LATE,) if results.schema.attribution_window is not None else ()
+    found = (selected(params.protocol), _spread(results, confidence), arrows)
+    found = (*found, *_meaning(results.schema), *timed)
+    return (*found, missing) if (missing := _left_out(results, params)) else found
 
 
-def _spread(log: DatasetResults, confidence: float) -> str:
+def _spread(results: DatasetResults, confidence: float) -> str:
     """Return what the intervals and bold values mean."""
-    if len(log.reported[0].seeds) == 1:
+    if len(results.reported[0].replicates) == 1:
         return (
             "One replicate: no interval and no test; bold is the best value, whatever the margin."
         )
     return (
         f"±: half-width of the {confidence:.0%} Student-t interval of the mean over replicates; "
         "in brackets its limits where they are not symmetric (bounded metrics have intervals on "
-        f"the logit or log scale). {DRAWN if log.redrawn else TRAINED} Bold: the best mean and all "
-        "methods not significantly different from it (paired t-test over replicates, "
+        f"the logit or log scale). {DRAWN if results.redrawn else TRAINED} Bold: the best mean and "
+        "all methods not significantly different from it (paired t-test over replicates, "
         f"Holm-corrected, α = {1 - confidence:.2g}); the best method is chosen on the same "
         "replicates, so its lead is optimistically biased (winner's curse)."
     )
 
 
-def _positives(log: DatasetResults, params: Params) -> dict[str, str]:
+def _positives(results: DatasetResults, params: Params) -> dict[str, str]:
     """Return the mean numbers of positives and rows of the populations in the table."""
     names = (*params.leaderboard.headline, *params.leaderboard.columns)
     spaces = {metric.key: metric.space for metric in map(Metric.parse, names)}
     found = {
         title: counts
         for space, title in spaces.items()
-        if (counts := [c for task in log.reported for c in _counts(task, space)])
+        if (counts := [c for task in results.reported for c in _counts(task, space)])
     }
     texts = [
         f"{title} {np.mean([c['positives'] for c in counts]):,.0f} of "
@@ -154,19 +154,20 @@ def _positives(log: DatasetResults, params: Params) -> dict[str, str]:
 
 
 def _counts(task: Task, space: str) -> list[dict[str, float]]:
-    return [fit.counts[space] for fit in task.seeds if space in fit.counts]
+    return [fit.counts[space] for fit in task.replicates if space in fit.counts]
 
 
-def _left_out(log: DatasetResults, params: Params) -> str:
-    """Return why columns that were asked for are not there; "" if none is or no one knows."""
-    why = {name: text for task in log.reported for name, text in task.seeds[0].undefined.items()}
+def _left_out(results: DatasetResults, params: Params) -> str:
+    """Return why requested columns are not reported; "" if all are, or no reason is on record."""
+    first = [task.replicates[0] for task in results.reported]
+    why = {name: text for fit in first for name, text in fit.undefined.items()}
     reasons = []
     for metric in map(Metric.parse, params.leaderboard.columns):
         task, _, population = metric.name.split("_")
-        if any(metric.name in found.seeds[0].test for found in log.reported):
+        if any(metric.name in fit.test for fit in first):
             continue
         if reason := why.get(f"{task}_{population}"):
             reasons.append(f"{metric.space} ({reason})")
         elif reason := why.get(metric.name):
             reasons.append(f"{metric.label}, {metric.population} ({reason})")
-    return f"Left out: {'; '.join(dict.fromkeys(reasons))}." if reasons else ""
+    return f"Not reported: {'; '.join(dict.fromkeys(reasons))}." if reasons else ""

@@ -61,7 +61,7 @@ def _comparison(table: Table) -> str:
         ]
         for place, row in enumerate(table.rows)
     ]
-    return _float(_caption(table), table.log.dataset, [], [head, *lines])
+    return _float(_caption(table), table.results.dataset, [], [head, *lines])
 
 
 def _all(table: Table) -> str:
@@ -79,9 +79,9 @@ def _all(table: Table) -> str:
         ]
         for row in table.rows
     ]
-    name = table.log.dataset
+    name = table.results.dataset
     caption = (
-        rf"{escape(table.log.title)}: all metrics, with the marks of Table~\ref{{tab:{name}}}."
+        rf"{escape(table.results.title)}: all metrics, with the marks of Table~\ref{{tab:{name}}}."
     )
     return _float(caption, f"{name}-metrics", above, [head, *lines])
 
@@ -109,11 +109,11 @@ def _float(caption: str, label: str, above: list[str], rows: list[list[str]]) ->
 
 
 def _caption(table: Table) -> str:
-    cited = _cite(table.log.schema.citation) if table.log.schema else ""
+    cited = _cite(table.results.schema.citation) if table.results.schema else ""
     warning = r" \textbf{Unverified source.}" if table.unverified else ""
     missing = "; ".join(f"{task.title} ({task.excluded})" for task in table.excluded)
     notes = [*table.notes, *([f"Not in the table: {missing}."] if missing else [])]
-    return f"{escape(table.log.title)}{cited}.{warning} {escape(' '.join(notes))}"
+    return f"{escape(table.results.title)}{cited}.{warning} {escape(' '.join(notes))}"
 
 
 def _rules(widths: Iterable[int]) -> list[str]:

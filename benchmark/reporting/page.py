@@ -20,12 +20,13 @@ from benchmark.reporting.records import Task
 from benchmark.reporting.table import Table
 
 CAPTIONS = {
-    "headline": "Mean over seeds and its interval; methods from best to worst by the first panel.",
-    "calibration": "Reliability: predicted against observed CVR, averaged over seeds, one panel "
-    "per method from best to worst. Each point is a tenth of the rows, by prediction; oracle: the "
-    "true CVR in place of the observed one.",
+    "headline": "Mean over replicates and its interval; methods from best to worst by the first "
+    "panel.",
+    "calibration": "Reliability: predicted against observed CVR, averaged over replicates, one "
+    "panel per method from best to worst. Each point is a tenth of the rows, by prediction; "
+    "oracle: the true CVR in place of the observed one.",
     "clicked_vs_oracle": "What evaluation on clicks says against what is true of all impressions, "
-    "with intervals over seeds: where the order differs by more than these, clicks mislead.",
+    "with intervals over replicates: where the order differs by more than these, clicks mislead.",
 }
 
 

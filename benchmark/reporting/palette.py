@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "0.5"  # told apart by colour-blind readers and in print
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "0.5"  # distinct for colour-blind readers and in print
 WIDTH = 7.0  # inches, the text width of a two-column paper
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",

@@ -19,7 +19,7 @@ from benchmark.reporting.scatter import scatter
 from benchmark.reporting.svg import clean, save
 from benchmark.reporting.table import Row, Table
 
-BEST = "best, or not distinguishable from it (paired t-test)"
+BEST = "best, or not significantly different from it (paired t-test)"
 PANELS = 5  # methods in a line
 UNBIASED = ("oracle", "random")
 
@@ -30,7 +30,7 @@ def draw(tables: Iterable[Table], folder: Path) -> dict[str, list[Path]]:
     Other pictures in the folder are of older tables and are deleted.
     """
     written = {
-        table.log.dataset: save(_figures(table), folder / table.log.dataset, table.log.dataset)
+        (name := table.results.dataset): save(_figures(table), folder / name, name)
         for table in tables
     }
     clean(folder, [path for paths in written.values() for path in paths])
@@ -40,7 +40,7 @@ def draw(tables: Iterable[Table], folder: Path) -> dict[str, list[Path]]:
 def _figures(table: Table) -> Iterator[tuple[str, Figure]]:
     if table.headline:
         yield "headline", headline(table)
-    if any("cvr_clicked" in row.task.seeds[0].reliability for row in table.rows):
+    if any("cvr_clicked" in row.task.replicates[0].reliability for row in table.rows):
         yield "calibration", calibration(table)
     by_name = {metric.name: metric for metric in table.metrics}
     unbiased = [by_name[name] for space in UNBIASED if (name := f"cvr_auc_{space}") in by_name]
@@ -49,7 +49,7 @@ def _figures(table: Table) -> Iterator[tuple[str, Figure]]:
 
 
 def headline(table: Table) -> Figure:
-    """Draw the interval and the seeds of every method, from best to worst."""
+    """Draw the interval and the replicates of every method, from best to worst."""
     figure = Figure(figsize=(WIDTH, 1.1 + 0.25 * len(table.rows)))
     panels = figure.subplots(1, len(table.headline), sharey=True, squeeze=False)[0]
     for axes, metric in zip(panels, table.headline, strict=True):
@@ -61,11 +61,11 @@ def headline(table: Table) -> Figure:
         axes.tick_params(axis="y", length=0)
     panels[0].set_yticks(range(len(table.rows)), [row.task.title for row in table.rows])
     panels[0].set_ylim(len(table.rows) - 0.4, -0.6)
-    if len(table.rows[0].task.seeds) > 1:
+    if len(table.rows[0].task.replicates) > 1:
         handles = [
             Line2D([], [], color=BLUE, marker="o", label=BEST),
             Line2D([], [], color=GREY, marker="o", label="other"),
-            Line2D([], [], color=GREY, marker="o", alpha=0.6, ls="", ms=3, label="a seed"),
+            Line2D([], [], color=GREY, marker="o", alpha=0.6, ls="", ms=3, label="a replicate"),
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=3)
     return figure
@@ -73,9 +73,9 @@ def headline(table: Table) -> Figure:
 
 def _dots(axes: Axes, place: int, cell: Cell) -> None:
     color = BLUE if cell.best else GREY
-    if len(cell.seeds) > 1:
-        below = np.full(len(cell.seeds), place + 0.28)
-        axes.plot(cell.seeds, below, "o", color=color, ms=3, alpha=0.4, mew=0)
+    if len(cell.values) > 1:
+        below = np.full(len(cell.values), place + 0.28)
+        axes.plot(cell.values, below, "o", color=color, ms=3, alpha=0.4, mew=0)
     axes.errorbar(
         cell.interval.mean, place, xerr=cell.interval.half_width, fmt="o", color=color, ms=5, lw=1.5
     )
@@ -103,11 +103,12 @@ def calibration(table: Table) -> Figure:
 
 
 def _curves(row: Row) -> dict[str, Array]:
-    """Return (bins, 2) of mean prediction and mean label, averaged over seeds, by population."""
-    found = row.task.seeds[0].reliability
+    """Return (bins, 2) of mean prediction and mean label, over replicates, by population."""
+    fits = row.task.replicates
+    found = fits[0].reliability
     spaces = ["clicked", *[space for space in UNBIASED if f"cvr_{space}" in found][:1]]
     return {
-        space: np.mean([fit.reliability[f"cvr_{space}"] for fit in row.task.seeds], axis=0)[:, 1:]
+        space: np.mean([fit.reliability[f"cvr_{space}"] for fit in fits], axis=0)[:, 1:]
         for space in spaces
         if f"cvr_{space}" in found
     }

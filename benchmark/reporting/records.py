@@ -72,13 +72,13 @@ class Task:
     """A method in a setting; ``excluded`` says why it is not in the table, None if it is.
 
     ``trials`` are the fits of the search, ``defaults`` those of the default hyper-parameters and
-    ``seeds`` those of the best ones, a fit per replicate and in their order.
+    ``replicates`` those of the best ones, in order.
     """
 
     method: str
     provenance: Provenance | None
     trials: tuple[Fit, ...]
-    seeds: tuple[Fit, ...]
+    replicates: tuple[Fit, ...]
     excluded: str | None
     defaults: tuple[Fit, ...] = ()
 
@@ -90,17 +90,17 @@ class Task:
     @property
     def redrawn(self) -> bool:
         """Whether the replicates are of data of their own."""
-        return len({fit.data for fit in self.seeds}) > 1
+        return len({fit.data for fit in self.replicates}) > 1
 
     @property
     def seconds(self) -> float:
         """Training time of all fits; that of diverged ones is not on record."""
-        tuned = () if self.seeds == self.defaults else self.seeds
+        tuned = () if self.replicates == self.defaults else self.replicates
         return sum(fit.seconds for fit in (*self.trials, *self.defaults, *tuned))
 
     def values(self, metric: str) -> Array | None:
         """Return a test metric of each replicate, (replicates,); None if undefined."""
-        return _values(self.seeds, metric)
+        return _values(self.replicates, metric)
 
     def default_values(self, metric: str) -> Array | None:
         """Return the same of the default hyper-parameters."""
@@ -108,7 +108,7 @@ class Task:
 
     def positives(self, space: str) -> float | None:
         """Return the fewest positives of a population in any replicate; None if not on record."""
-        known = [fit.counts[space]["positives"] for fit in self.seeds if space in fit.counts]
+        known = [fit.counts[space]["positives"] for fit in self.replicates if space in fit.counts]
         return min(known, default=None)
 
 

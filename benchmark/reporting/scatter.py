@@ -16,7 +16,7 @@ from benchmark.reporting.table import Table
 
 
 def scatter(table: Table, clicked: Metric, unbiased: Metric) -> Figure:
-    """Draw what the log's clicks say of every method against what is true of it."""
+    """Draw each method's metric on clicks against its metric on all impressions."""
     cells = [(row.task.title, row.cells[clicked], row.cells[unbiased]) for row in table.rows]
     pairs = [(name, x, y) for name, x, y in cells if x and y]
     height = max(3.6, 0.17 * len(pairs) + 1.0)

@@ -358,13 +358,13 @@ def clustered(
     resamples: int = 400,
     seed: int = 0,
 ) -> Interval:
-    r"""Return the interval of a value that varies with the data and the seeds of the weights.
+    r"""Return the interval of a value that varies with the data and the initial weights.
 
     ``values`` takes how often each cluster (a user, or a list) is drawn, (clusters,), and returns
-    the value for each seed, (seeds,): a metric of one method, or the difference of two, which the
-    same draw pairs. The variance of the mean over seeds is the sum of that over draws of clusters,
-    at fixed seeds, and of that over seeds, at the given data; the quantile is Student's with the
-    degrees of freedom of Welch and Satterthwaite.
+    the value for each replicate, (replicates,): a metric of one method, or the difference of two,
+    which the same draw pairs. The variance of the mean over replicates is the sum of the variance
+    over draws of clusters, at fixed weights, and of the variance over replicates, at the given
+    data; the quantile is Student's with the degrees of freedom of Welch and Satterthwaite.
     """
     rng, share = np.random.default_rng(seed), np.full(clusters, 1 / clusters)
     draws = [
@@ -373,18 +373,18 @@ def clustered(
     return combined(values(np.ones(clusters)), np.array(draws), clusters, confidence)
 
 
-def combined(seeds: Array, draws: Array, clusters: int, confidence: float) -> Interval:
+def combined(replicates: Array, draws: Array, clusters: int, confidence: float) -> Interval:
     """Return the interval of :func:`clustered` from what it computes.
 
-    ``seeds`` (seeds,) are the values on the data, ``draws`` (draws,) their means over seeds on
-    resampled data.
+    ``replicates`` (replicates,) are the values on the data, ``draws`` (draws,) their means over
+    replicates on resampled data.
     """
-    mean, count = float(seeds.mean()), len(seeds)
+    mean, count = float(replicates.mean()), len(replicates)
     of_data = float(draws.var(ddof=1))
-    of_seeds = float(seeds.var(ddof=1)) / count if count > 1 else 0.0
-    total = of_data + of_seeds
+    of_weights = float(replicates.var(ddof=1)) / count if count > 1 else 0.0
+    total = of_data + of_weights
     if total == 0:
         return Interval(mean, 0.0)
-    terms = of_data**2 / (clusters - 1) + of_seeds**2 / max(count - 1, 1)
+    terms = of_data**2 / (clusters - 1) + of_weights**2 / max(count - 1, 1)
     quantile = float(stats.t.ppf((1 + confidence) / 2, total**2 / terms))
     return Interval(mean, quantile * total**0.5)

@@ -17,7 +17,7 @@ from benchmark.reporting.statistics import ranks, resolvable
 
 @dataclass(frozen=True)
 class Lead:
-    """What is told of the first headline metric alone: ranks, and what the design resolves.
+    """What is reported of the first headline metric alone: ranks, and what the design resolves.
 
     ``ranks`` has the rank of a method with the limits of its interval. ``resolvable`` is the
     smallest difference to the reference that is found with 80 % power, in one comparison and
@@ -44,9 +44,9 @@ class Row:
         """What it took, by column."""
         diverged = sum(fit.diverged is not None for fit in self.task.trials)
         return {
-            "Replicates": str(len(self.task.seeds)),
+            "Replicates": str(len(self.task.replicates)),
             "Trials": f"{len(self.task.trials)}" + (f" ({diverged} diverged)" if diverged else ""),
-            "Parameters": f"{self.task.seeds[0].parameters:,}",
+            "Parameters": f"{self.task.replicates[0].parameters:,}",
             "Time": duration(self.task.seconds),
         }
 
@@ -79,7 +79,7 @@ def _gain(gain: Gain | None, style: str, *, verdict: bool = False) -> str:
 class Table:
     """Methods from best to worst by ``headline[0]``."""
 
-    log: DatasetResults
+    results: DatasetResults
     headline: tuple[Metric, ...]
     metrics: tuple[Metric, ...]
     rows: tuple[Row, ...]
@@ -98,34 +98,36 @@ class Table:
     @property
     def excluded(self) -> list[Task]:
         """The tasks that are not in the table."""
-        return [task for task in self.log.tasks if task.excluded is not None]
+        return [task for task in self.results.tasks if task.excluded is not None]
 
     @property
     def unverified(self) -> bool:
         """Whether it is unknown that the raw files are the published ones."""
-        return self.log.schema is not None and not self.log.schema.verified
+        return self.results.schema is not None and not self.results.schema.verified
 
 
-def build(log: DatasetResults, params: Params) -> Table:
+def build(results: DatasetResults, params: Params) -> Table:
     """Compare the finished methods of a dataset.
 
     Raises:
         LookupError: ``params.yaml`` names an unknown metric.
     """
-    headline = _defined(params.leaderboard.headline, log)
-    metrics = _defined(params.leaderboard.columns, log)
+    headline = _defined(params.leaderboard.headline, results)
+    metrics = _defined(params.leaderboard.columns, results)
     wanted = dict.fromkeys((*headline, *metrics))
     columns = {
-        metric: column(metric, log.reported, params.leaderboard, log.widened) for metric in wanted
+        metric: column(metric, results.reported, params.leaderboard, results.widened)
+        for metric in wanted
     }
-    lead = _lead(headline[0], log.reported, params.leaderboard) if headline else None
+    lead = _lead(headline[0], results.reported, params.leaderboard) if headline else None
     rows = [
         Row(task, {metric: cells[task.method] for metric, cells in columns.items()}, lead)
-        for task in log.reported
+        for task in results.reported
     ]
     rows.sort(key=lambda row: (_cost(row.task, headline), row.task.method))
-    told = (*notes(log, params), *(_told(lead, tuple(rows), params.leaderboard) if lead else ()))
-    return Table(log, headline, metrics, tuple(rows), lead, facts(log, params), told)
+    compared = _comparison_notes(lead, tuple(rows), params.leaderboard) if lead else ()
+    read = (*notes(results, params), *compared)
+    return Table(results, headline, metrics, tuple(rows), lead, facts(results, params), read)
 
 
 def _lead(metric: Metric, tasks: Sequence[Task], params: Leaderboard) -> Lead:
@@ -157,12 +159,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _defined(names: Iterable[str], log: DatasetResults) -> tuple[Metric, ...]:
+def _defined(names: Iterable[str], results: DatasetResults) -> tuple[Metric, ...]:
     metrics = [Metric.parse(name) for name in names]
     return tuple(
         metric
         for metric in metrics
-        if any(task.values(metric.name) is not None for task in log.reported)
+        if any(task.values(metric.name) is not None for task in results.reported)
     )
 
 
@@ -171,7 +173,7 @@ def _cost(task: Task, headline: tuple[Metric, ...]) -> float:
     return float("inf") if values is None else float(headline[0].measure.cost(values).mean())
 
 
-def _told(lead: Lead, rows: tuple[Row, ...], params: Leaderboard) -> Iterator[str]:
+def _comparison_notes(lead: Lead, rows: tuple[Row, ...], params: Leaderboard) -> Iterator[str]:
     """Yield how to read the columns of the comparison."""
     over, metric, level = lead.reference, lead.metric, 1 - params.confidence
     cells = [cell for row in rows if (cell := row.cells[metric])]
@@ -206,6 +208,9 @@ def _told(lead: Lead, rows: tuple[Row, ...], params: Leaderboard) -> Iterator[st
             "paired bootstrap over replicates."
         )
     if any(cell.default for cell in cells):
-        yield "Default: the published hyper-parameters on the same replicates."
+        yield (
+            "Default: the default hyper-parameters on the same replicates; they start from the "
+            "published ones where those are known, and the method's page says which."
+        )
     if any(cell and cell.few for row in rows for cell in row.cells.values()):
         yield "†: fewer than 30 positives in a replicate; never bold."

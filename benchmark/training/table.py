@@ -38,7 +38,7 @@ class Table:
 
     @classmethod
     def read(cls, folder: Path, split: str, schema: Schema) -> Table:
-        """Read a Parquet split of a ready folder, piece by piece: memory holds it once."""
+        """Read a Parquet split of a processed folder, piece by piece: memory holds it once."""
         scan = parquet.scan(folder / f"{split}.parquet")
         present = scan.collect_schema().names()
         names = tuple(label for label in LABELS if label in present)

@@ -52,7 +52,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """A ready dataset on a device, or as near to it as there is room."""
+    """A processed dataset on a device, or as near to it as there is room."""
 
     schema: Schema
     train: Table
@@ -61,7 +61,7 @@ class Data:
 
     @classmethod
     def read(cls, folder: Path, device: torch.device) -> Data:
-        """Read a ready folder.
+        """Read a processed folder.
 
         Raises:
             ValueError: its splits are not those that its schema was written for.
@@ -280,7 +280,7 @@ def read_labels(folder: Path, split: str, schema: Schema) -> Labels:
 
 
 def _groups(column: pl.Series) -> NDArray[np.int64]:
-    """Return the numbers of groups; ready data has 0 in rows that belong to none."""
+    """Return the numbers of groups; processed data has 0 in rows that belong to none."""
     return column.cast(pl.Int64).replace(0, NO_GROUP).to_numpy()
 
 

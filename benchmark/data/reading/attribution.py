@@ -63,7 +63,7 @@ def attribute(events: pl.DataFrame, labels: Sequence[str], window: int) -> Attri
     others. Of one ``who`` and ``item``, a click opens a row unless it lies in the window of the
     row before, which it then repeats. Windows hence never overlap, and an event belongs to the
     last row opened at or before it, if its window still lasts: events at the time of the click
-    count, those ``window`` after it too. All others are strays.
+    count, those ``window`` after it too. All others are unattributed.
 
     The rows are the opening events in the order of ``who``, ``item``, ``time``, with all their
     columns, the labels (Int8: whether it happened more often than it was taken back) and

@@ -1,7 +1,7 @@
-"""What is counted in a ready dataset, in one small file that can be committed.
+"""What is counted in a processed dataset, in one small file that can be committed.
 
-Ready data is large and on one machine; its facts are small and for everyone. They are kept beside
-the card that they are printed in, so that it can be written anew without the data.
+Processed data is large and on one machine; its facts are small and for everyone. They are kept
+beside the card that they are printed in, so that it can be written anew without the data.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Feature(_Record):
 
 
 class Facts(_Record):
-    """What the ready copy of a dataset holds, and which copy that was."""
+    """What the processed copy of a dataset holds, and which copy that was."""
 
     title: str
     stages: tuple[str, ...]
@@ -64,7 +64,7 @@ class Facts(_Record):
 
 
 def measure(processed: Path, raw: Path) -> Facts:
-    """Count what a ready folder holds that was made from a raw one.
+    """Count what a processed folder holds that was made from a raw one.
 
     Raises:
         FileNotFoundError: the dataset was not preprocessed.

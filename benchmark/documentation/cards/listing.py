@@ -119,7 +119,7 @@ def _facts(name: str, folders: Folders) -> Facts | None:
 
 
 def table(folders: Folders) -> str:
-    """Return what the verb prints: plain, aligned, one line per dataset."""
+    """Return what the subcommand prints: plain, aligned, one line per dataset."""
     rows = [
         (
             item.name, item.stages, item.rows, item.size, _short(item.dataset.licence), item.way,

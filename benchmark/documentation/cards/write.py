@@ -1,4 +1,4 @@
-"""The verb behind the cards: count what is ready, write every page anew."""
+"""The subcommand `cards`: count what is processed here, and write every page anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orderings that papers report, checked on our runs: do they hold, seed by seed?"""
+"""Orderings that papers report, checked on our runs: do they hold, replicate by replicate?"""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ class Check:
         return f"{self.gain.text(f'+{self.style}')}, {self.verdict}"
 
 
-def markdown(found: Orderings, logs: Iterable[DatasetResults], confidence: float) -> str:
-    """Return a table per log.
+def markdown(found: Orderings, datasets: Iterable[DatasetResults], confidence: float) -> str:
+    """Return a table per dataset.
 
     Raises:
         LookupError: a metric's name is unknown.
     """
     metrics = [Metric.parse(name) for name in found.metrics]
-    parts = [_section(log, found.orderings, metrics, confidence) for log in logs]
+    parts = [_section(results, found.orderings, metrics, confidence) for results in datasets]
     return "\n".join([_HEAD.format(confidence=f"{confidence:.0%}"), *parts])
 
 
@@ -103,9 +103,12 @@ cannot refute a paper; it shows what does not carry over to it.
 
 
 def _section(
-    log: DatasetResults, orderings: Sequence[Ordering], metrics: Sequence[Metric], confidence: float
+    results: DatasetResults,
+    orderings: Sequence[Ordering],
+    metrics: Sequence[Metric],
+    confidence: float,
 ) -> str:
-    tasks = {task.method: task for task in log.reported}
+    tasks = {task.method: task for task in results.reported}
     rows, verdicts = [], {metric: Counter[str]() for metric in metrics}
     for claim in orderings:
         if claim.better not in tasks or claim.worse not in tasks:
@@ -119,7 +122,7 @@ def _section(
     head = ["Ordering", "Source", "Published", *(f"{m.label}, {m.population}" for m in metrics)]
     grid = pd.DataFrame(rows, columns=head).to_markdown(index=False, disable_numparse=True)
     counts = [_count(metric, verdicts[metric]) for metric in metrics if verdicts[metric]]
-    return f"## {log.title}\n\n{grid}\n\n" + "\n".join(counts) + "\n"
+    return f"## {results.title}\n\n{grid}\n\n" + "\n".join(counts) + "\n"
 
 
 def _count(metric: Metric, verdicts: Counter[str]) -> str:

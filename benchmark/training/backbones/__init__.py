@@ -1,4 +1,4 @@
-"""Backbones by name: the shared embeddings, RecBole's context models, and a few of our own."""
+"""The backbones by name: shared embeddings, RecBole's context models, and a few of our own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def blueprint(schema: Schema, params: BackboneParams) -> Blueprint:
 
 
 def _maker(params: BackboneParams) -> Make:
-    """Return what makes the encoder of a log."""
+    """Return the function that makes the encoder of a dataset."""
     if params.name not in NAMES:
         raise LookupError(_unknown(params.name))
     if params.name == "SFG":

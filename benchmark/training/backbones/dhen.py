@@ -1,4 +1,4 @@
-"""DHEN: layers that each add up the interactions of several modules."""
+"""DHEN stacks layers, each of which adds up the interactions of several modules."""
 
 from __future__ import annotations
 
@@ -32,20 +32,21 @@ class DHENOptions(Options):
 class DHEN(Embeddings):
     r"""Stack layers of heterogeneous interaction modules, with a shortcut and a norm around each.
 
-    With the vectors :math:`X_0` of all fields, numbers times a learned vector among them, and
-    modules :math:`M_k` whose outputs have the shape of their input:
+    Let :math:`X_0` be the vectors of all fields, where the vector of a numeric field is its value
+    times a learned vector, and let :math:`M_k` be modules whose outputs have the shape of their
+    input. Each layer computes
 
     .. math:: X_{n+1} = \mathrm{LayerNorm}\Big(X_n + \sum_k M_k(X_n)\Big)
 
-    The encoding is the last X in a row. Modules are an MLP, the cross layer of DCN-v2, self-
-    attention over the fields, and a linear map of all inner products.
+    The encoding is the concatenation of the vectors of the last layer. The modules are an MLP, the
+    cross layer of DCN-v2, self-attention over the fields, and a linear map of all inner products.
 
-    Evidence: ensemble, shortcut and norm read in summaries of arXiv 2203.11014, which also says
-    that the ensemble may be a sum; MLP, DCN and Transformer are named for CVR in the abstract of
-    arXiv 2504.08169. Neither published code.
+    Evidence: We read summaries of arXiv 2203.11014 for the ensemble, the shortcut and the norm;
+    they also say that the ensemble may be a sum. The abstract of arXiv 2504.08169 names the MLP,
+    DCN and the Transformer for CVR prediction. Neither paper published code.
 
-    Differs from the papers: all layers keep the number of vectors; sequences enter as their mean,
-    and there is no self-supervised loss on them; widths and depth are ours.
+    Differs from the papers: All layers keep the number of vectors. A sequence enters as its mean,
+    without a self-supervised loss. The widths and the depth are ours.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class DHEN(Embeddings):
 
 
 class Layer(nn.Module):
-    """One layer: the norm of its input plus what each of its modules makes of it."""
+    """Normalise the sum of the input and of the outputs of all modules."""
 
     def __init__(self, count: int, size: int, options: DHENOptions) -> None:
         super().__init__()
@@ -90,7 +91,7 @@ class Layer(nn.Module):
 
 
 class Reshaped(nn.Sequential):
-    """Layers from vectors to as many outputs, in the shape of the input."""
+    """Apply layers to vectors, and give their outputs the shape of the input."""
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Map (B, count, size) to the same shape."""
@@ -101,7 +102,7 @@ class Reshaped(nn.Sequential):
 
 
 class SelfAttention(nn.Module):
-    """Each vector a mixture of all, by scaled inner products."""
+    """Replace each vector by a mixture of all vectors, weighted by scaled inner products."""
 
     def __init__(self, size: int, heads: int) -> None:
         super().__init__()

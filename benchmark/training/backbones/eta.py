@@ -1,4 +1,4 @@
-"""ETA: attention to the part of a history that hashes like the target."""
+"""ETA attends to the part of a history whose hashes are close to that of the target."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ class ETAOptions(Options):
 class ETA(Embeddings):
     r"""Attend from the target to the k behaviours of least Hamming distance to it.
 
-    With embeddings e of the history and t of the row's own value of the same field, random
-    planes R that never learn, and :math:`s(x) = \mathrm{sign}(R x)`:
+    Let e be the embeddings of the history, t the embedding of the row's own value of the same
+    field, R random planes that are never trained, and :math:`s(x) = \mathrm{sign}(R x)`. Then
 
     .. math:: K = \text{the } k \text{ least } |s(e_l) - s(t)|, \quad
               z = \sum_{l \in K} \mathrm{softmax}_l(W_q t \cdot W_k e_l / \sqrt d) \, W_v e_l
 
-    The z of each sequence stands beside the embeddings of the fields.
+    The encoder concatenates the z of each sequence with the embeddings of the fields.
 
-    Evidence: hashing, retrieval and attention verified in public code of others (FuxiCTR), which
-    has 32 bits and retrieves 50 of 1000 behaviours; abstract of arXiv 2108.04468.
+    Evidence: We read the abstract of arXiv 2108.04468 and verified hashing, retrieval and attention
+    in public code by others (FuxiCTR), which uses 32 bits and retrieves 50 of 1000 behaviours.
 
-    Differs from the paper: a behaviour is one id, without the item's other fields; one head of
-    attention; no separate attention to the most recent behaviours.
+    Differs from the paper: A behaviour is one id, without the item's other fields. The attention
+    has one head. The most recent behaviours have no attention of their own.
     """
 
     def __init__(

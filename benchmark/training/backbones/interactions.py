@@ -1,4 +1,4 @@
-"""Products of field vectors, the pieces that explicit feature interactions are made of."""
+"""Products of field vectors, from which explicit feature interactions are built."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class Interaction(nn.Module):
-    """Products of vectors (B, ``count``, ``size``), each of a left and a right factor.
+    """Multiply vectors (B, ``count``, ``size``); each product has a left and a right factor.
 
-    ``generate`` makes the left factors from the vectors: the vectors themselves, unless replaced.
+    The module ``generate`` makes the left factors from the vectors. By default it is the identity.
     """
 
     def __init__(self, count: int, size: int) -> None:
@@ -19,7 +19,7 @@ class Interaction(nn.Module):
 
 
 class InnerProducts(Interaction):
-    """The inner product of each pair of vectors."""
+    """Compute the inner product of each pair of vectors."""
 
     pairs: Tensor
 
@@ -35,7 +35,7 @@ class InnerProducts(Interaction):
 
 
 class FactorisationMachine(Interaction):
-    """The products of each pair, element by element, summed: (B, size), or (B, 1) if ``scalar``."""
+    """Sum the element-wise products of all pairs: (B, size), or (B, 1) if ``scalar``."""
 
     before: Tensor
 
@@ -51,7 +51,7 @@ class FactorisationMachine(Interaction):
 
 
 class Cross(Interaction):
-    """The cross layer of DCN-v2 less its residual: x ⊙ (W x + b) of all vectors in a row."""
+    """Apply the cross layer of DCN-v2 to all vectors, without its residual: x ⊙ (W x + b)."""
 
     def __init__(self, count: int, size: int) -> None:
         super().__init__(count, size)

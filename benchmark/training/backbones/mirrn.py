@@ -1,4 +1,4 @@
-"""MIRRN: interests of several granularities, each retrieved from a history and refined."""
+"""MIRRN retrieves interests of several granularities from a history and refines each of them."""
 
 from __future__ import annotations
 
@@ -34,24 +34,25 @@ class MIRRNOptions(Options):
 
 
 class MIRRN(Embeddings):
-    r"""Retrieve by the target, by the recent past and by the whole; filter each; attend to all.
+    r"""Retrieve by the target, the recent past and the whole history, then filter and attend.
 
-    Queries are the target's embedding t, the mean of the last few behaviours and that of all. Each
-    retrieves the k behaviours nearest by SimHash, whose embeddings, in time and with one for
-    their place p, are refined in the frequency domain and averaged. With a complex matrix C, block
-    diagonal by heads, per query:
+    There are three queries: the target's embedding t, the mean of the last few behaviours and the
+    mean of all behaviours. Each query retrieves the k behaviours that are nearest by SimHash. Their
+    embeddings, in temporal order and with an embedding p of their position added, are filtered in
+    the frequency domain and averaged. With a complex matrix C per query, block diagonal by heads,
 
     .. math:: z_q = \mathrm{mean}\, \mathrm{LayerNorm}(x + F^{-1}(C \, F(x))), \quad x = e_K + p
 
     and the summary of the history is the attention of t to the three z.
 
-    Evidence: queries, retrieval, filter and attention verified in public code of others (FuxiCTR),
-    which has 32 bits, 50 retrieved of 1000, 16 recent; abstract and summaries of KDD 2025,
-    doi 10.1145/3690624.3709438.
+    Evidence: We read the abstract and summaries of the paper (KDD 2025,
+    doi 10.1145/3690624.3709438) and verified queries, retrieval, filter and attention in public
+    code by others (FuxiCTR), which uses 32 bits, 16 recent behaviours and retrieves 50 of 1000.
 
-    Differs from the paper: its global query comes from clusters, that of the code and ours is a
-    mean; places are plain, not target-aware; blocks are full, where the code uses their diagonals;
-    averages leave padding out; a behaviour is one id; one head of attention, no short-term part.
+    Differs from the paper: The paper's global query comes from clusters; in that code and here it
+    is a mean. The embeddings of positions do not depend on the target. The blocks of C are full,
+    where that code uses their diagonals. Averages exclude padding. A behaviour is one id. The
+    attention has one head, and there is no short-term part.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class MIRRN(Embeddings):
 
 
 class Interests(nn.Module):
-    """The three granularities of one history."""
+    """Summarise one history by its interests of three granularities."""
 
     def __init__(self, length: int, size: int, options: MIRRNOptions) -> None:
         super().__init__()
@@ -95,7 +96,7 @@ class Interests(nn.Module):
 
 
 class FourierFilter(nn.Module):
-    """Mix the features of a subsequence at each frequency, within heads; then average over time."""
+    """Mix the features of a subsequence at each frequency within heads, then average over time."""
 
     def __init__(self, size: int, heads: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""NeuMF: products of two fields' embeddings beside an MLP of other embeddings of all fields."""
+"""NeuMF multiplies two fields' embeddings, beside an MLP on separate embeddings of all fields."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ class NeuMFOptions(Options):
 
 
 class NeuMF(Embeddings):
-    r"""Put generalised matrix factorisation beside an MLP, each with embeddings of its own.
+    r"""Combine generalised matrix factorisation with an MLP; each has embeddings of its own.
 
-    With embeddings p, q of the two fields and, in the other table, e of all fields and numbers:
+    Let p and q be the embeddings of the two fields, and e the concatenation of all numeric fields
+    and of the embeddings of all categorical fields in the other table. The encoding is
 
     .. math:: z = [\, p \odot q \;;\; \mathrm{MLP}(e) \,]
 
-    A head without hidden layers makes this the model of the paper.
+    With a head that has no hidden layers, this is the model of the paper.
 
-    Evidence: structure, initial spread 0.01 and dropout before each layer read in public code of
-    others.
+    Evidence: We read the structure, the standard deviation 0.01 of the initial embeddings and the
+    dropout before each layer in public code by others.
 
-    Differs from the paper: side information may enter the MLP; no pre-training of the two parts.
+    Differs from the paper: Side information may enter the MLP, and the two parts are not
+    pre-trained.
     """
 
     pair: Tensor

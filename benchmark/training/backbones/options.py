@@ -1,4 +1,4 @@
-"""What ``protocol.backbone.options`` may hold, checked before anything is read or trained."""
+"""The options of backbones, which are checked before any data is read."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ T = TypeVar("T", bound=Options)
 
 
 def validated(kind: type[T], params: BackboneParams) -> T:
-    """Return the options of a backbone, with defaults where nothing is said.
+    """Return the options of a backbone, with defaults for those that are not given.
 
     Raises:
-        ValueError: an unknown option, or a value out of its range.
+        ValueError: an option is unknown, or its value is outside its range.
     """
     try:
         return kind.model_validate(params.options)
@@ -35,10 +35,10 @@ def validated(kind: type[T], params: BackboneParams) -> T:
 
 
 def check_heads(name: str, size: int, heads: int) -> None:
-    """Refuse heads that do not divide the embedding size.
+    """Check that the number of heads divides the embedding size.
 
     Raises:
-        ValueError: they do not.
+        ValueError: It does not.
     """
     if size % heads:
         raise ValueError(

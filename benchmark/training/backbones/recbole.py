@@ -1,4 +1,4 @@
-"""RecBole's context models as backbones; the only module that imports RecBole, and it does so late.
+"""RecBole's context models as backbones. Only this module imports RecBole, and only when needed.
 
 RecBole supplies the layers and their initialisation. Data, loss, optimiser and evaluation are
 this benchmark's own, so RecBole's dataset, trainer and quick start are never imported.
@@ -46,19 +46,19 @@ REMOVED = {"float_": np.float64, "complex_": np.complex128, "unicode_": np.str_}
 
 
 class RecBoleBackbone(Backbone):
-    """Encode by a RecBole model: its last hidden representations, then its own logit.
+    """Encode by a RecBole model: the encoding is its last hidden representations and its logit.
 
-    The logit carries what reaches the model's prediction past the hidden layers (the first-order
-    and FM terms), so that every head sees it. ``hidden`` replaces the sizes of the model's MLP;
-    if empty, RecBole's defaults hold. Everything but embedding size, MLP and dropout is RecBole's
-    default.
+    The logit carries the terms that bypass the hidden layers (first-order and FM terms), so that
+    every head sees them. ``hidden`` replaces the sizes of the model's MLP; if it is empty, the
+    model keeps RecBole's sizes. All settings except embedding size, MLP and dropout are RecBole's
+    defaults.
 
-    Differs from RecBole: the regularisers in its ``calculate_loss`` are not applied; the weight
-    decay of the protocol is.
+    Differs from RecBole: The weight decay of the protocol replaces the regularisers in RecBole's
+    ``calculate_loss``.
 
     Raises:
         LookupError: RecBole is not installed.
-        ValueError: the log has histories.
+        ValueError: The dataset has histories.
     """
 
     def __init__(self, schema: Schema, params: BackboneParams) -> None:
@@ -90,17 +90,17 @@ class RecBoleBackbone(Backbone):
         return torch.cat([*(part.flatten(1) for part in hidden), logit.unsqueeze(1)], 1)
 
     def separate_products(self) -> None:
-        """Let a factorisation machine multiply each pair of fields, not squares of sums."""
+        """Make a factorisation machine multiply each pair of fields instead of squaring sums."""
         if hasattr(self.net, "fm"):
             count, size = self.net.num_feature_field, self.net.embedding_size
             self.net.fm = FactorisationMachine(count, size, scalar=self.net.fm.reduce_sum)
 
     def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Hold the input of a head; being a method, it is copied along with the backbone."""
+        """Keep the input of a head. As a method, the hook is copied with the backbone."""
         self.seen.append(inputs[0])
 
     def _making_tensors_on(self, device: torch.device) -> AbstractContextManager[Any]:
-        """Let FiGNN, which makes a mask at each step, make it in place; it slows the others."""
+        """Make FiGNN create its masks on the device; this would slow down other models."""
         self.net.device = device
         return device if hasattr(self.net, "src_nodes") else nullcontext()
 
@@ -113,7 +113,7 @@ class RecBoleBackbone(Backbone):
 
 
 class _Fields:
-    """What a RecBole model asks of its dataset."""
+    """Provide what a RecBole model requests from its dataset."""
 
     def __init__(self, schema: Schema) -> None:
         kinds = _recbole("utils").FeatureType
@@ -127,12 +127,12 @@ class _Fields:
         return list(self.field2type)
 
     def num(self, field: str) -> int:
-        """Return the rows that a field needs in an embedding table."""
+        """Return the number of rows that a field needs in an embedding table."""
         return self.sizes[field]
 
 
 class _Categorical(nn.Module):
-    """RecBole's table of categorical fields, with its offsets on the device."""
+    """Look up RecBole's table of categorical fields, with its offsets on the device."""
 
     offsets: Tensor
 
@@ -148,7 +148,7 @@ class _Categorical(nn.Module):
 
 
 class _Numeric(nn.Module):
-    """RecBole's table of numeric fields, read without an index: the second row of each field."""
+    """Read the second row of each numeric field in RecBole's table, without an index."""
 
     def __init__(self, table: Any) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ def _model(schema: Schema, params: BackboneParams) -> Any:
 
 
 def _without_host_copies(net: Any) -> Any:
-    """Replace what RecBole copies from the host to the device at each step by buffers."""
+    """Replace the values that RecBole copies from host to device at each step by buffers."""
     for owner in (net, net.first_order_linear):
         if net.token_field_names:
             owner.token_embedding_table = _Categorical(owner.token_embedding_table)
@@ -195,7 +195,7 @@ def _without_host_copies(net: Any) -> Any:
 
 
 def _drop_unused(net: nn.Module, encoding: Tensor) -> None:
-    """Delete layers that RecBole builds but the model never reads, such as first-order tables."""
+    """Delete layers that RecBole builds but the model does not use, such as first-order tables."""
     parameters = list(net.parameters())
     gradients = torch.autograd.grad(encoding.sum(), parameters, allow_unused=True)
     used = {
@@ -212,8 +212,9 @@ def _drop_unused(net: nn.Module, encoding: Tensor) -> None:
 def isolated() -> Iterator[None]:
     """Undo what RecBole's ``Config`` does to the process.
 
-    It reads the command line, overwrites ``CUDA_VISIBLE_DEVICES``, extends YAML's loader, and
-    aliases names in numpy. Three of those numpy 2 has removed: they are lent meanwhile.
+    ``Config`` reads the command line, overwrites ``CUDA_VISIBLE_DEVICES``, extends the loader of
+    YAML, and defines aliases in numpy. Three names that it needs no longer exist in numpy 2, so
+    they are defined until it is done.
     """
     arguments, visible = sys.argv, os.environ.get("CUDA_VISIBLE_DEVICES")
     saved = [(vars(module), dict(vars(module))) for module in (np, yaml)]

@@ -1,4 +1,4 @@
-"""Finding in a long history what is near a query, and attending to what was found."""
+"""Retrieval of behaviours near a query from a long history, and attention to them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmark.schema import Schema
 
 
 class SimHash(nn.Module):
-    """Signs of random projections: vectors at an angle a differ in a share a/π of them.
+    """Hash vectors by signs of random projections; at an angle a, a share a/π of the signs differs.
 
     Source: Charikar, "Similarity Estimation Techniques from Rounding Algorithms", STOC 2002.
     """
@@ -28,10 +28,11 @@ class SimHash(nn.Module):
 
 
 def nearest(query: Tensor, history: Tensor, known: Tensor, count: int) -> Tensor:
-    """Return the places (B, count) in a history of least Hamming distance to a query, in time.
+    """Return the positions (B, count) of least Hamming distance to a query, in temporal order.
 
-    Signs are (B, bits) and (B, L, bits). Of two at the same distance the more recent is nearer;
-    what is not ``known`` (B, L) is farther than all that is. A shorter history is returned whole.
+    The signs have the shapes (B, bits) and (B, L, bits). Of two behaviours at the same distance,
+    the more recent one is nearer. Padding, where ``known`` (B, L) is false, is farthest. A history
+    shorter than ``count`` is returned whole.
     """
     length, bits = history.shape[1:]
     distance = (bits - torch.einsum("blh,bh->bl", history, query)) / 2
@@ -41,13 +42,13 @@ def nearest(query: Tensor, history: Tensor, known: Tensor, count: int) -> Tensor
 
 
 def taken(values: Tensor, places: Tensor) -> Tensor:
-    """Return (B, count, ...) of values (B, L, ...)."""
+    """Return the values (B, L, ...) at the given positions, (B, count, ...)."""
     shape = places.shape + (1,) * (values.dim() - 2)
     return values.gather(1, places.view(shape).expand(*places.shape, *values.shape[2:]))
 
 
 class TargetAttention(nn.Module):
-    """A mixture of behaviours, weighed by scaled inner products with the target."""
+    """Mix behaviours, weighted by scaled inner products with the target."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -56,7 +57,7 @@ class TargetAttention(nn.Module):
         self.value = nn.Linear(size, size, bias=False)
 
     def forward(self, target: Tensor, behaviours: Tensor, known: Tensor) -> Tensor:
-        """Return (B, size) from (B, size) and (B, L, size); 0 where nothing is known."""
+        """Return (B, size) from (B, size) and (B, L, size); 0 for an empty history."""
         scores = torch.einsum("bld,bd->bl", self.key(behaviours), self.query(target))
         scores = scores / math.sqrt(target.shape[1])
         weights = scores.masked_fill(~known, torch.finfo(scores.dtype).min).softmax(1) * known
@@ -64,10 +65,10 @@ class TargetAttention(nn.Module):
 
 
 def check_history(name: str, schema: Schema) -> None:
-    """Refuse a log without histories.
+    """Check that a dataset has histories.
 
     Raises:
-        ValueError: it has none.
+        ValueError: It has none.
     """
     if not schema.sequences:
         raise ValueError(

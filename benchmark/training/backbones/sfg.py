@@ -1,4 +1,4 @@
-"""SFG: products whose one factor is generated from all fields."""
+"""SFG generates one factor of each feature interaction from all fields."""
 
 from __future__ import annotations
 
@@ -26,21 +26,22 @@ class SFGOptions(Options):
 
 
 class SFG(Backbone):
-    r"""Let all fields predict each field, within the interactions of another backbone.
+    r"""Predict each field from all fields, within the interactions of another backbone.
 
-    With vectors e of the fields and a linear map W without bias per interaction, each product
-    :math:`e_i \odot e_j` of the base, whatever is made of it, becomes
+    Let e be the vectors of the fields, and W a linear map without bias for each interaction. Each
+    product :math:`e_i \odot e_j` in the base becomes
 
     .. math:: h_i \odot e_j, \quad h = \mathrm{ReLU}(W \, \mathrm{vec}(e))
 
-    There is no loss but that of the labels. A base without products gets the inner products of
-    all pairs beside its encoding, which makes PNN of the plain embeddings.
+    The supervised loss is the only one. If the base has no products, the inner products of all
+    pairs are appended to its encoding, which turns the plain embeddings into PNN.
 
-    Evidence: encoder, products and the single supervised loss verified in the authors' public code
-    of arXiv 2512.14041 (DeepFM, PNN, DCN-v2); the encoder's own layer in a re-implementation.
+    Evidence: We verified the encoder, the products and the single supervised loss in the authors'
+    public code of arXiv 2512.14041 (DeepFM, PNN, DCN-v2), and the encoder's own layer in a
+    re-implementation.
 
-    Differs from the paper: the scale and the residual that its configurations give the encoder
-    on some logs are left out; MLPs on the raw embeddings stay, as in the code.
+    Differs from the paper: The encoder has neither the scale nor the residual that the paper's
+    configurations give it on some datasets. As in the code, MLPs read the raw embeddings.
     """
 
     def __init__(self, base: Backbone) -> None:
@@ -64,7 +65,7 @@ class SFG(Backbone):
 
 
 class Generator(nn.Module):
-    """Hidden vectors of all fields, each made of the vectors of all."""
+    """Generate a hidden vector for each field from the vectors of all fields."""
 
     def __init__(self, count: int, size: int) -> None:
         super().__init__()

@@ -1,8 +1,9 @@
 r"""Doubly robust learning with pseudo-labels: networks for prediction, imputation and propensity.
 
-With click o, conversion r, prediction r̂, propensity p and pseudo-label r̃ of the imputation:
-errors e = e(r, r̂), imputed errors ê = e(r̃, r̂), inverse propensities u = o / max(p, floor).
-Each network is a constant to the others' losses: what they pass on carries no gradient.
+The click is o, the conversion r, the prediction r̂, the propensity p, and the pseudo-label of the
+imputation r̃. Errors are e = e(r, r̂), imputed errors ê = e(r̃, r̂), and inverse propensities
+u = o / max(p, floor). Each network is a constant in the losses of the others: no gradient flows
+from one to another.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from benchmark.training.method import Method, Phase, Update
 
 
 class Network(nn.Module):
-    """A backbone with one tower of its own."""
+    """Combine a backbone with one tower of its own."""
 
     def __init__(self, backbone: Backbone, blueprint: Blueprint) -> None:
         super().__init__()
@@ -34,7 +35,7 @@ class Network(nn.Module):
 
 
 class PropensityModel(nn.Module):
-    """P(click | impression) = sigmoid(a · logit + b), where a = 1 and b = 0 until calibrated."""
+    """Predict P(click | impression) = sigmoid(a · logit + b); at first, a = 1 and b = 0."""
 
     platt: Tensor
     information: Tensor
@@ -58,9 +59,9 @@ class PropensityModel(nn.Module):
     def calibrate(self, batch: Batch) -> None:
         """Move a and b by one online Newton step towards the clicks of a batch (Platt scaling).
 
-        Steps shrink as the information of the batches seen adds up, so that one pass over the
-        data comes close to the maximum of the likelihood. Information starts at that of a unit
-        prior around a = 1, b = 0.
+        The information of the batches accumulates, so that steps shrink and one pass over the data
+        comes close to the maximum of the likelihood. It starts at the information of a unit prior
+        around a = 1, b = 0.
         """
         logit = self.network(batch.features)
         inputs = torch.stack([logit, torch.ones_like(logit)], 1)
@@ -73,26 +74,26 @@ class PropensityModel(nn.Module):
 
 
 def learned_click_weights(prediction: Prediction, batch: Batch, floor: float) -> Tensor:
-    """Return o / max(p, floor), (B,), with gradient: for losses that learn the propensity."""
+    """Return o / max(p, floor), (B,), with gradient, for losses that train the propensity."""
     if prediction.ctr is None:
         raise ValueError("these weights need a method that predicts the CTR")
     return batch.clicked / prediction.ctr.log.exp().clamp_min(floor)
 
 
 def doubly_robust_risk(errors: Tensor, imputed: Tensor, inverse: Tensor) -> Tensor:
-    """Return the mean of ê + u (e - ê) over impressions; here ê keeps its gradient.
+    """Return the mean of ê + u (e - ê) over impressions, where ê keeps its gradient.
 
-    Unbiased for the mean error if the propensities or the imputed errors are right.
+    It is unbiased for the mean error if the propensities or the imputed errors are right.
     """
     return (imputed + inverse * (errors - imputed)).mean()
 
 
 class DoublyRobust(Method):
-    """Learn a prediction by its doubly robust risk and, in turn, the imputation of its errors.
+    """Train a prediction by its doubly robust risk, in turn with the imputation of its errors.
 
-    The propensity model is fitted before and then frozen. A batch takes a step of the imputation
-    and one of the prediction. A subclass may weight the imputation otherwise than by u, or
-    replace the risk.
+    The propensity model is trained first and then frozen. Each batch takes one step of the
+    imputation and one of the prediction. A subclass may replace the weights u of the imputation,
+    or the risk.
     """
 
     requires = frozenset({"impression", "click"})
@@ -149,7 +150,7 @@ class DoublyRobust(Method):
         yield Update(self.risk(prediction, batch), self.predictor)
 
     def warm_up(self) -> Sequence[Phase]:
-        """Fit the propensity model; then calibrate it in one more pass, if asked to."""
+        """Train the propensity model; if ``calibrate`` is set, calibrate it in one more pass."""
         fit = Phase(self.propensity_epochs, self._fit_propensity)
         return (fit, Phase(1, self._calibrate)) if self.calibrate else (fit,)
 

@@ -1,4 +1,4 @@
-"""Experts that belong to a task or are shared."""
+"""Experts that belong to one task or are shared by all."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from benchmark.training.blueprint import Blueprint
 
 
 class GroupedExperts(nn.Module):
-    """Experts in groups, one group per task and the shared group last.
+    """Apply groups of experts: one group per task, and the shared group last.
 
-    ``counts`` are the groups' sizes and may be 0; an expert is one hidden layer of ``width``.
-    ``foreign`` (groups, experts) marks the experts of another task; none is foreign to the shared
-    group.
+    ``counts`` are the sizes of the groups, which may be 0. An expert is one hidden layer of width
+    ``width``. ``foreign`` (groups, experts) marks the experts of other tasks; no expert is foreign
+    to the shared group.
     """
 
     foreign: Tensor
@@ -30,7 +30,7 @@ class GroupedExperts(nn.Module):
         self.register_buffer("foreign", foreign, persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return (experts, B, width) from one input per group, (groups, B, inputs)."""
+        """Return the outputs (experts, B, width) from one input per group, (groups, B, inputs)."""
         spread = [rows.expand(n, -1, -1) for rows, n in zip(inputs, self.counts, strict=True)]
         outputs: Tensor = self.layer(torch.cat(spread))
         return outputs

@@ -1,4 +1,4 @@
-"""Boosted trees as a module. The only file that imports LightGBM."""
+"""Boosted trees as a module. No other file imports LightGBM."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ FIXED: dict[str, Any] = {
 
 
 class BoostedTrees(nn.Module):
-    """Trees that LightGBM grows one after the other, each by the gradient of the log loss so far.
+    """Grow trees by LightGBM one after the other, each on the gradient of the current log loss.
 
-    ``parameters`` are LightGBM's. Fields of at most 255 ids are categorical to it, the ids of
-    larger ones numbers, as its manual advises. Without trees all logits are 0. What was grown is
-    part of the state dict.
+    ``parameters`` are those of LightGBM. Fields with at most 255 ids are categorical; the ids of
+    larger fields are used as numbers, as LightGBM's manual advises. Without trees, all logits are
+    0. The trees are part of the state dict.
 
     Source: https://lightgbm.readthedocs.io/en/stable/Advanced-Topics.html
     """
@@ -43,9 +43,9 @@ class BoostedTrees(nn.Module):
         self.booster: lightgbm.Booster | None = None
 
     def grow(self, trees: int, features: Features, label: Tensor, seed: int) -> int:
-        """Add trees fitted to rows (B,), the same at every call; return B × trees.
+        """Add trees fitted to rows (B,), which are the same at every call, and return B × trees.
 
-        Nothing grows where there are too few rows to draw one for each tree.
+        No tree grows if the rows are too few to draw one for each tree.
         """
         if int(len(label) * self.options.get("bagging_fraction", 1)) == 0:
             return 0
@@ -77,7 +77,7 @@ class BoostedTrees(nn.Module):
         return "" if self.booster is None else self.booster.model_to_string()
 
     def set_extra_state(self, state: str) -> None:
-        """Take the trees of a state dict; they can be added to no more."""
+        """Take the trees of a state dict; no further trees can be added to them."""
         self.booster = lightgbm.Booster(model_str=state) if state else None
 
 

@@ -32,8 +32,8 @@ ALL = "all settings"
 class CandidateSet:
     """The candidates of one method in one draw of a setting: a row per candidate and epoch.
 
-    ``criteria`` are what a log tells, ``bounds`` what the truth about the same validation rows
-    would, ``targets`` what is true of the test split. Undefined values are NaN.
+    ``criteria`` are computed from observed validation labels, ``bounds`` from the truth about the
+    same rows, and ``targets`` from the truth about the test split. Undefined values are NaN.
     """
 
     setting: str
@@ -44,11 +44,11 @@ class CandidateSet:
 
 @dataclass(frozen=True)
 class Mean:
-    """How a criterion did in a setting, over pools.
+    """How a criterion did in a setting, over candidate sets.
 
-    ``change`` is its regret less that of the default criterion, paired over pools. ``best`` marks
-    the least regret of a criterion that a log can answer, and those not told from it in a paired
-    test.
+    ``change`` is its regret less that of the default criterion, paired over candidate sets.
+    ``best`` marks the least regret of an observable criterion, and those that are not
+    significantly different from it in a paired test.
     """
 
     target: str
@@ -115,11 +115,11 @@ def _epochs(path: Path, again: str) -> list[dict[str, dict[str, float]]]:
 def outcomes(candidate_sets: Iterable[CandidateSet]) -> pd.DataFrame:
     """Return the regret of each criterion's choice, and its rank correlation with the truth.
 
-    A row per pool, target and criterion. The correlation, Spearman's, is over all candidates of
-    the pool, 1 where a criterion ranks them as the target does.
+    A row per candidate set, target and criterion. The correlation, Spearman's, is over all
+    candidates of the set, 1 where a criterion ranks them as the target does.
     """
     rows = [
-        {"pool": number, "setting": candidate_set.setting, "target": target, **found}
+        {"candidate_set": number, "setting": candidate_set.setting, "target": target, **found}
         for number, candidate_set in enumerate(candidate_sets)
         for target in map(str, candidate_set.targets)
         for found in _outcomes(candidate_set, target)
@@ -148,23 +148,23 @@ def _costs(values: pd.Series[float]) -> pd.Series[float]:
 
 
 def summary(found: pd.DataFrame, default: str, confidence: float) -> list[Mean]:
-    """Return the means over pools of every criterion, by target and setting, the last being all."""
+    """Return each criterion's means over candidate sets, by target and setting, the last all."""
     both = pd.concat([found, found.assign(setting=ALL)])
     parts = both.groupby(["target", "setting"], sort=False)
     return [mean for _, part in parts for mean in _means(part, default, confidence)]
 
 
 def _means(part: pd.DataFrame, default: str, confidence: float) -> Iterator[Mean]:
-    regrets = part.pivot_table("regret", "pool", "criterion", sort=False)
+    regrets = part.pivot_table("regret", "candidate_set", "criterion", sort=False)
     asked = part[part.kind == CRITERION].criterion.unique()
     least = regrets[regrets[asked].mean().idxmin()]
 
-    def over_pools(values: pd.Series[float]) -> Interval | None:
+    def over_sets(values: pd.Series[float]) -> Interval | None:
         known = np.asarray(values.dropna(), np.float64)
         return interval(known, confidence) if len(known) else None
 
     for name, own in part.groupby("criterion", sort=False):
-        regret, beyond = over_pools(own.regret), over_pools(regrets[name] - least)
+        regret, beyond = over_sets(own.regret), over_sets(regrets[name] - least)
         assert regret is not None
         yield Mean(
             target=own.target.iloc[0],
@@ -173,8 +173,8 @@ def _means(part: pd.DataFrame, default: str, confidence: float) -> Iterator[Mean
             criterion=str(name),
             candidate_sets=len(own),
             regret=regret,
-            change=over_pools(regrets[name] - regrets[default]),
-            correlation=over_pools(own.correlation),
+            change=over_sets(regrets[name] - regrets[default]),
+            correlation=over_sets(own.correlation),
             best=name in asked and beyond is not None and not beyond.excludes_zero,
         )
 

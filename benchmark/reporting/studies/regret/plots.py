@@ -23,8 +23,8 @@ from benchmark.reporting.svg import clean, save
 
 COLORS = {CRITERION: BLUE, BOUND: ORANGE, REFERENCE: GREY}
 LEGEND = {
-    CRITERION: "criterion that a log can answer",
-    BOUND: "needs the truth about validation rows",
+    CRITERION: "observable criterion",
+    BOUND: "oracle criterion",
     REFERENCE: "no selection",
 }
 

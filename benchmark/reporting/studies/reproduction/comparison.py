@@ -88,7 +88,7 @@ class Published(_Section):
 
 @dataclass(frozen=True)
 class Row:
-    """One metric of one entry: the paper's, ours per seed, and ours in the contrast variant."""
+    """One metric of one entry: the paper's, ours by replicate, and that of the contrast variant."""
 
     entry: Entry
     metric: Metric
@@ -170,28 +170,28 @@ def _contrast(found: Published, variants: Variants, entry: Entry) -> Task | None
     return _task(variants[found.contrast], entry.method) if entry.variant == first else None
 
 
-def _task(log: DatasetResults, method: str) -> Task | None:
-    return next((task for task in log.reported if task.method == method), None)
+def _task(results: DatasetResults, method: str) -> Task | None:
+    return next((task for task in results.reported if task.method == method), None)
 
 
 def _check(
     found: Published, better: Task | None, worse: Task | None, confidence: float
 ) -> Check | None:
-    """Compare the means over all metrics, paired over the seeds that both have."""
+    """Compare the means over all metrics, paired over the replicates that both have."""
     if better is None or worse is None:
         return None
     first, second = _averages(better, found.metrics), _averages(worse, found.metrics)
-    seeds = sorted(set(first) & set(second))
-    if not seeds:
+    common = sorted(set(first) & set(second))
+    if not common:
         return None
-    gains = np.array([first[seed] - second[seed] for seed in seeds])
+    gains = np.array([first[number] - second[number] for number in common])
     return Check.of(gains, confidence, ".4f", margin=None)
 
 
 def _averages(task: Task, metrics: tuple[str, ...]) -> dict[int, float]:
-    """Return the mean over the metrics of each seed that has them all."""
+    """Return the mean over the metrics of each replicate that has them all."""
     return {
         fit.seed: float(np.mean([fit.test[metric] for metric in metrics]))
-        for fit in task.seeds
+        for fit in task.replicates
         if all(metric in fit.test for metric in metrics)
     }

@@ -97,7 +97,7 @@ class Comparison:
         Raises:
             ValueError: the factor has no number in the base setting.
         """
-        schema = self.base.log.schema
+        schema = self.base.results.schema
         start = schema.options[factor] if schema else None
         if not isinstance(start, int | float):
             raise ValueError(
@@ -122,14 +122,14 @@ class Comparison:
 
     def _cost(self, setting: str, method: str, metric: Metric) -> float:
         cell = self.cell(setting, method, metric)
-        return float("nan") if cell is None else float(metric.measure.cost(cell.seeds).mean())
+        return float("nan") if cell is None else float(metric.measure.cost(cell.values).mean())
 
     def overall(self, metric: Metric) -> dict[str, Array]:
-        """Return the cost of each seed, averaged over all settings, by method, from the best."""
+        """Return the cost of each replicate, averaged over settings, by method, from the best."""
         costs = {
             method: np.mean(
                 [
-                    metric.measure.cost(cell.seeds)
+                    metric.measure.cost(cell.values)
                     for setting in self.tables
                     if (cell := self.cell(setting, method, metric))
                 ],
@@ -154,7 +154,7 @@ class Comparison:
         factor, level = next(iter(self.study.settings()[setting].items()), ("", None))
         method, origin = row.task.method, row.task.provenance
         ranks = self.ranks.get(metric)
-        cost = interval(metric.measure.cost(cell.seeds), self.confidence)
+        cost = interval(metric.measure.cost(cell.values), self.confidence)
         return {
             "setting": setting,
             "factor": factor,
@@ -166,9 +166,9 @@ class Comparison:
             "half_width": cell.interval.half_width,
             "mean_cost": cost.mean,
             "cost_half_width": cost.half_width,
-            "not_told_from_best": cell.best,
+            "not_different_from_best": cell.best,
             "rank": ranks[setting].get(method) if ranks is not None else None,
-            "seeds": " ".join(f"{value:.6g}" for value in cell.seeds),
+            "replicates": " ".join(f"{value:.6g}" for value in cell.values),
             "key": origin.key if origin else "",
         }
 

@@ -51,7 +51,7 @@ def _lines(
     of: Callable[[Array], Array] = np.positive,
 ) -> dict[str, dict[int, Interval]]:
     def point(cell: Cell) -> Interval:
-        return interval(of(cell.seeds), found.confidence)
+        return interval(of(cell.values), found.confidence)
 
     return {
         method: {
@@ -87,7 +87,7 @@ def _costs(found: Comparison, settings: Sequence[str], metric: Metric) -> dict[s
     """Return the mean cost in each setting, of the methods that all of them have."""
     cells = {m: [found.cell(setting, m, metric) for setting in settings] for m in found.titles}
     return {
-        method: np.array([metric.measure.cost(cell.seeds).mean() for cell in of if cell])
+        method: np.array([metric.measure.cost(cell.values).mean() for cell in of if cell])
         for method, of in cells.items()
         if all(of)
     }

@@ -31,7 +31,7 @@ CAPTION = (
 )
 RANKS = (
     "Rank by {quantity} among the methods that every setting has, from the best mean rank to the "
-    "worst; bold: not told apart from the best of the setting (paired t-test over replicates)."
+    "worst; bold: not significantly different from the best of the setting (paired t-test)."
 )
 
 
@@ -43,7 +43,7 @@ def write(
     Raises:
         ValueError: a citation is not BibTeX, or two differ under one key.
     """
-    references = citations.references(table.log for table in found.tables.values())
+    references = citations.references(table.results for table in found.tables.values())
     content = _content(found, params)
     entries = "".join(f"{entry}\n\n" for entry in references.values()).removesuffix("\n")
     table = found.frame().to_csv(index=False, lineterminator="\n", float_format="%.6g")
@@ -68,7 +68,7 @@ def _content(found: Comparison, params: Params) -> dict[str, Any]:
         "methods": by_method(found),
         "meanings": found.study.meanings,
         "left_out": left_out(found),
-        "facts": facts(found.base.log, params),
+        "facts": facts(found.base.results, params),
     }
 
 
@@ -86,7 +86,7 @@ def markdown(content: Mapping[str, Any]) -> str:
         parts += [f"## {title}", _grid(table)]
     parts += ["## By method, over all settings", _grid(content["methods"])]
     if content["left_out"]:
-        parts += ["## Left out", _items(content["left_out"])]
+        parts += ["## Not reported", _items(content["left_out"])]
     base = " · ".join(f"{name}: {text}" for name, text in content["facts"].items())
     return "\n\n".join([*parts, "## The base setting", base]) + "\n"
 

@@ -24,34 +24,35 @@ def conditions(found: Comparison, params: Params) -> list[str]:
     tuned = (
         f"Every method was tuned with {trials} trials in each setting."
         if trials
-        else "Nothing was tuned: every method has its published defaults and the same optimiser "
-        f"(learning rate {params.protocol.learning_rate.default:g}). One whose defaults suit this "
-        "simulation badly ranks low for that reason alone."
+        else "Nothing was tuned: every method uses its defaults, which start from the published "
+        "default where one is known (the method's page says which), and the same optimiser "
+        f"(learning rate {params.protocol.learning_rate.default:g}). A method whose defaults suit "
+        "this simulation badly ranks low for that reason alone."
     )
     drawn = (
         f"Each of the {replicates} replicates of a setting is a fresh draw of its data and of the "
         "initial weights, with the same data for all methods."
-        if any(table.log.redrawn for table in found.tables.values())
+        if any(table.results.redrawn for table in found.tables.values())
         else f"Each setting is one draw of data, and the {replicates} replicates repeat the "
         "training only: intervals and tests leave out how another draw would differ."
     )
     late = [LATE] if any(_timed(table) for table in found.tables.values()) else []
     return [
-        "Each factor of the simulation is turned alone, away from the base setting. " + tuned,
+        "Each setting changes one factor of the simulation. " + tuned,
         drawn,
-        "Not told apart: a two-sided paired t-test over the replicates, at level "
+        "Not significantly different: a two-sided paired t-test over the replicates, at level "
         f"{1 - found.confidence:.2g}, finds no difference from the best mean. With {replicates} "
-        "replicates it finds large differences only, so it is no proof of equality; it is not "
-        "corrected for the number of methods, and the best is chosen by the same replicates, "
-        "which flatters its lead.",
+        "replicates it finds large differences only, so it is no proof of equality. It is not "
+        "corrected for the number of methods, and the best method is chosen on the same "
+        "replicates, so its lead is optimistically biased (winner's curse).",
         *late,
         "The settings are simulated. What may be claimed is how methods react to a factor here, "
-        "not their order on a real log.",
+        "not their order on a real dataset.",
     ]
 
 
 def _timed(table: Table) -> bool:
-    return table.log.schema is not None and table.log.schema.attribution_window is not None
+    return table.results.schema is not None and table.results.schema.attribution_window is not None
 
 
 def findings(found: Comparison) -> list[str]:
@@ -74,7 +75,7 @@ def by_setting(found: Comparison, metric: Metric) -> pd.DataFrame:
 def by_method(found: Comparison) -> pd.DataFrame:
     """Return how each method's rank varies, and in how many settings it is among the best.
 
-    Among the best are those that are not told apart from it.
+    Those that are not significantly different from the best are among the best.
     """
     ordered = [*found.ranks[found.headline[0]].mean(axis=1).sort_values(kind="stable").index]
     rest = sorted(set(found.titles) - set(ordered))
@@ -103,7 +104,7 @@ def left_out(found: Comparison) -> list[str]:
 
 def _costs(found: Comparison, setting: str, metric: Metric) -> dict[str, Array]:
     cells = {method: found.cell(setting, method, metric) for method in found.titles}
-    costs = {m: metric.measure.cost(cell.seeds) for m, cell in cells.items() if cell}
+    costs = {m: metric.measure.cost(cell.values) for m, cell in cells.items() if cell}
     return dict(sorted(costs.items(), key=lambda item: float(item[1].mean())))
 
 
@@ -122,7 +123,7 @@ def _mean(found: Comparison, overall: Mapping[str, Array]) -> str:
 
 
 def _verdict(found: Comparison, costs: Mapping[str, Array], value: str) -> dict[str, str]:
-    heads = "Best", "Not told apart from it", "Baseline"
+    heads = "Best", "Not significantly different", "Baseline"
     if not costs:
         return dict.fromkeys(heads, "–")
     best, *others = alike(costs, found.confidence)
@@ -144,8 +145,8 @@ def _lag(found: Comparison, costs: Mapping[str, Array]) -> str:
     if baseline == best:
         return f"{found.titles[baseline]} is the best"
     lag = interval(costs[baseline] - costs[best], found.confidence)
-    told = "" if baseline in alike(costs, found.confidence) else ": told apart"
-    return f"{found.titles[baseline]} worse by {lag.text()}{told}"
+    mark = "" if baseline in alike(costs, found.confidence) else ": significant"
+    return f"{found.titles[baseline]} worse by {lag.text()}{mark}"
 
 
 def _baseline(found: Comparison, costs: Mapping[str, Array]) -> str | None:
@@ -189,13 +190,13 @@ def _baselines(found: Comparison) -> str:
         for metric in found.headline
     ]
     return (
-        f"The better baseline ({' or '.join(names)}) is not told apart from the best method "
-        f"{', '.join(counts)}."
+        f"The better baseline ({' or '.join(names)}) is not significantly different from the best "
+        f"method {', '.join(counts)}."
     )
 
 
 def _enough(found: Comparison, metric: Metric) -> int:
-    """Return in how many settings the better baseline is not told apart from the best method."""
+    """Return in how many settings the better baseline is not significantly worse than the best."""
     settings = [_costs(found, setting, metric) for setting in found.tables]
     return sum(
         _baseline(found, costs) in alike(costs, found.confidence) for costs in settings if costs
