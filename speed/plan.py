@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -107,11 +108,11 @@ def page(rate: Rate, study: Study, chosen: argparse.Namespace) -> str:
     table = "\n".join(lines(rate, study, chosen))
     return f"""# Plan a large study
 
-`python speed/plan.py` estimates time and cost from the fits in `{RUNS}` and writes this page.
-Call it with `--help` to see what you can change.
+`python speed/plan.py` estimates time and cost from the fits in `{RUNS}` and writes this page
+(last on {datetime.now(UTC):%-d %B %Y}). Call it with `--help` to see what you can change.
 
 **Measured.** {rate.trainings} fits of {len(rate.seconds)} methods on {rate.device}, one core
-each, beside other work: {1 / rate.mean / 1e3:,.0f} thousand rows × gradients per second
+each, beside other work, so that the estimate is high: {1 / rate.mean / 1e3:,.0f} thousand rows × gradients per second
 in the mean over methods; the fastest method reaches {fastest:,.0f} thousand and the slowest
 {slowest:,.0f} thousand.
 

@@ -1,4 +1,4 @@
-"""``python -m benchmark new-method``: a file that passes the contract before a line is written."""
+"""A method that is added as CONTRIBUTING says passes every test before a line of it is written."""
 
 from __future__ import annotations
 
@@ -6,36 +6,31 @@ import re
 from pathlib import Path
 
 import pytest
-from helpers.projects import copy_project, python
+from helpers.projects import assert_tests_pass, copy_project, name_in_params, python
 
 from benchmark import bibliography, registry
 from benchmark.registry import ROOT
 from benchmark.scaffold import method as new_method
 
 NAME = "fresh_start_2"
-PARTS = ("benchmark", "methods", "tests", "docs", "params.yaml", "pyproject.toml")
+PARTS = ("benchmark", "methods", "studies", "tests", "docs", "params.yaml", "pyproject.toml")
+OF_FOLDER = ("test_method_files", "test_catalogue")  # they concern all methods together
+OF_EACH = ("test_methods", "test_optimizer", "test_device")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with a new method in its folder and in its configuration."""
+    """A copy of the project with a new method, added step by step as CONTRIBUTING says."""
     folder = tmp_path_factory.mktemp("project")
     copy_project(folder, PARTS)
     assert f"wrote methods/{NAME}.py" in python(folder, "benchmark", "new-method", NAME)
-    params = folder / "params.yaml"
-    text = params.read_text(encoding="utf-8")
-    named = re.sub(r"^methods:.*\n", rf"\g<0>  - {NAME}\n", text, flags=re.MULTILINE)
-    assert named != text
-    params.write_text(named, encoding="utf-8")
+    name_in_params(folder, "methods", NAME)
+    assert python(folder, "benchmark", "methods") == "wrote docs/methods.md\n"
     return folder
 
 
-def test_the_new_file_passes_the_contract(project: Path) -> None:
-    tests = [f"tests/{name}" for name in ("test_methods.py", "test_method_files.py")]
-    quiet = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist")
-    printed = python(project, "pytest", *tests, "-k", NAME, *quiet)
-    assert "failed" not in printed
-    assert "skipped" not in printed
+def test_a_method_added_as_contributing_says_passes_the_tests(project: Path) -> None:
+    assert_tests_pass(project, (*OF_FOLDER, *OF_EACH), NAME, *OF_FOLDER)
 
 
 def test_the_new_file_is_clean_and_says_what_to_write(project: Path) -> None:
@@ -75,7 +70,6 @@ def test_an_unknown_paper_is_reported_in_one_sentence() -> None:
 
 
 def test_the_new_file_enters_the_catalogue(project: Path) -> None:
-    assert python(project, "benchmark", "methods") == "wrote docs/methods.md\n"
     assert f"\n## {NAME}\n" in (project / "docs" / "methods.md").read_text(encoding="utf-8")
 
 

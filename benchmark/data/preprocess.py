@@ -28,7 +28,7 @@ ROW_GROUP = 1 << 18  # fixed: by default it follows the number of cores, and so 
 def preprocess(
     dataset: Dataset, name: str, raw: Path, processed: Path, *, verified: bool
 ) -> Schema:
-    """Write ``ready/`` (schema, three Parquet splits, oracle files, report) and return its schema.
+    """Write schema, three Parquet splits, oracle files and report; return the schema.
 
     Vocabularies and scalers are fitted on the train split only; id 0 is "unknown". Numbers are
     standardised, missing ones become 0 (the train mean). Sequences have the ids of the field that

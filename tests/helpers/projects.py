@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,24 @@ def copy_project(folder: Path, parts: Iterable[str], *left_out: str) -> None:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", *left_out))
         else:
             shutil.copy(source, target)
+
+
+def name_in_params(folder: Path, key: str, *names: str) -> None:
+    """Add names to a list of ``params.yaml``, as one does by hand."""
+    path, lines = folder / "params.yaml", "".join(f"  - {name}\n" for name in names)
+    text = path.read_text(encoding="utf-8")
+    text, count = re.subn(rf"^{key}:.*\n", rf"\g<0>{lines}", text, flags=re.MULTILINE)
+    assert count == 1, f"params.yaml has the key {key} {count} times"
+    path.write_text(text, encoding="utf-8")
+
+
+def assert_tests_pass(folder: Path, files: Iterable[str], *words: str) -> None:
+    """Run, in a copy of the project, the tests whose names or files have one of the words."""
+    paths = [f"tests/{file}.py" for file in files]
+    quiet = ("-p", "no:cacheprovider", "-p", "no:xdist")
+    printed = python(folder, "pytest", *paths, "-k", " or ".join(words), *quiet)
+    assert re.search(r"\d+ passed", printed), printed
+    assert not re.search(r"\d+ (failed|skipped)", printed), printed
 
 
 def train_here(patch: pytest.MonkeyPatch, module: str = "benchmark.execution.run") -> None:
