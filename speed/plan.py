@@ -112,9 +112,9 @@ def page(rate: Rate, study: Study, chosen: argparse.Namespace) -> str:
 (last on {datetime.now(UTC):%-d %B %Y}). Call it with `--help` to see what you can change.
 
 **Measured.** {rate.trainings} fits of {len(rate.seconds)} methods on {rate.device}, one core
-each, beside other work, so that the estimate is high: {1 / rate.mean / 1e3:,.0f} thousand rows × gradients per second
-in the mean over methods; the fastest method reaches {fastest:,.0f} thousand and the slowest
-{slowest:,.0f} thousand.
+each, beside other work, so that the estimate is high:
+{1 / rate.mean / 1e3:,.0f} thousand rows × gradients per second in the mean over methods;
+the fastest method reaches {fastest:,.0f} thousand and the slowest {slowest:,.0f} thousand.
 
 **Planned.** {study.methods} methods × {study.datasets} datasets
 × ({study.trials} trials + 2 × {study.replicates} replicates) = {study.trainings:,} fits
