@@ -22,7 +22,7 @@ SHARES = {"train": 0.9, "valid": 0.1}
 
 
 class AliCCP(Dataset):
-    """A sample is an impression; what is known of its user lies apart, under an index."""
+    """Each sample is an impression; a separate file has the features of its user."""
 
     title = "Ali-CCP"
     cite = "ma2018entire"

@@ -30,7 +30,7 @@ class AliExpressOptions(Options):
 
 
 class AliExpress(Dataset):
-    """Items of a result page: label 0 is an impression, 1 a click, 2 a click and a purchase."""
+    """Each row is an item of a result page; label 1 is a click, 2 a click and a purchase."""
 
     title = "AliExpress search"
     cite = "li2020improving"

@@ -53,7 +53,7 @@ LENGTH = 10
 
 
 class Coveo(Dataset):
-    """A product in a list of search results: clicked there, then carted or bought in the session.
+    """Each row is a product in a list of search results, clicked there, then carted or bought.
 
     What a session does to a product belongs to the last search before it that it was clicked in.
     """

@@ -56,7 +56,7 @@ class CriteoAttributionOptions(Options):
 
 
 class CriteoAttribution(Dataset):
-    """A banner on a page; its conversion is the sale that is attributed to its click, the last."""
+    """Each row is a banner on a page; a sale is attributed to the last click before it."""
 
     title = "Criteo attribution"
     cite = "diemert2017attribution"

@@ -42,12 +42,12 @@ class CriteoConversionOptions(Options):
 
 
 class CriteoConversion(Dataset):
-    """A click on a banner; it converts with the action that its advertiser wants.
+    """Each row is a click on a banner; it converts with the action that its advertiser wants.
 
-    Evidence: file, separator and order of the columns are those of the publisher's baseline (in
+    Evidence: File, separator and order of the columns are those of the publisher's baseline (in
     Vowpal Wabbit's repository) and of three other public readers, which agree. That conversions
-    were waited for during 30 days is told by later papers on this log, and by the abstract of its
-    own as "up to a month". No file of it was at hand when this was written.
+    were waited for during 30 days is reported by later papers on this log, and by the abstract of
+    its own as "up to a month". We had no file of it when we wrote this.
     """
 
     title = "Criteo conversion log (delayed feedback)"

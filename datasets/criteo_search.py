@@ -54,7 +54,7 @@ class CriteoSearchOptions(Options):
 
 
 class CriteoSearch(Dataset):
-    """A click on the ad of a product that a search engine showed; it converts with a sale."""
+    """Each row is a click on a product ad of a search engine; it converts with a sale."""
 
     title = "Criteo sponsored search"
     cite = "criteo2018reacting"

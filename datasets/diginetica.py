@@ -36,7 +36,7 @@ LENGTH = 10
 
 
 class Diginetica(Dataset):
-    """A product in a list of results: clicked there, then bought later in the session."""
+    """Each row is a product in a list of results, clicked there, then bought in the session."""
 
     title = "Diginetica (CIKM Cup 2016)"
     cite = "diginetica2016cikm"

@@ -51,7 +51,7 @@ class ExpediaOptions(Options):
 
 
 class Expedia(Dataset):
-    """A hotel in the list of a search; lists in random order are the random test."""
+    """Each row is a hotel in the list of a search; lists in random order are the random test."""
 
     title = "Expedia hotel searches (ICDM 2013)"
     cite = "expedia2013personalize"

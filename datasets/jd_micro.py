@@ -38,9 +38,9 @@ class JDMicroOptions(Options):
 
 
 class JDMicro(Dataset):
-    """A product that a session visits: the first arrival on its page is the click.
+    """Each row is a product that a session visits; the first arrival on its page is the click.
 
-    Behaviours: 1 to 5 arrive on the page (from home, list, sale, cart or search); 6 comments,
+    Behaviours 1 to 5 arrive on the page (from home, list, sale, cart or search); 6 comments,
     7 specification, 8 bottom of the page (micro); 9 cart (macro); 10 order (conversion).
     """
 

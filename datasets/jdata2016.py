@@ -60,7 +60,7 @@ class JData2016Options(EventOptions):
 
 
 class JData2016(EventLog):
-    """A browsed product page; micro: clicks on chosen modules of it; macro: cart or follow.
+    """Each row is a browsed page; clicks on chosen modules are micro, cart and follow macro.
 
     A module is chosen if, among pairs of user and product before April, the share ordered is 1.5
     times as high with a click on it (before the order) as without, and 3 standard errors higher;

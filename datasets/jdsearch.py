@@ -46,7 +46,7 @@ RULES = {
 
 
 class JDsearch(Dataset):
-    """A product shown for a user's query; its label is the furthest stage that it reached."""
+    """Each row is a product shown for a query; its label is the furthest stage that it reached."""
 
     title = "JDsearch"
     cite = "liu2023jdsearch"

@@ -44,7 +44,7 @@ class KuaiRandOptions(Options):
 
 
 class KuaiRand(Dataset):
-    """Videos of the feed are the impressions; a like is the surrogate of a conversion."""
+    """Each row is a video of the feed; a like is the proxy label."""
 
     title = "KuaiRand"
     cite = "gao2022kuairand"

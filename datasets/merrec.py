@@ -44,7 +44,7 @@ class MerRecOptions(EventOptions):
 
 
 class MerRec(EventLog):
-    """A view of a listing by a user, and whether a like, cart, offer or purchase follows."""
+    """Each row is a view of a listing; a like, cart, offer or purchase may follow."""
 
     title = "MerRec"
     cite = "li2024merrec"

@@ -38,10 +38,12 @@ class OpenBanditOptions(Options):
 
 
 class OpenBandit(Dataset):
-    """An item shown at a position; nothing after the click is logged, so no CVR can be learned.
+    """Each row is an item shown at a position; nothing after the click is logged.
 
-    Evidence: columns as the log's own documentation lists them; size and SHA-256 of the archive
-    as several people who unpacked it report them. No copy was at hand.
+    No CVR can be learned.
+
+    Evidence: The documentation of the log lists the columns. Several people who unpacked the
+    archive report its size and SHA-256. We had no copy.
     """
 
     title = "Open Bandit (clicks only)"

@@ -1,4 +1,4 @@
-"""Oracle funnel: simulated impressions whose every would-be conversion is known."""
+"""Oracle funnel: simulated impressions whose potential outcomes are all known."""
 
 from __future__ import annotations
 

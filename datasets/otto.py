@@ -27,7 +27,7 @@ RULES = {
 
 
 class Otto(EventLog):
-    """A click on an article in a session, and whether a cart or an order follows."""
+    """Each row is a click on an article in a session; a cart or an order may follow."""
 
     title = "OTTO, multi-objective recommender dataset"
     cite = "normann2023otto"

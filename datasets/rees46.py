@@ -58,7 +58,7 @@ class Rees46Options(EventOptions):
 
 
 class Rees46(EventLog):
-    """A view of a product by a user, and whether a cart or a purchase follows."""
+    """Each row is a view of a product by a user; a cart or a purchase may follow."""
 
     title = "REES46"
     cite = "rees46"

@@ -33,7 +33,7 @@ PROPERTY_RULES = {
 
 
 class Retailrocket(EventLog):
-    """A view of an item by a visitor, and whether a cart or a purchase follows."""
+    """Each row is a view of an item by a visitor; a cart or a purchase may follow."""
 
     title = "Retailrocket"
     cite = "retailrocket"

@@ -28,7 +28,7 @@ class TaobaoOptions(EventOptions):
 
 
 class Taobao(EventLog):
-    """A page view of an item by a user, and whether a favourite, cart or purchase follows."""
+    """Each row is a page view of an item; a favourite, cart or purchase may follow."""
 
     title = "Taobao user behaviour"
     cite = "taobao_user_behavior"

@@ -33,7 +33,7 @@ class TenrecOptions(Options):
 
 
 class Tenrec(Dataset):
-    """A video shown in the feed of QK; a like, a share or a follow stands in for a conversion."""
+    """Each row is a video in the feed of QK; a like, a share or a follow is the proxy label."""
 
     cite = "yuan2022tenrec"
     licence = "Licence on the page, which must be accepted"

@@ -25,7 +25,7 @@ RULES = {
 
 
 class Tmall(EventLog):
-    """A click on an item by a user, and whether a favourite, cart or purchase follows."""
+    """Each row is a click on an item by a user; a favourite, cart or purchase may follow."""
 
     title = "Tmall, IJCAI-15"
     cite = "tmall_ijcai15"

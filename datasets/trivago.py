@@ -44,7 +44,7 @@ LENGTH = 10
 
 
 class Trivago(Dataset):
-    """A hotel of a list at a click-out; "click": the user dealt with it; "conversion": click-out.
+    """Each row is a hotel of a list; an interaction is the click, a click-out the conversion.
 
     A list is dealt with from the search, filter, sorting or click-out before it in the session
     to its click-out.

@@ -26,7 +26,7 @@ class YooChooseOptions(EventOptions):
 
 
 class YooChoose(EventLog):
-    """A click on an item in a session, and whether it is bought in the session."""
+    """Each row is a click on an item in a session, which may buy it."""
 
     title = "YooChoose, RecSys Challenge 2015"
     cite = "benshimon2015recsys"
