@@ -23,7 +23,7 @@ repro: $(READY)
 	python -m benchmark show
 
 test: $(READY) $(DOCS) check
-	python -m pytest -n auto
+	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	ruff check . && ruff format --check . && mypy benchmark methods datasets

@@ -118,7 +118,7 @@ class Clicks(Dataset):
         return pl.LazyFrame({**columns, "split": split})
 
 
-LEARNING_RATE, BATCH, EPOCHS, EMBEDDING, HIDDEN = 3e-3, 256, 8, 8, [32, 16]
+LEARNING_RATE, BATCH, EPOCHS, EMBEDDING, HIDDEN = 5e-3, 256, 5, 8, [32, 16]
 
 
 def our_auc(data: Data, protocol: Protocol, seed: int) -> float:
@@ -162,8 +162,8 @@ def test_stock_recbole_on_the_exported_files_reaches_the_same_auc(
     preprocess(Clicks(), "clicks", processed, processed, verified=True)
     export_recbole(processed, folder)
     data = Data.read(processed, CPU)
-    ours = np.array([our_auc(data, protocol, seed) for seed in range(3)])
-    stock = np.array([stock_auc(folder, seed) for seed in range(3)])
-    noise = np.sqrt(ours.var(ddof=1) / 3 + stock.var(ddof=1) / 3)
+    ours = np.array([our_auc(data, protocol, seed) for seed in range(2)])
+    stock = np.array([stock_auc(folder, seed) for seed in range(2)])
+    noise = np.sqrt(ours.var(ddof=1) / 2 + stock.var(ddof=1) / 2)
     assert abs(ours.mean() - stock.mean()) < 3 * noise + 0.005
     assert min(ours.min(), stock.min()) > 0.7

@@ -93,7 +93,7 @@ def learned(name: str, truth: Truth, rows: int = 100_000) -> float:
     schedule = build(name, truth, torch.zeros(())).schedule()
     batch = arriving(clicks, schedule)
     low, high = -6.0, 6.0
-    for _ in range(22):
+    for _ in range(14):
         logit = torch.tensor((low + high) / 2, dtype=torch.float64, requires_grad=True)
         spread = logit.expand(len(batch.conversion))
         method = build(name, truth, spread)

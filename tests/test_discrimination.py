@@ -107,9 +107,9 @@ def test_one_class_is_undefined_and_what_is_no_class_or_number_is_refused(
 
 
 @pytest.mark.parametrize("name", SCORES)
-@pytest.mark.parametrize("spread", [1, -1, 10**15])
-def test_gauc_is_the_row_weighted_auc_within_groups_of_both_classes(name: str, spread: int) -> None:
-    group, score, label = RNG.integers(0, 150, 600), SCORES[name][:600], LABEL[:600]
+def test_gauc_is_the_row_weighted_auc_within_groups_of_both_classes(name: str) -> None:
+    group = np.random.default_rng(1).integers(0, 50, 200)
+    score, label = SCORES[name][:200], LABEL[:200]
     values, weights = [], []
     for g in np.unique(group):
         rows = group == g
@@ -118,7 +118,8 @@ def test_gauc_is_the_row_weighted_auc_within_groups_of_both_classes(name: str, s
             weights.append(rows.sum())
     assert 0 < len(values) < len(np.unique(group))
     expected = np.average(values, weights=weights)
-    assert gauc(label, score, spread * group) == pytest.approx(expected, abs=1e-12)
+    for spread in (1, -1, 10**15):
+        assert gauc(label, score, spread * group) == pytest.approx(expected, abs=1e-12)
 
 
 def test_gauc_without_groups_or_without_both_classes_in_any_is_undefined() -> None:
@@ -134,7 +135,7 @@ def test_gauc_without_groups_or_without_both_classes_in_any_is_undefined() -> No
 
 @pytest.mark.parametrize("name", SCORES)
 def test_snips_auc_weights_each_pair_by_both_inverse_propensities(name: str) -> None:
-    propensity = RNG.uniform(0.05, 1, ROWS)
+    propensity = np.random.default_rng(2).uniform(0.05, 1, ROWS)
     expected = roc_auc_score(LABEL, finite(SCORES[name]), sample_weight=1 / propensity)
     assert snips_auc(LABEL, SCORES[name], propensity) == pytest.approx(expected, abs=1e-12)
     equal = snips_auc(LABEL, SCORES[name], np.full(ROWS, 0.1))
@@ -149,11 +150,12 @@ def test_snips_auc_needs_positive_propensities() -> None:
 
 
 def test_snips_auc_of_clicks_estimates_that_of_all_impressions() -> None:
-    x, y = RNG.normal(size=(2, 400_000))
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(2, 400_000))
     propensity = 1 / (1 + np.exp(1 - 1.5 * x))
-    conversion = (RNG.random(len(x)) < 1 / (1 + np.exp(1 - x - y))).astype(float)
-    clicked = RNG.random(len(x)) < propensity
+    conversion = (rng.random(len(x)) < 1 / (1 + np.exp(1 - x - y))).astype(float)
+    clicked = rng.random(len(x)) < propensity
     everywhere, naive = auc(conversion, x), auc(conversion[clicked], x[clicked])
     weighted = snips_auc(conversion[clicked], x[clicked], propensity[clicked])
-    assert abs(naive - everywhere) > 0.03
+    assert abs(naive - everywhere) > 0.02
     assert weighted == pytest.approx(everywhere, abs=0.01)

@@ -44,14 +44,6 @@ def test_no_path_is_taken_for_a_pattern_when_a_table_is_read() -> None:
     assert not raw
 
 
-def test_reporting_knows_nothing_of_training() -> None:
-    code = (
-        "import sys, benchmark.reporting.leaderboard, benchmark.reporting.plots; "
-        "sys.exit(any(m == 'torch' or m.startswith('benchmark.training') for m in sys.modules))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
 def test_the_pipeline_stays_below_the_size_at_which_its_lock_file_is_slow() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     datasets, methods = len(params["datasets"]), len(params["methods"])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from dvc.repo import Repo
+from helpers.pipelines import planned, repository
 from helpers.projects import copy_project, train_here
 
 from benchmark import registry
@@ -157,37 +155,18 @@ def test_a_study_that_does_not_exist_is_one_sentence(
     assert workspace.study == STUDY
 
 
-def planned(folder: Path) -> set[str]:
-    """The stages that ``dvc repro`` would run for the study."""
-    lines = dvc(folder, "repro", "--dry", f"studies/dvc.yaml:report@{STUDY}").splitlines()
-    running = [line for line in lines if line.startswith("Running stage")]
-    return {line.split("'")[1].rpartition(":")[2] for line in running}
-
-
-def dvc(folder: Path, *arguments: str) -> str:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["dvc", *arguments],
-        cwd=folder,
-        env=os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
+TARGET = f"studies/dvc.yaml:report@{STUDY}"
 STAGES = {f"{stage}@{STUDY}" for stage in ("data", "run", "report")}
 
 
 @pytest.fixture(scope="module")
 def committed(project: Path) -> Path:
     """The project after ``dvc repro`` of the study, with its stages on record."""
-    dvc(project, "init", "--no-scm", "--quiet")
-    assert planned(project) == STAGES
-    for stage in sorted(STAGES):
-        dvc(project, "commit", "--force", "--quiet", f"studies/dvc.yaml:{stage}")
+    Repo.init(str(project), no_scm=True).close()
+    assert planned(project, TARGET) == STAGES
+    with repository(project) as repo:
+        for stage in sorted(STAGES):
+            repo.commit(f"studies/dvc.yaml:{stage}", force=True)
     return project
 
 
@@ -211,8 +190,7 @@ def test_an_edit_of_any_key_plans_all_stages_that_depend_on_it(
 ) -> None:
     monkeypatch.chdir(committed)
     repo = Repo()
-    target = f"studies/dvc.yaml:report@{STUDY}"
-    assert repo.status(targets=[target], with_deps=True) == {}
+    assert repo.status(targets=[TARGET], with_deps=True) == {}
     for path, level in (("params.yaml", 1), (f"studies/{STUDY}/params.yaml", 9)):
         original = Path(path).read_text(encoding="utf-8")
         content = yaml.safe_load(original)
@@ -220,7 +198,7 @@ def test_an_edit_of_any_key_plans_all_stages_that_depend_on_it(
         assert len(found) > 5
         for key in found:
             Path(path).write_text(yaml.safe_dump(without(content, key)), encoding="utf-8")
-            stages = {name.rpartition(":")[2] for name in repo.status([target], with_deps=True)}
+            stages = {name.rpartition(":")[2] for name in repo.status([TARGET], with_deps=True)}
             assert stages == STAGES, key
         Path(path).write_text(original, encoding="utf-8")
 
@@ -229,7 +207,7 @@ def test_an_edit_of_a_method_plans_what_trains_and_what_reports(committed: Path)
     path = committed / "methods" / f"{CHOSEN[0]}.py"
     original = path.read_text(encoding="utf-8")
     path.write_text(original + "\n# edited\n", encoding="utf-8")
-    found = planned(committed)
+    found = planned(committed, TARGET)
     path.write_text(original, encoding="utf-8")
     assert found == STAGES - {f"data@{STUDY}"}
 
