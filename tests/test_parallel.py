@@ -46,8 +46,11 @@ def trained(processed: Path, protocol: Protocol, name: str) -> dict[str, Any]:
     return {"history": outcome.history, "work": work, "cvr": scores.cvr.tolist()}
 
 
-def main(processed: str, protocol: str, name: str, folder: str, rank: str) -> None:
-    """Be one of the processes, with devices as GPUs are: they differ, and sum no sparse tensor."""
+def main(processed: str, folder: str, rank: str) -> None:
+    """Be one of the processes, with devices as GPUs are: they differ, and sum no sparse tensor.
+
+    It finds its cases, a protocol and a method each, in the folder and leaves there what it found.
+    """
     meeting = f"file://{folder}/meeting"
     judged, summed = trainer.evaluate_one, group.all_reduce
 
@@ -58,23 +61,34 @@ def main(processed: str, protocol: str, name: str, folder: str, rank: str) -> No
     trainer.evaluate_one = lambda *given: judged(*given) + int(rank)
     group.all_reduce = all_reduce
     group.init_process_group("gloo", meeting, rank=int(rank), world_size=PROCESSES)
-    found = trained(Path(processed), Protocol.model_validate_json(protocol), name)
+    cases = json.loads(Path(folder, "cases.json").read_bytes())
+    found = {
+        case: trained(Path(processed), Protocol.model_validate_json(own), name)
+        for case, (own, name) in cases.items()
+    }
     Path(folder, f"{rank}.json").write_text(json.dumps(found), encoding="utf-8")
     group.destroy_process_group()
 
 
-def trained_in_parallel(
-    processed: Path, protocol: Protocol, name: str, folder: Path
-) -> list[dict[str, Any]]:
-    """Return what each of the processes found."""
-    command = [
-        sys.executable,
-        __file__,
-        str(processed),
-        protocol.model_dump_json(),
-        name,
-        str(folder),
-    ]
+CASES: dict[str, tuple[str, dict[str, int]]] = {
+    "row-sparse": ("hm3", {"row_sparse_from": 10, "batch_size": 255}),
+    "dense": ("hm3", {"row_sparse_from": 10**9, "batch_size": 255}),
+    "no mean": ("naive", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def found(
+    processed: Path, protocol: Protocol, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, dict[str, Any]]]:
+    """Return what each of the processes, which are started once, found in each case."""
+    folder = tmp_path_factory.mktemp("processes")
+    cases = {
+        case: (protocol.model_copy(update=changes).model_dump_json(), name)
+        for case, (name, changes) in CASES.items()
+    }
+    (folder / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
+    command = [sys.executable, __file__, str(processed), str(folder)]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     started = [
         subprocess.Popen([*command, str(rank)], env=os.environ | {"PYTHONPATH": paths})
@@ -84,25 +98,24 @@ def trained_in_parallel(
     return [json.loads((folder / f"{rank}.json").read_bytes()) for rank in range(PROCESSES)]
 
 
-@pytest.mark.parametrize("rows", [10, 10**9], ids=["row-sparse", "dense"])
+@pytest.mark.parametrize("case", ["row-sparse", "dense"])
 def test_the_numbers_are_those_of_one_process(
-    rows: int, processed: Path, protocol: Protocol, tmp_path: Path
+    case: str, processed: Path, protocol: Protocol, found: list[dict[str, Any]]
 ) -> None:
-    own = protocol.model_copy(update={"row_sparse_from": rows, "batch_size": 255})
-    alone = trained(processed, own, "hm3")
-    found = trained_in_parallel(processed, own, "hm3", tmp_path)
-    assert found[0] == found[1], "all processes end with the same model"
-    assert found[0]["history"] == pytest.approx(alone["history"], abs=1e-6)
-    assert found[0]["cvr"] == pytest.approx(alone["cvr"], abs=1e-6)
-    assert found[0]["work"] == alone["work"]
+    name, changes = CASES[case]
+    alone = trained(processed, protocol.model_copy(update=changes), name)
+    one, other = (of_process[case] for of_process in found)
+    assert one == other, "all processes end with the same model"
+    assert one["history"] == pytest.approx(alone["history"], abs=1e-6)
+    assert one["cvr"] == pytest.approx(alone["cvr"], abs=1e-6)
+    assert one["work"] == alone["work"]
     assert alone["cvr"] != pytest.approx([0.5] * len(alone["cvr"]), abs=0.05), "it has learned"
 
 
-def test_a_loss_that_is_no_mean_over_rows_is_refused(
-    processed: Path, protocol: Protocol, tmp_path: Path
-) -> None:
-    for found in trained_in_parallel(processed, protocol, "naive", tmp_path):
-        assert "cannot be trained by several processes: its loss is no mean" in found["error"]
+def test_a_loss_that_is_no_mean_over_rows_is_refused(found: list[dict[str, Any]]) -> None:
+    for of_process in found:
+        error = of_process["no mean"]["error"]
+        assert "cannot be trained by several processes: its loss is no mean" in error
 
 
 @pytest.mark.parametrize("size", [256, 2048])

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.fake_runs import CLICKS, METHODS, NEEDS, ORACLE, bibtex, edit, tables, write_project
+from helpers.projects import without_pictures
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
@@ -32,6 +33,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_project(tmp_path_factory.mktemp("project"), 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
+        without_pictures(patch)
         assert main(["report"]) == 0
     return root / "results"
 
@@ -40,6 +42,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a project of seven methods and two replicates, to change and to run verbs in."""
     monkeypatch.chdir(tmp_path)
+    without_pictures(monkeypatch)
     return write_project(tmp_path, 2, 7)
 
 

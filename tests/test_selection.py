@@ -14,6 +14,7 @@ import pytest
 import torch
 from helpers.fake_runs import write_project
 from helpers.plugins import methods_that_load
+from helpers.projects import without_pictures
 from helpers.runs import run
 from helpers.seals import seal
 from helpers.worlds import schema
@@ -283,6 +284,7 @@ def test_tables_and_page_state_the_criterion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(write_project(tmp_path, 2, 3))
+    without_pictures(monkeypatch)
     assert main(["report"]) == 0
     for name in ("leaderboard.md", "leaderboard.tex", "index.html"):
         text = (tmp_path / "results" / name).read_text(encoding="utf-8")

@@ -91,13 +91,13 @@ def test_a_method_runs_in_every_setting_that_offers_what_it_needs(workspace: Wor
     always, late = CHOSEN
     for setting in workspace.section("sensitivity").settings():
         folder = workspace.runs / setting / always
-        fits = [read_json(path) for path in sorted((folder / "default").iterdir())]
+        fits = [read_json(path) for path in sorted((folder / "default").glob("*.json"))]
         assert [fit["seed"] for fit in fits] == [0, 1]
         assert all("cvr_auc_oracle" in fit["test"] for fit in fits)
         assert not (folder / "trials").exists()
         assert read_json(folder / "task.json")["dataset"] == setting
     assert "needs delay" in read_json(workspace.runs / "base" / late / "skipped.json")["reason"]
-    assert len(list((workspace.runs / "delay-0.5" / late / "default").iterdir())) == 2
+    assert len(list((workspace.runs / "delay-0.5" / late / "default").glob("*.json"))) == 2
 
 
 def test_a_study_goes_on_where_it_was_killed(workspace: Workspace) -> None:

@@ -16,6 +16,7 @@ import yaml
 
 from benchmark.config import Launch, Protocol
 from benchmark.registry import ROOT
+from benchmark.reporting.table import Table
 
 
 def copy_project(folder: Path, parts: Iterable[str], *left_out: str) -> None:
@@ -69,10 +70,20 @@ def write_small_params(folder: Path, methods: Sequence[str], **changes: Any) -> 
     (folder / "params.yaml").write_text(yaml.safe_dump(content | changes), encoding="utf-8")
 
 
+def without_pictures(patch: pytest.MonkeyPatch) -> None:
+    """Let reports draw none, which would take most of their time."""
+
+    def draw(tables: Iterable[Table], _: Path) -> dict[str, list[Path]]:
+        return {table.results.dataset: [] for table in tables}
+
+    patch.setattr("benchmark.reporting.plots.draw", draw)
+
+
 def work_here(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Work in a folder, in this process alone."""
+    """Work in a folder, in this process alone; reports have no pictures."""
     patch.chdir(folder)
     train_here(patch)
+    without_pictures(patch)
     patch.setattr("benchmark.execution.executors.local.cores", lambda: 1)
 
 
