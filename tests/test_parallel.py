@@ -94,7 +94,7 @@ def found(
         subprocess.Popen([*command, str(rank)], env=os.environ | {"PYTHONPATH": paths})
         for rank in range(PROCESSES)
     ]
-    assert [process.wait(120) for process in started] == [0] * PROCESSES
+    assert [process.wait(600) for process in started] == [0] * PROCESSES
     return [json.loads((folder / f"{rank}.json").read_bytes()) for rank in range(PROCESSES)]
 
 
