@@ -44,6 +44,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params["options"]["oracle_funnel"]["rows"] = 4000
     params["options"]["oracle_funnel"]["test_rows"] = 0
     params["replicates"] = 2
+    params["launch"] = {"workers": 1}  # each imports what it needs anew
     params["protocol"] |= {"max_epochs": 1, "device": "cpu"}
     params["protocol"]["tuning"] |= {"trials": 2, "batch": 2, "draws": 1}
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
