@@ -20,20 +20,20 @@ REPLICATES = 8
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the made-up records of ten methods, of which two lack one of two logs."""
+    """Return the made-up records of ten methods, of which two lack one of two datasets."""
     return write_project(tmp_path_factory.mktemp("project"), REPLICATES)
 
 
 def test_methods_are_ranked_within_each_replicate_of_each_setting(project: Path) -> None:
-    logs = [found.log for found in tables(project)]
-    found = rank(logs, CLICKED, 0.95)
+    datasets = [found.results for found in tables(project)]
+    found = rank(datasets, CLICKED, 0.95)
     assert found is not None
-    common = [task.method for task in logs[0].reported if task.method not in ("m2", "m5")]
+    common = [task.method for task in datasets[0].reported if task.method not in ("m2", "m5")]
     blocks = [
         stats.rankdata(
-            [-t.values("cvr_auc_clicked")[j] for t in log.reported if t.method in common]
+            [-t.values("cvr_auc_clicked")[j] for t in results.reported if t.method in common]
         )
-        for log in logs
+        for results in datasets
         for j in range(REPLICATES)
     ]
     assert found.blocks.shape == (len(common), 2 * REPLICATES)
@@ -46,7 +46,7 @@ def test_methods_are_ranked_within_each_replicate_of_each_setting(project: Path)
 
 
 def test_settings_that_do_not_know_the_metric_are_no_blocks(project: Path) -> None:
-    found = rank([one.log for one in tables(project)], UNBIASED, 0.95)
+    found = rank([one.results for one in tables(project)], UNBIASED, 0.95)
     assert found is not None
     assert found.blocks.shape == (len(TITLES), REPLICATES)
     assert found.titles == TITLES  # made up from the best to the worst
@@ -59,10 +59,10 @@ def test_settings_that_do_not_know_the_metric_are_no_blocks(project: Path) -> No
 
 
 def test_two_methods_or_one_block_are_not_ranked(tmp_path: Path) -> None:
-    few = [one.log for one in tables(write_project(tmp_path / "few", 4, 2))]
-    once = [one.log for one in tables(write_project(tmp_path / "once", 1, 5))]
+    few = [one.results for one in tables(write_project(tmp_path / "few", 4, 2))]
+    once = [one.results for one in tables(write_project(tmp_path / "once", 1, 5))]
     assert rank(few, CLICKED, 0.95) is None
-    assert rank([log for log in once if log.dataset == ORACLE], CLICKED, 0.95) is None
+    assert rank([results for results in once if results.dataset == ORACLE], CLICKED, 0.95) is None
 
 
 def test_the_report_writes_table_and_picture(

@@ -58,12 +58,12 @@ class Ranking:
         return critical_difference(methods, blocks, self.confidence)
 
 
-def rank(logs: Sequence[DatasetResults], metric: Metric, confidence: float) -> Ranking | None:
+def rank(datasets: Sequence[DatasetResults], metric: Metric, confidence: float) -> Ranking | None:
     """Rank the methods that have the metric in every setting that knows it.
 
     None if they are fewer than three, or if there is one block alone.
     """
-    found = [values for log in logs if (values := defined(metric, log.reported))]
+    found = [values for results in datasets if (values := defined(metric, results.reported))]
     common = [name for name in (found[0] if found else ()) if all(name in one for one in found)]
     if len(common) < LEAST_METHODS:
         return None
@@ -73,7 +73,7 @@ def rank(logs: Sequence[DatasetResults], metric: Metric, confidence: float) -> R
     places = ranks(blocks[order], confidence)
     if places is None:
         return None
-    named = {task.method: task.title for log in logs for task in log.reported}
+    named = {task.method: task.title for results in datasets for task in results.reported}
     titles = tuple(named[common[place]] for place in order)
     return Ranking(metric, titles, blocks[order], len(found), places, confidence)
 
@@ -132,16 +132,16 @@ def draw(found: Ranking) -> Figure:
     return figure
 
 
-def write(logs: Sequence[DatasetResults], params: Params, results: Path) -> None:
+def write(datasets: Sequence[DatasetResults], params: Params, folder: Path) -> None:
     """Write ``ranking.md``, ``ranking.csv`` and ``plots/ranking.svg`` by each headline metric."""
     asked = [Metric.parse(name) for name in params.leaderboard.headline]
-    found = [one for m in asked if (one := rank(logs, m, params.leaderboard.confidence))]
+    found = [one for m in asked if (one := rank(datasets, m, params.leaderboard.confidence))]
     frames = [table(one).assign(metric=one.metric.name) for one in found]
     rows = pd.concat(frames) if frames else pd.DataFrame(columns=["method"])
-    write_text(results / "ranking.csv", rows.to_csv(index=False, lineterminator="\n"))
-    write_text(results / "ranking.md", "\n\n".join([_HEAD, *map(_section, found)]) + "\n")
+    write_text(folder / "ranking.csv", rows.to_csv(index=False, lineterminator="\n"))
+    write_text(folder / "ranking.md", "\n\n".join([_HEAD, *map(_section, found)]) + "\n")
     pictures = ((f"ranking_{one.metric.name}", draw(one)) for one in found)
-    save(pictures, results / "plots", "ranking")
+    save(pictures, folder / "plots", "ranking")
 
 
 _HEAD = """# Ranking over all settings

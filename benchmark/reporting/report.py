@@ -56,7 +56,7 @@ def _sensitivity(workspace: Workspace) -> None:
     params, results, found = workspace.params, workspace.results, sensitivity.read(workspace)
     pictures = sensitivity_plots.draw(found, results / "plots")
     sensitivity_page.write(found, params, pictures, results)
-    ranking.write([table.log for table in found.tables.values()], params, results)
+    ranking.write([table.results for table in found.tables.values()], params, results)
 
 
 def _regret(workspace: Workspace) -> None:

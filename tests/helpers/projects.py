@@ -77,6 +77,7 @@ def without_pictures(patch: pytest.MonkeyPatch) -> None:
         return {table.results.dataset: [] for table in tables}
 
     patch.setattr("benchmark.reporting.plots.draw", draw)
+    patch.setattr("benchmark.reporting.ranking.save", lambda *_: [])
 
 
 def work_here(folder: Path, patch: pytest.MonkeyPatch) -> None:
