@@ -143,7 +143,8 @@ def test_files_hold_every_number_and_every_picture(project: Path) -> None:
     assert one.loc["cvr_bias_oracle", "mean_cost"] == pytest.approx(0.02)
     pictures = sorted(path.relative_to(results / "plots") for path in results.rglob("*.svg"))
     assert list(map(str, pictures)) == [
-        "rain/levels.svg", "ranks_cvr_auc_oracle.svg", "ranks_cvr_bias_oracle.svg",
+        "rain/levels.svg", "ranking_cvr_auc_oracle.svg", "ranking_cvr_bias_oracle.svg",
+        "ranks_cvr_auc_oracle.svg", "ranks_cvr_bias_oracle.svg",
         "wind/levels.svg",
     ]  # fmt: skip
     for path in pictures:
