@@ -267,9 +267,7 @@ def test_every_parameter_learns_from_a_mixed_batch(name: str) -> None:
 
 @every_method
 def test_a_batch_and_its_double_teach_the_same(name: str) -> None:
-    options: Any = (
-        {"as_released": False} if name == "ddpo" else {}
-    )  # its page says what was released
+    options: Any = {"as_released": False} if name == "ddpo" else {}  # by default as published
     method, batch = build(name, **options).eval(), make_batch(schema(), 32)
     twice = rows_of(batch, torch.arange(32).repeat(2))
     one, two = total_loss(method, batch), total_loss(method, twice)
