@@ -173,7 +173,10 @@ class Protocol(Section):
     Results are equal up to rounding; it is faster where calls cost more than arithmetic.
     """
     defaults: dict[str, Any] = {}
-    """Values that replace the defaults of the methods, by hyper-parameter."""
+    """Values that replace the defaults of the methods, by hyper-parameter.
+
+    Below the name of a method stand those of this method alone.
+    """
     tuning: Tuning
     """The budget of the search, equal for all methods."""
     device: Annotated[
@@ -189,6 +192,17 @@ class Protocol(Section):
         The device that does the work is part of a result's key by its name.
         """
         return self.model_dump(mode="json", exclude={"device": True, "tuning": {"trials"}})
+
+    @property
+    def own_defaults(self) -> dict[str, dict[str, Any]]:
+        """The ``defaults`` of single methods, by method."""
+        return {key: value for key, value in self.defaults.items() if isinstance(value, dict)}
+
+    def of(self, method: str) -> Self:
+        """Return the protocol of one method: its own ``defaults`` take the place of all others'."""
+        own = self.own_defaults
+        shared = {key: value for key, value in self.defaults.items() if key not in own}
+        return self.model_copy(update={"defaults": shared | own.get(method, {})})
 
     @model_validator(mode="after")
     def _defaults_in_their_ranges(self) -> Self:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers.gradients import assert_equal, gradients
 from helpers.plugins import method_module
-from helpers.worlds import FixedLogits, blueprint, make_batch, schema
+from helpers.worlds import FixedLogits, blueprint, make_batch, rows_of, schema
 from torch import Tensor
 
 from benchmark import registry
@@ -291,6 +291,20 @@ def test_detached_pseudo_labels_would_teach_nothing() -> None:
 
 
 @pytest.mark.parametrize("largest", [0.01, 1e6])
+def test_unlabelled_rows_agree_with_plain_arithmetic(largest: float) -> None:
+    towers = logits(2)
+    ctr, cvr = (logit.sigmoid() for logit in towers)
+    click_loss = entropy(FUNNEL.clicked, ctr).mean()
+    rows = torch.where(UNCLICKED, entropy(cvr, cvr), entropy(FUNNEL.conversion, cvr))
+    ratio = (click_loss / rows.mean()).clamp_max(largest).detach()
+    expected = click_loss + 0.7 * ratio * rows.mean()
+    loss = with_logits("nise", *towers, cvr_weight=0.7, largest_ratio=largest).loss(FUNNEL)
+    torch.testing.assert_close(loss, expected, rtol=1e-9, atol=0)
+    for found, right in zip(gradients(loss, towers), gradients(expected, towers), strict=True):
+        torch.testing.assert_close(found, right, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("largest", [0.01, 1e6])
 def test_the_ratio_of_losses_is_a_capped_constant(largest: float) -> None:
     ctr, cvr = logits(2)
     method = with_logits("nise", ctr, cvr, largest_ratio=largest)
@@ -317,6 +331,29 @@ def test_masks_are_complementary_halves() -> None:
     assert not (first * second).any()
     assert first.any()
     assert second.any()
+
+
+def test_contrasted_conversions_agree_with_plain_arithmetic() -> None:
+    """Out of training mode, both views are the half of the encoding, so that one counts twice."""
+    batch = rows_of(FUNNEL, torch.arange(40))
+    method = build("cl4cvr", contrastive_weight=0.7, temperature=0.5)
+    o, r = batch.clicked, batch.conversion
+    encoding = method.backbone(batch.features)
+    view = torch.nn.functional.normalize(method.projection(encoding / 2), dim=1)
+    ids, exponent = batch.features.sparse, view @ view.T / 0.5
+    total = 0.0
+    for i in range(40):
+        doubles = (ids == ids[i]).all(1)
+        converted = (o * r > 0) & bool(o[i] * r[i] > 0)
+        everyone = exponent[i].exp().sum() + exponent[i][~doubles].exp().sum()
+        logs = exponent[i] - torch.log(everyone / 80)
+        other, own = doubles | converted, converted & ~doubles
+        total = total - (logs[other].sum() + logs[own].sum()) / (other.sum() + own.sum()) / 40
+    ctr, cvr = (logit.sigmoid() for logit in method.towers(encoding))
+    entire_space = (entropy(o, ctr) + entropy(r, ctr * cvr)).mean()
+    assert 0 < (o * r).sum() < o.sum()
+    expected = entire_space + 0.7 * 2 * total
+    torch.testing.assert_close(method.loss(batch), expected, rtol=1e-9, atol=0)
 
 
 # --- shapes of towers

@@ -282,6 +282,29 @@ def test_a_batch_and_its_double_teach_the_same(name: str) -> None:
                 torch.testing.assert_close(other[parameter], gradient, rtol=1e-4, atol=1e-6)
 
 
+@every_gradient_method
+def test_what_is_only_prepared_drops_nothing_afterwards(name: str) -> None:
+    method = kind(name)(replace(blueprint(schema()), dropout=0.5))
+    batch = make_batch(schema(), 64)
+    phases = [phase for phase in method.warm_up() if phase.epochs]
+    prepared = {update.module for phase in phases for update in phase.updates(batch)}
+    method.train().start_epoch()
+    in_training = set[nn.Module]()
+
+    def called(module: nn.Module, *_: object) -> None:
+        if module.training:
+            in_training.add(module)
+
+    for module in method.modules():
+        if isinstance(module, nn.Dropout):
+            module.register_forward_hook(called)
+    learning = {update.module for update in method.updates(batch)}
+    frozen = {part for module in prepared - learning for part in module.modules()}
+    sentence = "what was fitted before is used in training mode; call its eval() first"
+    require(not in_training & frozen, name, sentence, "loss")
+    assert in_training
+
+
 @every_method
 def test_same_seed_same_losses_and_they_fall(name: str) -> None:
     one, other = losses_of(name, seed=1, steps=3), losses_of(name, seed=1, steps=3)

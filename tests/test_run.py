@@ -23,6 +23,7 @@ from helpers.runs import records, run, task
 from benchmark import registry
 from benchmark.cli import main
 from benchmark.config import Launch, Protocol
+from benchmark.errors import ConfigError
 from benchmark.execution import tasks
 from benchmark.execution.executors.executor import ATTEMPTS, Executor, LostError
 from benchmark.execution.executors.local import LocalExecutor, visible
@@ -34,7 +35,7 @@ from benchmark.execution.run import tasks as tasks_of
 from benchmark.execution.tasks import Candidates, Task
 from benchmark.files import read_json
 from benchmark.registry import ROOT
-from benchmark.studies import Workspace
+from benchmark.studies import StudyParams, Workspace
 
 METHOD = registry.names("methods")[0]
 PATIENCE = 300  # seconds, of a busy machine
@@ -371,3 +372,36 @@ def test_a_study_has_a_task_for_every_setting_and_method() -> None:
     with pytest.raises(LookupError, match=r"params\.yaml has no method 'x'; it has "):
         tasks_of(study, None, "x")
     assert all(isinstance(one, Candidates) for one in tasks_of(Workspace("selection")))
+
+
+def defaults_of(monkeypatch: pytest.MonkeyPatch, text: str) -> dict[str, dict[str, Any]]:
+    """Return the defaults that each method is given, where the protocol's are those of the text."""
+    changes = ("methods=[esmm, dr_v2]", f"protocol.defaults={text}")
+    params = StudyParams.read(Path("params.yaml"), settings=changes)
+    monkeypatch.setattr(Workspace, "params", params)
+    return {one.method: one.protocol.defaults for one in tasks_of(Workspace())}
+
+
+def test_a_method_may_have_defaults_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "{ctcvr_weight: 3.0, propensity_floor: 0.1, dr_v2: {cvr_weight: 2.0, ctcvr_weight: 1.0}}"
+    assert defaults_of(monkeypatch, text) == {
+        "esmm": {"ctcvr_weight": 3.0, "propensity_floor": 0.1},
+        "dr_v2": {"ctcvr_weight": 1.0, "propensity_floor": 0.1, "cvr_weight": 2.0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{dr_v3: {cvr_weight: 2}}", r"defaults\.dr_v3 is no method; did you mean 'dr_v2'"),
+        (
+            "{dr_v2: {cvr_wight: 2}}",
+            r"cvr_wight is no hyper-parameter of dr_v2; did you mean",
+        ),
+    ],
+)
+def test_own_defaults_of_what_is_not_there_are_refused(
+    text: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        defaults_of(monkeypatch, text)

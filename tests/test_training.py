@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,21 @@ from benchmark import registry
 from benchmark.config import Protocol
 from benchmark.execution.executors.local import LocalExecutor
 from benchmark.files import read_json
-from benchmark.schema import Schema
+from benchmark.schema import LABELS, ORACLE, Schema
 from benchmark.training.backbones import blueprint
 from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.losses import click_cvr_loss
 from benchmark.training.method import Method, Phase, Update
-from benchmark.training.trainer import Data, DivergedError, batches, fit, train_batch
+from benchmark.training.table import Table
+from benchmark.training.trainer import (
+    Data,
+    DivergedError,
+    batches,
+    fit,
+    predict,
+    read_labels,
+    train_batch,
+)
 
 CPU = torch.device("cpu")
 HYPER = {"learning_rate": 0.01, "weight_decay": 0.0}
@@ -126,6 +136,43 @@ def test_a_method_that_lacks_a_stage_is_skipped_with_the_reason(
     run(tmp_path / "run", clicks, "hm3", protocol)
     reason = read_json(tmp_path / "run" / "skipped.json")["reason"]
     assert reason == "needs click and macro and micro, which this dataset lacks"
+
+
+def test_features_are_those_of_the_log_whatever_its_labels(processed: Path, tmp_path: Path) -> None:
+    schema, stored = Schema.read(processed), pl.read_parquet(processed / "train.parquet")
+    labels = [name for name in LABELS if name in stored.columns]
+    stored.with_columns(stored[labels].sample(fraction=1, shuffle=True, seed=0)).write_parquet(
+        tmp_path / "train.parquet"
+    )
+    table, permuted = (Table.read(folder, "train", schema) for folder in (processed, tmp_path))
+    assert not table.labels.equal(permuted.labels)
+    assert table.sparse.equal(permuted.sparse)
+    assert table.dense.equal(permuted.dense)
+    assert table.sparse.equal(stored[[f.name for f in schema.categorical]].to_torch())
+    assert table.dense.equal(stored[[f.name for f in schema.numeric]].to_torch())
+
+
+def test_the_truth_of_the_metrics_is_that_of_the_files(processed: Path, tmp_path: Path) -> None:
+    stored = pl.read_parquet(processed / "test.parquet")
+    draws = torch.rand(len(ORACLE), len(stored), generator=torch.Generator().manual_seed(0))
+    oracle = pl.DataFrame(dict(zip(ORACLE, draws.double().numpy(), strict=True)))
+    oracle.write_parquet(tmp_path / "test.oracle.parquet")
+    stored.write_parquet(tmp_path / "test.parquet")
+    labels = read_labels(tmp_path, "test", Schema.read(processed))
+    for name in ORACLE:
+        assert getattr(labels, name).tolist() == oracle[name].to_list()
+    for name in ("click", "conversion"):
+        found = pl.Series(getattr(labels, name)).fill_nan(None)
+        assert found.equals(stored[name].cast(pl.Float64), check_names=False)
+    assert stored["conversion"].null_count() > 0
+
+
+def test_predictions_are_free_of_dropout(processed: Path, protocol: Protocol) -> None:
+    data = Data.read(processed, CPU)
+    torch.manual_seed(0)
+    method = Probe(replace(blueprint(data.schema, protocol.backbone), dropout=0.5)).train()
+    one, other = (predict(method.train(), data.test.table).cvr for _ in range(2))
+    assert one.tolist() == other.tolist()
 
 
 def test_batches_cover_all_rows_in_an_order_of_seed_and_epoch(processed: Path) -> None:

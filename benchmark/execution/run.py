@@ -12,10 +12,10 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmark import registry
-from benchmark.config import BackboneParams, Launch
+from benchmark.config import BackboneParams, Launch, Params
 from benchmark.configuration.documents import Node, Place, parse
-from benchmark.configuration.mistakes import validated
-from benchmark.errors import sentence
+from benchmark.configuration.mistakes import mistake, validated
+from benchmark.errors import ConfigError, did_you_mean, sentence
 from benchmark.execution.capacity import matched, parameters
 from benchmark.execution.executors import connect
 from benchmark.execution.executors.executor import Executor
@@ -90,8 +90,10 @@ def tasks(
     """Return the tasks of a study: all, or those of one setting or method.
 
     Raises:
+        ConfigError: defaults of a single method are of another hyper-parameter or method.
         LookupError: there is no such setting or method.
     """
+    _check_own_defaults(workspace.params)
     params, settings = workspace.params, {found.name: found for found in workspace.settings()}
     pairs = [
         (settings[name], own)
@@ -100,7 +102,8 @@ def tasks(
     ]
 
     def cell(at: Setting, own: str) -> Cell:
-        place = (workspace.runs / at.name / own, at, own, params.protocol, params.replicates)
+        protocol = params.protocol.of(own)
+        place = (workspace.runs / at.name / own, at, own, protocol, params.replicates)
         chosen = params.selection
         return Task(*place) if chosen is None else Candidates(*place, chosen.candidates)
 
@@ -108,6 +111,22 @@ def tasks(
     if params.selection is not None or params.leaderboard.reference not in params.methods:
         return found
     return [*found, *_references([task for task in found if isinstance(task, Task)], workspace)]
+
+
+def _check_own_defaults(params: Params) -> None:
+    path, names = ("protocol", "defaults"), registry.names("methods")
+    wrong = []
+    for method, values in params.protocol.own_defaults.items():
+        if method not in names:
+            words = f"is no method; {did_you_mean(method, names)}"
+            wrong.append(mistake(params.source, (*path, method), words))
+            continue
+        known = registry.load("methods", method, Method).search_space
+        for key in values.keys() - known.keys():
+            words = f"is no hyper-parameter of {method}; {did_you_mean(key, known)}"
+            wrong.append(mistake(params.source, (*path, method, key), words))
+    if wrong:
+        raise ConfigError(wrong)
 
 
 def _references(tasks: Sequence[Task], workspace: Workspace) -> Iterator[Task]:
@@ -123,7 +142,7 @@ def _references(tasks: Sequence[Task], workspace: Workspace) -> Iterator[Task]:
             counts = _counts([task for task in tasks if task.setting is setting], schema)
             found[fields] = matched(kind, counts, schema, params.protocol.backbone)
         for count, backbone in found[fields].items():
-            protocol = params.protocol.model_copy(update={"backbone": backbone})
+            protocol = params.protocol.of(reference).model_copy(update={"backbone": backbone})
             folder = workspace.runs / setting.name / widened(reference, count)
             yield Task(folder, setting, reference, protocol, params.replicates)
 
