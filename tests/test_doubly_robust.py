@@ -21,6 +21,7 @@ from benchmark.training.modules.doubly_robust import doubly_robust_risk
 from benchmark.training.trainer import Updates, train_batch
 
 FROZEN = ("dr_jl", "mrdr", "dr_bias", "dr_mse", "tdr")
+LEARNING = ("stable_dr", "mrdr_gpl")  # propensities, in steps of their own
 NETWORKS = ("imputer", "propensity", "predictor")
 FUNNEL = make_batch(schema(), 64)
 
@@ -62,6 +63,7 @@ def in_world(name: str, propensity: Logit, imputation: Logit) -> Any:
 WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
     "dr_jl": lambda p: 1 / p,
     "mrdr": lambda p: (1 - p) / p**2,
+    "mrdr_gpl": lambda p: (1 - p) / p**2,
     "dr_bias": lambda p: (1 - p) ** 2 / p**3,
     "dr_mse": lambda p: 0.5 * (1 - p) ** 2 / p**3 + 0.5 * (1 - p) / p**2,
     "stable_dr": lambda p: 1 / p,
@@ -237,6 +239,20 @@ def test_cyclic_propensities_pay_for_their_constraint() -> None:
     assert penalty > 0.1 * propensity
 
 
+def test_generalised_propensities_pay_for_bias_and_variance_over_clicks() -> None:
+    method = build("mrdr_gpl", bias_weight=0.7, variance_weight=0.3, propensity_floor=1e-3)
+    prediction, o = method(FUNNEL.features), FUNNEL.clicked
+    p, gap = prediction.ctr.value(), cvr_errors(prediction, FUNNEL)
+    gap = (gap - method.imputed_errors(prediction, FUNNEL)).square()
+    bias = (o - 2 * o * p + p.square()) * o * gap / p.square()
+    expected = method.propensity.loss(FUNNEL) + (0.7 * bias + 0.3 * o * gap / p.square()).mean()
+    found = method.propensity_loss(prediction, FUNNEL)
+    torch.testing.assert_close(found, expected)
+    parameters = list(method.predictor.parameters()) + list(method.imputer.parameters())
+    learned = torch.autograd.grad(found, parameters, allow_unused=True)
+    assert not any(gradient is not None for gradient in learned)
+
+
 # --- steps
 
 
@@ -256,7 +272,7 @@ def only(update: Update) -> Updates:
     return lambda _: iter([update])
 
 
-@pytest.mark.parametrize("name", [*FROZEN, "stable_dr"])
+@pytest.mark.parametrize("name", [*FROZEN, *LEARNING])
 def test_a_step_moves_its_own_network_only(name: str) -> None:
     method = build(name)
     optimizer, moved = adam(method), []
@@ -264,7 +280,7 @@ def test_a_step_moves_its_own_network_only(name: str) -> None:
         before = {network: state(method, network) for network in NETWORKS}
         train_batch(optimizer, only(update), FUNNEL)
         moved += [key for key, value in before.items() if not same(value, state(method, key))]
-    assert moved == [key for key in NETWORKS if name == "stable_dr" or key != "propensity"]
+    assert moved == [key for key in NETWORKS if name in LEARNING or key != "propensity"]
 
 
 @pytest.mark.parametrize("calibrate", [False, True])
@@ -282,7 +298,7 @@ def test_propensities_are_frozen_once_prepared(name: str, *, calibrate: bool) ->
     assert same(prepared, state(method, "propensity"))
 
 
-@pytest.mark.parametrize("name", [*FROZEN, "stable_dr", "dr_v2"])
+@pytest.mark.parametrize("name", [*FROZEN, *LEARNING, "dr_v2"])
 @pytest.mark.parametrize(("loss", "own"), [("risk", "predictor"), ("imputation_loss", "imputer")])
 def test_what_networks_pass_on_carries_no_gradient(name: str, loss: str, own: str) -> None:
     method = build(name)

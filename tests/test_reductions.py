@@ -138,6 +138,23 @@ def test_no_entire_space_term_leaves_inverse_propensity_weighting() -> None:
     assert regularised.loss(FUNNEL).equal(alone.loss(FUNNEL))
 
 
+def test_unbalanced_propensities_leave_the_regularised_weighting() -> None:
+    ctr, cvr = logits(2)
+    weights = {"ctcvr_weight": 0.4, "cvr_weight": 3.0, "propensity_floor": 0.05}
+    unbalanced = with_logits("ips_v2", ctr, cvr, balance_weight=0.0, **weights)
+    regularised = with_logits("escm2_ips", ctr, cvr, **weights)
+    torch.testing.assert_close(
+        unbalanced.loss(FUNNEL), regularised.loss(FUNNEL), rtol=1e-12, atol=0
+    )
+    balanced = with_logits("ips_v2", ctr, cvr, balance_weight=2.0, **weights)
+    p, r, o = ctr.sigmoid(), cvr.sigmoid(), FUNNEL.clicked
+    w = o / p.clamp_min(0.05) - (1 - o) / (1 - p).clamp_min(0.05)
+    extra = 2 * (w * r).mean().square()
+    torch.testing.assert_close(
+        balanced.loss(FUNNEL) - regularised.loss(FUNNEL), extra, rtol=1e-9, atol=0
+    )
+
+
 def test_no_entire_space_term_leaves_the_doubly_robust_method() -> None:
     towers = logits(3)
     weights = {"cvr_weight": 0.7, "propensity_floor": 0.05}

@@ -169,6 +169,7 @@ UNBIASED = {
     "doubly robust, any imputed error": Case("multi_dr", imputing, {"imputes": "error"}),
     "doubly robust, exact labels, high floor": Case("multi_dr", converting, HIGH),
     "regularised, inverse propensities": Case("escm2_ips", paired, IPS),
+    "balanced, inverse propensities": Case("ips_v2", paired, IPS),
     "regularised, self-normalised": Case("escm2_snips", paired, IPS),
     "regularised, doubly robust": Case("escm2_dr", imputing, IPS),
     "twins without a prior": Case("dcmt", twins, {"prior_weight": 0.0}, ctcvr=1),
