@@ -6,7 +6,7 @@ DOCS := .venv/.docs
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro test check docs lock
+.PHONY: help setup repro test check docs lock soak
 
 help:
 	@echo "make repro   set up and run the benchmark of params.yaml; prints the leaderboard"
@@ -14,11 +14,14 @@ help:
 	@echo "make setup   set up .venv and do nothing else"
 	@echo "make check   lint and type-check"
 	@echo "make docs    build the documentation in site/; open site/index.html"
+	@echo "make soak    kill, damage and mistake at random for an hour; prints what survived"
 	@echo "make lock    pin the newest allowed versions anew"
 
 setup: $(READY)
 
 repro: $(READY)
+	python -m benchmark check
+	test -e .git || dvc config --quiet --local core.no_scm true
 	dvc repro
 	python -m benchmark show
 
@@ -27,6 +30,9 @@ test: $(READY) $(DOCS) check
 
 check: $(READY)
 	ruff check . && ruff format --check . && mypy benchmark methods datasets
+
+soak: $(READY)
+	PYTHONPATH=.:tests python -m helpers.soak
 
 docs: $(READY) $(DOCS)
 	python -m benchmark.documentation.reference

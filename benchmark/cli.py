@@ -3,107 +3,116 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import BenchmarkError
+from benchmark.errors import ROOT, sentence
 
-EXPECTED = (BenchmarkError, OSError, LookupError, ValueError, ArithmeticError, RuntimeError)
+if TYPE_CHECKING:
+    from benchmark.studies import Workspace
+
 MANUAL, RECBOLE = Path("data/manual"), Path("data/recbole")
 METHODS, CARDS = Path("docs/methods.md"), Path("docs/datasets")
 DATASET = "a file name in datasets/, without .py"
 SETTING = "a setting: a dataset, or a factor at a level such as overlap-0.5; by default all"
 METHOD = "a file name in methods/, without .py"
+ASSIGNMENT = "KEY=VALUE changes the params for this call, as in protocol.max_epochs=3"
+VERSION = "print the version and exit"
 STUDY = "a folder in studies/, whose params, data and results are used instead of the benchmark's"
 
 
-def data(dataset: str | None = None, study: str | None = None) -> None:
+def check(workspace: Workspace) -> int:
+    """Check params, methods, data, disk and memory, and estimate the time, before a run."""
+    from benchmark.preflight import findings
+
+    mistaken = False
+    for finding in findings(workspace):
+        mistaken = mistaken or finding.kind == "error"
+        print(finding)
+    return int(mistaken)
+
+
+def data(workspace: Workspace, dataset: str | None = None) -> None:
     """Fetch and process the data of all settings, or of one dataset."""
     from benchmark.data.prepare import prepare, report
     from benchmark.execution.executors.local import cores
-    from benchmark.studies import Workspace
 
-    failures = prepare(Workspace(study), cores(), dataset)
+    failures = prepare(workspace, cores(), dataset)
     report(failures)
     if dataset is not None and failures:
         raise ValueError(f"{dataset} could not be prepared")
 
 
-def download(dataset: str, study: str | None = None) -> None:
+def download(dataset: str, workspace: Workspace) -> None:
     """Fetch or take the raw files of one dataset."""
     from benchmark.data import prepare
     from benchmark.data.fetching.raw import origins
-    from benchmark.studies import Workspace
 
-    if came_from := origins(prepare.download(Workspace(study), dataset)):
+    if came_from := origins(prepare.download(workspace, dataset)):
         print(f"{dataset}: {came_from}")
 
 
-def preprocess(dataset: str, study: str | None = None) -> None:
+def preprocess(dataset: str, workspace: Workspace) -> None:
     """Write the processed splits of one dataset with its options, or its first replicate alone."""
     from benchmark.data.prepare import Draw, process
-    from benchmark.studies import Setting, Workspace
+    from benchmark.studies import Setting
 
-    workspace = Workspace(study)
     options = workspace.params.options.get(dataset, {})
     setting = Setting(dataset, dataset, options, workspace.processed / dataset)
     process(Draw(dataset, dataset, options, workspace.raw / dataset, setting.replicate(0)))
 
 
 def run(
+    workspace: Workspace,
     setting: str | None = None,
     method: str | None = None,
-    study: str | None = None,
     *,
     strict: bool = False,
     **where: str | None,
 ) -> None:
     """Tune and fit all methods in all settings, or some, side by side: here, on SLURM or Ray."""
+    from benchmark.configuration.names import check_options
     from benchmark.execution.run import asked
     from benchmark.execution.run import run as run_all
-    from benchmark.studies import Workspace
 
-    workspace = Workspace(study)
+    check_options(workspace)
     launch = asked(workspace.params.launch, **where)
     run_all(workspace, launch, setting, method, strict=strict)
 
 
-def export_recbole(dataset: str) -> None:
+def export_recbole(dataset: str, workspace: Workspace) -> None:
     """Write the processed splits of one dataset as atomic files for stock RecBole."""
     from benchmark.data import atomic_files
-    from benchmark.studies import Workspace, first_splits
+    from benchmark.studies import first_splits
 
-    processed = first_splits(Workspace().processed / dataset)
+    processed = first_splits(workspace.processed / dataset)
     atomic_files.export_recbole(processed, RECBOLE / dataset)
 
 
-def report(study: str | None = None) -> None:
+def report(workspace: Workspace) -> None:
     """Write the tables, pictures and pages of the benchmark or of a study."""
     from benchmark.reporting.report import write
-    from benchmark.studies import Workspace
 
-    write(Workspace(study))
+    write(workspace)
 
 
-def restore(study: str) -> None:
+def restore(workspace: Workspace) -> None:
     """Bring back the published records of a study, so that `run` makes only what is missing."""
     from benchmark.execution.archive import restore as restore_records
-    from benchmark.studies import Workspace
 
-    workspace = Workspace(study)
     print(f"{restore_records(workspace)} records restored to {workspace.runs}")
 
 
-def show(study: str | None = None) -> None:
+def show(workspace: Workspace) -> None:
     """Print the leaderboard and where the pictures lie."""
     from benchmark.reporting.leaderboard import plain
     from benchmark.reporting.records import read
     from benchmark.reporting.table import build
-    from benchmark.studies import Workspace
 
-    workspace = Workspace(study)
     for results in read(workspace):
         print(plain(build(results, workspace.params)), end="\n\n")
     page = workspace.results / "index.html"
@@ -112,23 +121,19 @@ def show(study: str | None = None) -> None:
         print(f"picture: {picture}")
 
 
-def datasets() -> None:
+def datasets(workspace: Workspace) -> None:
     """Print all datasets: what they have, how to get them, what is here."""
     from benchmark.documentation.cards.listing import Folders, table
-    from benchmark.studies import Workspace
 
-    place = Workspace()
-    print(table(Folders(place.raw, place.processed, CARDS)))
+    print(table(Folders(workspace.raw, workspace.processed, CARDS)))
 
 
-def cards() -> None:
+def cards(workspace: Workspace) -> None:
     """Write the cards of all datasets to docs/datasets/, with counts of those that are ready."""
     from benchmark.documentation.cards.listing import Folders
     from benchmark.documentation.cards.write import write_all
-    from benchmark.studies import Workspace
 
-    place = Workspace()
-    folders = Folders(place.raw, place.processed, CARDS)
+    folders = Folders(workspace.raw, workspace.processed, CARDS)
     print(f"wrote {write_all(folders)} and a card per dataset in {CARDS}/")
 
 
@@ -161,8 +166,8 @@ def new_dataset(name: str, csv: str) -> None:
     print(f"wrote datasets/{name}.py and tests/helpers/layouts/{name}.py.")
     for role, column in written.columns.found.items():
         print(f"  matched: {column} is the {role}")
-    for sentence in written.columns.missing:
-        print(f"  not matched: {sentence}")
+    for missing in written.columns.missing:
+        print(f"  not matched: {missing}")
     for column in written.columns.others:
         print(f"  not used: {column}")
     print("Next:")
@@ -178,11 +183,14 @@ def new_dataset(name: str, csv: str) -> None:
 class Command:
     """A subcommand with the help of its arguments.
 
-    "--" begins the name of an option, "--!" that of a switch, "?" an argument that may be left out.
+    ``--`` begins the name of an option, ``--!`` that of a switch, ``--*`` that of an option that
+    may be repeated, and ``?`` that of an argument that may be left out. The help of the whole
+    program only names ``rare`` ones.
     """
 
-    function: Callable[..., None]
+    function: Callable[..., int | None]
     arguments: Mapping[str, str] = field(default_factory=dict)
+    rare: bool = False
 
     @property
     def name(self) -> str:
@@ -195,7 +203,7 @@ class Command:
         return (self.function.__doc__ or "").splitlines()[0]
 
 
-IN_STUDY = {"--study": STUDY}
+IN_STUDY = {"--study": STUDY, "--*set": ASSIGNMENT}
 LAUNCH = {
     "--on": "local, slurm or ray; by default what params.yaml says under `launch`, or local",
     "--workers": "how many trainings at a time; by default one per core or GPU, on a cluster 100",
@@ -203,17 +211,11 @@ LAUNCH = {
     "--options": "of a cluster's jobs, as YAML: 'partition: gpu, gpus_per_node: 1, time: 240'",
 }
 COMMANDS = (
+    Command(check, IN_STUDY),
     Command(data, {"?dataset": DATASET} | IN_STUDY),
-    Command(download, {"dataset": DATASET} | IN_STUDY),
-    Command(preprocess, {"dataset": DATASET} | IN_STUDY),
     Command(run, {"?setting": SETTING, "?method": METHOD} | IN_STUDY | LAUNCH),
     Command(report, IN_STUDY),
     Command(show, IN_STUDY),
-    Command(restore, {"study": "a folder in studies/"}),
-    Command(export_recbole, {"dataset": DATASET}),
-    Command(datasets),
-    Command(cards),
-    Command(methods),
     Command(
         new_method,
         {
@@ -228,46 +230,118 @@ COMMANDS = (
             "csv": "a CSV file with a header, one impression per row, its click and its conversion",
         },
     ),
+    Command(datasets),
+    Command(download, {"dataset": DATASET} | IN_STUDY, rare=True),
+    Command(preprocess, {"dataset": DATASET} | IN_STUDY, rare=True),
+    Command(export_recbole, {"dataset": DATASET}, rare=True),
+    Command(restore, {"study": "a folder in studies/"}, rare=True),
+    Command(cards, rare=True),
+    Command(methods, rare=True),
 )
+RARE = "rarely used, with a --help of their own:\n  "
+
+
+WITHOUT_WORKSPACE = {methods, new_method, new_dataset}
+OF_RECORDS = {report, show}  # what is on record needs no file of its method or dataset any more
+
+
+class _Version(argparse.Action):
+    """Print the version in pyproject.toml, which is read for this alone."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import tomllib
+
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        print(f"{project['name']} {project['version']}")
+        parser.exit()
+
+
+def _names(folder: str, pattern: str) -> Callable[..., list[str]]:
+    """Return what completes a name in the shell."""
+    return lambda **_: sorted(path.stem for path in (ROOT / folder).glob(pattern))
+
+
+COMPLETIONS = {
+    "dataset": _names("datasets", "[!_]*.py"),
+    "method": _names("methods", "[!_]*.py"),
+    "--study": _names("studies", "[!_]*/"),
+}
 
 
 def _add(parser: argparse.ArgumentParser, name: str, about: str) -> None:
-    if name.startswith("--!"):
-        parser.add_argument(f"--{name[3:]}", help=about, action="store_true")
-    elif name.startswith("?"):
-        parser.add_argument(name[1:], help=about, nargs="?")
-    else:
-        parser.add_argument(name, help=about)
+    plain = name.replace("--!", "--").replace("--*", "--").removeprefix("?")
+    kinds: dict[str, dict[str, Any]] = {
+        "--!": {"action": "store_true"},
+        "--*": {"action": "append", "default": []},
+        "?": {"nargs": "?"},
+    }
+    more = next((kind for mark, kind in kinds.items() if name.startswith(mark)), {})
+    argument: Any = parser.add_argument(plain, help=about, **more)
+    argument.completer = COMPLETIONS.get(plain)  # read by argcomplete
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmark", description="CVR debiasing benchmark"
+    whole = argparse.ArgumentParser(
+        prog="python -m benchmark",
+        description="CVR debiasing benchmark",
+        epilog=RARE + ", ".join(command.name for command in COMMANDS if command.rare),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
+    whole.add_argument(
+        "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help=VERSION
+    )
+    subcommands = whole.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
     for command in COMMANDS:
-        subparser = subcommands.add_parser(
-            command.name, help=command.help, description=command.help
-        )
-        for name, help_ in command.arguments.items():
-            _add(subparser, name, help_)
+        listed: dict[str, Any] = {} if command.rare else {"help": command.help}
+        subparser = subcommands.add_parser(command.name, description=command.help, **listed)
+        for name, about in command.arguments.items():
+            _add(subparser, name, about)
         subparser.set_defaults(function=command.function)
-    return parser
+    return whole
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one subcommand; bad input ends in one sentence, not a traceback."""
-    chosen = vars(parser().parse_args(arguments))
+    """Run one subcommand; an error ends in one sentence, not a traceback."""
+    whole = parser()
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(whole)
+    chosen = vars(whole.parse_args(arguments))
     function = chosen.pop("function")
-    chosen.pop("subcommand")
+    del chosen["subcommand"]
     try:
-        function(**chosen)
-    except EXPECTED as error:
-        message = error.args[0] if isinstance(error, LookupError) and error.args else error
-        print(f"error: {message}", file=sys.stderr)
-        return 1
+        if function not in WITHOUT_WORKSPACE:
+            places = chosen.pop("study", None), chosen.pop("set", None)
+            chosen["workspace"] = _workspace(function, *places)
+        code = function(**chosen)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _end_of_pipe()
     except KeyboardInterrupt:
         print("interrupted; finished work is kept: run it again to go on", file=sys.stderr)
         return 130
-    return 0
+    except Exception as error:  # noqa: BLE001 (told in one sentence, whatever it is)
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        return 1
+    return int(code or 0)
+
+
+def _workspace(
+    function: Callable[..., int | None], study: str | None, settings: list[str] | None
+) -> Workspace:
+    """Return what a subcommand works in; one that takes settings needs params without mistakes."""
+    from benchmark.configuration.names import check_metrics, check_names
+    from benchmark.studies import Workspace
+
+    workspace = Workspace(study, tuple(settings or ()))
+    if settings is not None and function is not check:  # which tells all mistakes at once
+        (check_metrics if function in OF_RECORDS else check_names)(workspace.params)
+    return workspace
+
+
+def _end_of_pipe() -> int:
+    """End quietly, as if by SIGPIPE, where the reader, such as `head`, has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141

@@ -222,6 +222,8 @@ class Launch(Section):
     """This machine, or a cluster."""
     workers: Count | None = None
     """Fits that run at a time: by default one per core or GPU, on a cluster 100."""
+    time_limit: Annotated[float, Field(gt=0)] | None = None
+    """Minutes after which a fit is ended and counts as failed; by default it may take any time."""
     options: dict[str, Any] = {}
     """Options of the cluster's jobs, such as ``partition`` and ``time`` (minutes)."""
 
@@ -247,7 +249,7 @@ class Params(Section):
 
     datasets: Several[Name]
     """The datasets, by their file names in datasets/."""
-    methods: Several[Name]
+    methods: Annotated[Several[Name], Allowed("all, or a non-empty list of file names in methods/")]
     """The methods, by their file names in methods/; ``all`` means every one."""
     options: dict[Name, dict[str, Any]]
     """Options of the datasets, by dataset; those that are not named keep their defaults."""

@@ -8,10 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import PositiveInt
-
 from benchmark import registry
-from benchmark.config import Params, Section
+from benchmark.config import Count, Name, Params, Section, Several
 from benchmark.schema import Schema
 
 if TYPE_CHECKING:
@@ -39,11 +37,13 @@ class Sensitivity(Section):
     The base setting is the dataset with its ``options``.
     """
 
-    dataset: str
+    renamed: ClassVar[Mapping[str, str]] = {"knobs": "write `factors`"}
+
+    dataset: Name
     """The simulated dataset, by its file name in datasets/."""
-    baselines: tuple[str, ...] = ()
+    baselines: tuple[Name, ...] = ()
     """Methods, by file name, with the better of which the best one of each setting is compared."""
-    factors: dict[str, tuple[int | float, ...]]
+    factors: dict[str, Several[int | float]]
     """The levels of each factor, by option of the dataset; each level is one setting."""
     meanings: dict[str, str] = {}
     """What each factor does, in a sentence that the report shows."""
@@ -60,7 +60,9 @@ class Sensitivity(Section):
 class Selection(Section):
     """A selection study: what each selection criterion costs where the truth is known."""
 
-    candidates: PositiveInt
+    renamed: ClassVar[Mapping[str, str]] = {"draws": "write `replicates: 3` at the top level"}
+
+    candidates: Count
     """Hyper-parameter settings per method and replicate among which each criterion chooses."""
 
 
@@ -133,9 +135,13 @@ class Setting:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where params, data and results lie: a study's, or the benchmark's own without one."""
+    """Where params, data and results lie: a study's, or the benchmark's own without one.
+
+    ``changes`` are assignments such as ``protocol.max_epochs=3``, on top of the files.
+    """
 
     study: str | None = None
+    changes: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -148,7 +154,7 @@ class Workspace:
 
         Raises:
             FileNotFoundError: there is no such study, or this is not the project root.
-            pydantic.ValidationError: a key is missing, unknown or of the wrong kind.
+            ConfigError: a key is missing, unknown or has a wrong value.
         """
         if self.study and not self.folder.is_dir():
             known = ", ".join(sorted(path.parent.name for path in STUDIES.glob("*/params.yaml")))
@@ -156,7 +162,7 @@ class Workspace:
                 f"no study {self.study!r} in studies/; known: {known or 'none'}"
             )
         own = [self.folder / "params.yaml"] if self.study else []
-        return StudyParams.read(Path("params.yaml"), *own)
+        return StudyParams.read(Path("params.yaml"), *own, settings=self.changes)
 
     def section(self, name: str) -> Any:
         """Return a section of the params that only some studies have.

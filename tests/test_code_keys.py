@@ -13,7 +13,7 @@ from helpers.projects import copy_project
 
 from benchmark import code_keys, registry
 from benchmark.code_keys import closure, code_key
-from benchmark.execution.provenance import ENGINE
+from benchmark.execution.code import ENGINE
 from benchmark.registry import ROOT
 
 METHODS = registry.names("methods")[::4]

@@ -97,6 +97,7 @@ def test_without_quotes_they_are_text(tmp_path: Path) -> None:
         ("item,name,price\n1,x,2\n\n", "line 3: it is empty; delete it"),
         ('item,name,price\n1,"x\ny, z",2\n"2",y\n3,"",3\n', "line 4: 2 cells, expected 3"),
         ('item,name,price\n1,"x,2\ny",\n2\n3,"",3\n', "line 4: 1 cells, expected 3"),
+        ('item,name,price\n1,x,2\n"', "the last line: its last quote is open; get it again"),
         ("item,name,price\n1,x,2\n2,y,3,", "the last line: 4 cells, expected 3: item, name, price"),
         (b"item,name,price\n1,x,2\n1,\xff,2\n", "line 3: byte 3 is 0xff, which is not UTF-8"),
         ('item,name,price\n1,"x,y",2,3\n', "line 2: 4 cells, expected 3: item, name, price"),

@@ -24,6 +24,7 @@ from benchmark.data.simulation.teacher import TEACHERS, Inputs, cross_fitted
 from benchmark.errors import ConfigError
 from benchmark.registry import ROOT
 from benchmark.schema import ORACLE
+from benchmark.studies import Workspace
 
 Array = NDArray[np.float64]
 KIND = load("semi_synthetic")
@@ -246,16 +247,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_files_of_the_base_are_taken_from_where_it_has_them(project: Path) -> None:
     with pytest.raises(DataError, match=r"semi_synthetic cannot be.*data/manual/aliexpress/"):
-        commands.download("semi_synthetic")
+        commands.download("semi_synthetic", Workspace())
     with pytest.raises(
         FileNotFoundError, match="run `python -m benchmark download semi_synthetic`"
     ):
-        commands.preprocess("semi_synthetic")
+        commands.preprocess("semi_synthetic", Workspace())
     aliexpress.write(project / "searches", searches=150)
     (project / "data" / "manual").mkdir(parents=True)
     shutil.copytree(project / "searches", project / "data" / "manual" / "aliexpress")
-    commands.download("semi_synthetic")
-    commands.preprocess("semi_synthetic")
+    commands.download("semi_synthetic", Workspace())
+    commands.preprocess("semi_synthetic", Workspace())
     assert (project / "data" / "processed" / "semi_synthetic" / "0" / "schema.json").is_file()
 
 

@@ -123,9 +123,15 @@ def test_the_report_has_both_methods(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("factors", "message"),
     [
-        ({"overlap": [1.0]}, "level 1.0 of overlap is that of the base setting"),
-        ({"weather": [1]}, "factor 'weather' is no option of oracle_funnel: known: rows, "),
-        ({"hidden": [1]}, "'hidden' is no option of oracle_funnel: an old name; write `unobserved"),
+        (
+            {"overlap": [1.0]},
+            "factors.overlap holds 1.0, the level of the base setting; leave it out",
+        ),
+        ({"weather": [1]}, "factors.weather is no option of oracle_funnel: known: rows, "),
+        (
+            {"hidden": [1]},
+            "factors.hidden is no option of oracle_funnel: an old name; write `unobs",
+        ),
         ({"overlap": [-1]}, "overlap is -1; it must be a number of at least 0.2"),
     ],
 )

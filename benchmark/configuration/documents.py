@@ -6,13 +6,14 @@ aliases expanded, and their depth are bounded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import YAMLError, YAMLWarning
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from benchmark.errors import ConfigError
@@ -60,6 +61,13 @@ class Node:
         inside = isinstance(self.content, list) and isinstance(key, int) and key < len(self.content)
         return self.content[key] if inside else None
 
+    def has(self, path: Sequence[str | int]) -> bool:
+        """Tell whether there is a value at a path."""
+        node: Node | None = self
+        for key in path:
+            node = node and node.child(key)
+        return node is not None
+
     def at(self, path: Sequence[str | int]) -> Node:
         """Return the value at a path, or the last one on the way to it that is there."""
         node = self
@@ -77,6 +85,20 @@ class Node:
         for key, value in changes.content.items():
             content[key] = content[key].merged(value) if key in content else value
         return replace(self, content=content)
+
+
+def written(value: object, file: str, *path: str) -> Node:
+    """Return a value as if it was written in a file, in the sections of a path."""
+    place = Place(file)
+    if isinstance(value, Mapping):
+        node = Node({str(key): written(item, file) for key, item in value.items()}, place)
+    elif isinstance(value, list | tuple):
+        node = Node([written(item, file) for item in value], place)
+    else:
+        node = Node(value, place)
+    for key in reversed(path):
+        node = Node({key: node}, place)
+    return node
 
 
 def read(path: Path) -> Node:
@@ -108,8 +130,10 @@ def parse(text: str, file: str, *, lines: bool = True) -> Node:
     """
     yaml = YAML(typ="safe", pure=True)
     try:
-        root = yaml.compose(text)
-    except YAMLError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # ruamel.yaml's, of anchors that are defined twice
+            root = yaml.compose(text)
+    except (YAMLError, YAMLWarning) as error:
         raise ConfigError([_no_yaml(error, Place(file), lines=lines)]) from None
     except (RecursionError, ValueError):
         raise ConfigError(
@@ -134,12 +158,12 @@ def setting(text: str) -> Node:
     return node
 
 
-def _no_yaml(error: YAMLError, place: Place, *, lines: bool) -> str:
+def _no_yaml(error: Exception, place: Place, *, lines: bool) -> str:
     mark = getattr(error, "problem_mark", None)
     at = Place(place.file, mark.line + 1) if mark is not None and lines else place
     column = f" at column {mark.column + 1}" if mark is not None else ""
     context, problem = (getattr(error, name, None) for name in ("context", "problem"))
-    why = problem or getattr(error, "reason", None) or "it cannot be read"
+    why = problem or getattr(error, "reason", None) or str(error).strip().partition("\n")[0]
     return " ".join(f"{at}: is no YAML{column}: {context or ''} {why}".split())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -34,8 +35,9 @@ def validated(kind: type[M], node: Node, path: Path = ()) -> M:
     Raises:
         ConfigError: with a sentence for every mistake in it.
     """
+    section = node.at(path) if node.has(path) else replace(node.at(path), content={})
     try:
-        return kind.model_validate(node.at(path).plain())
+        return kind.model_validate(section.plain())
     except ValidationError as error:
         raise ConfigError(_sentences(kind, node, path, error)) from None
 
@@ -100,7 +102,7 @@ def _sentence(
         return _unknown(node, tuple(above), str(key), parent)
     if problem == "value_error":
         reason = details["ctx"]["error"]
-        is_set = node.at(path) is not node.at(path[:-1])
+        is_set = node.has(path)
         return mistake(
             node, path, f"is {shown(node.at(path))}; {reason}" if is_set else str(reason)
         )

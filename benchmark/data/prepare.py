@@ -19,7 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmark import registry
-from benchmark.configuration.mistakes import validated
+from benchmark.configuration.mistakes import mistake, validated
 from benchmark.data.dataset import Dataset
 from benchmark.data.fetching.download import fetch, is_verified
 from benchmark.data.preprocess import preprocess
@@ -81,6 +81,17 @@ def download(workspace: Workspace, dataset: str) -> Path:
     return raw
 
 
+def check(workspace: Workspace) -> None:
+    """Make sure that the options of all settings, and their factors, are right.
+
+    Raises:
+        ConfigError: an option is unknown or has a wrong value, or a factor is no option.
+        LookupError: there is no such adapter.
+    """
+    _check_factors(workspace)
+    _check_options(workspace, workspace.settings())
+
+
 def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> dict[str, str]:
     """Fetch and process the data of a study, or of one dataset of it; return what failed and why.
 
@@ -90,9 +101,8 @@ def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> d
         ConfigError: an option is unknown or has a wrong value, or a factor is no option.
         LookupError: there is no such dataset among the params', or no such adapter.
     """
-    _check_factors(workspace)
+    check(workspace)
     settings = workspace.settings()
-    _check_options(workspace, settings)
     known = dict.fromkeys(setting.dataset for setting in settings)
     if dataset is not None and dataset not in known:
         raise LookupError(f"params.yaml has no dataset {dataset!r}; it has {', '.join(known)}")
@@ -116,17 +126,21 @@ def _check_factors(workspace: Workspace) -> None:
         if factor not in options:
             present = base.renamed.get(factor)
             hint = f"an old name; {present}" if present else did_you_mean(factor, options)
-            what = f"factor {factor!r} is no option of {study.dataset}: {hint}"
-            raise ConfigError([f"sensitivity: {what}"])
+            raise _wrong_factor(workspace, factor, f"is no option of {study.dataset}: {hint}")
         if options[factor] in levels:
-            what = f"level {options[factor]!r} of {factor} is that of the base setting"
-            raise ConfigError([f"sensitivity: {what}, which is compared anyway; leave it out"])
+            same = f"holds {options[factor]!r}, the level of the base setting; leave it out"
+            raise _wrong_factor(workspace, factor, same)
+
+
+def _wrong_factor(workspace: Workspace, factor: str, words: str) -> ConfigError:
+    source = workspace.params.source
+    return ConfigError([mistake(source, ("sensitivity", "factors", factor), words)])
 
 
 def _check_options(workspace: Workspace, settings: Iterable[Setting]) -> None:
     """Make the adapter of every setting before anything is fetched, if its file can be imported."""
     for setting in settings:
-        with suppress(PluginError):
+        with suppress(PluginError, LookupError):
             adapter(workspace, setting.dataset)
             registry.load("datasets", setting.dataset, Dataset)(**setting.changed)
 

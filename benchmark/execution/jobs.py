@@ -23,6 +23,7 @@ from benchmark.execution import predictions
 from benchmark.execution.executors.executor import Executor
 from benchmark.execution.executors.local import LocalExecutor, cores, visible
 from benchmark.execution.fitting import Job, Work, resolve_device
+from benchmark.execution.limits import time_limit
 from benchmark.execution.provenance import describe, environment
 from benchmark.schema import Schema
 from benchmark.sealing import read_sealed, read_unsealed, write_sealed
@@ -37,11 +38,17 @@ class ForeignError(BenchmarkError):
 class JobGroup:
     """Jobs of one task to be done by one worker, by the paths of their records.
 
-    The paths are two levels below ``task.json``.
+    The paths are two levels below ``task.json``. A job may take ``seconds``, or any time.
     """
 
     jobs: Mapping[Path, Job]
     work: Work
+    seconds: float | None = None
+
+    @property
+    def allowed(self) -> float | None:
+        """The seconds that all jobs together may take."""
+        return None if self.seconds is None else self.seconds * len(self.jobs)
 
     def __str__(self) -> str:
         first, *others = self.jobs
@@ -80,6 +87,7 @@ class Queue:
     bar: tqdm[Any]
     work: Work
     lock: RLock
+    seconds: float | None = None  # that a fit may take
 
     def collect(
         self, jobs: Mapping[Path, Job], *, vectorized: bool = False
@@ -91,7 +99,7 @@ class Queue:
         """
         known = {path.resolve(): job for path, job in jobs.items()}
         parts = [known] if vectorized and known else [{path: job} for path, job in known.items()]
-        groups = [JobGroup(part, self.work) for part in parts]
+        groups = [JobGroup(part, self.work, self.seconds) for part in parts]
         records = {path: record for group in groups for path, record in group.records().items()}
         self._count(len(records))
         pending = [group for group in groups if not records.keys() >= group.jobs.keys()]
@@ -134,6 +142,7 @@ def perform(group: JobGroup) -> dict[Path, dict[str, Any]]:
 
     Raises:
         ForeignError: this worker, its code or its data are not those of the task.
+        TimeLimitError: the jobs took longer than they may.
     """
     try:
         return _performed(group)
@@ -147,7 +156,9 @@ def _performed(group: JobGroup) -> dict[Path, dict[str, Any]]:
     if records.keys() >= group.jobs.keys():
         return records
     key = _checked(group)
-    found = dict(zip(group.jobs, group.work(list(group.jobs.values())), strict=True))
+    with time_limit(group.allowed):
+        done = group.work(list(group.jobs.values()))
+    found = dict(zip(group.jobs, done, strict=True))
     if _claimed(group).get("key") != key:
         raise ForeignError(f"{group}: its folder was given to other params or code meanwhile")
     found = {path: _kept(path, record) for path, record in found.items() if path not in records}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import re
 import subprocess
+import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +15,8 @@ from typing import Any
 import torch
 
 from benchmark import registry
-from benchmark.code_keys import code_key
 from benchmark.config import Protocol
+from benchmark.execution.code import code_of
 from benchmark.execution.fitting import resolve_device
 from benchmark.files import fingerprint
 from benchmark.schema import Schema
@@ -22,7 +24,6 @@ from benchmark.training.method import Method
 
 LIBRARIES = ("torch", "lightgbm", "recbole", "numpy", "optuna", "polars", "scikit-learn")
 SHOWN = ("title", "citation")  # in the record for readers; they change no number
-ENGINE = tuple(Path(__file__).with_name(f"{name}.py") for name in ("fitting", "candidates"))
 
 
 def describe(
@@ -44,7 +45,7 @@ def describe(
         "citation": method.citation,
         "protocol": protocol.identity,
         "data": schema.fingerprint,
-        "code": code_key(*ENGINE, registry.path_of("methods", method_name)),
+        "code": code_of(method_name),
         **where,
     }
     hashed = (f"{name}={task[name]}" for name in sorted(task) if name not in SHOWN)
@@ -81,13 +82,34 @@ def _device_name(device: torch.device) -> str | None:
 
 @lru_cache(maxsize=1)
 def commit() -> str | None:
-    """Return the commit of the checkout, with "+" if its code differs; None without Git."""
+    """Return the commit of the checkout, with "+" if its code differs.
+
+    Without Git it is that of which the source archive was made, or else the release; None if there
+    is neither.
+    """
     git = ["git", "-C", str(registry.ROOT)]
     code = ["benchmark", "datasets", "methods", "params.yaml", "studies/*/params.yaml"]
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, check=True)
+        found = subprocess.run(
+            [*git, "rev-parse", "--show-toplevel", "HEAD"], capture_output=True, check=True
+        )
+        top, head = found.stdout.decode().split("\n")[:2]
+        if Path(top).resolve() != registry.ROOT.resolve():  # unpacked in another project
+            return _release()
         changes = [*git, "status", "--porcelain", "--", *code]
         state = subprocess.run(changes, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
+        return _release()
+    return head + ("+" if state.stdout else "")
+
+
+def _release() -> str | None:
+    """Return what a source archive says of itself: `git archive` writes its commit into it."""
+    archived, project = (registry.ROOT / name for name in (".git_archival.txt", "pyproject.toml"))
+    if archived.is_file():
+        text = archived.read_text(encoding="utf-8").strip()
+        if re.fullmatch(r"[0-9a-f]{40,64}", text):
+            return text
+    if not project.is_file():
         return None
-    return head.stdout.decode().strip() + ("+" if state.stdout else "")
+    return f"release {tomllib.loads(project.read_text(encoding='utf-8'))['project']['version']}"

@@ -49,7 +49,8 @@ def run(
     """
     check_name(workspace.params.protocol.selection_metric)
     found = tasks(workspace, setting, method)
-    failures = run_tasks(found, connect(settings, workspace.params.protocol))
+    limit = None if settings.time_limit is None else 60 * settings.time_limit
+    failures = run_tasks(found, connect(settings, workspace.params.protocol), limit)
     for text, affected in _by_sentence(failures).items():
         more = f" and {len(affected) - 1} more" if len(affected) > 1 else ""
         print(f"warning: {affected[0]}{more} failed: {text}", file=sys.stderr)
@@ -163,9 +164,13 @@ def _chosen(kind: str, name: str | None, known: tuple[str, ...]) -> tuple[str, .
 
 
 def run_tasks(
-    tasks: Sequence[Cell], opened: AbstractContextManager[Executor | None]
+    tasks: Sequence[Cell],
+    opened: AbstractContextManager[Executor | None],
+    seconds: float | None = None,
 ) -> list[Failure]:
     """Run tasks side by side with the same workers; return which failed, and why.
+
+    A fit that takes more than so many ``seconds``, if they are given, fails.
 
     A search waits for each of its batches, so that workers have something to do only if there is
     other work: each task has threads of its own. Where workers may be elsewhere, one of them says
@@ -179,7 +184,7 @@ def run_tasks(
         bar.set_description(str(tasks[0]) if len(tasks) == 1 else f"{len(pending)} tasks")
         lock = RLock()
         begun = [
-            (task, threads.submit(part, Queue(executor, bar, task.work, lock)))
+            (task, threads.submit(part, Queue(executor, bar, task.work, lock, seconds)))
             for task in pending
             for part in task.parts()
         ]

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from benchmark import registry
 from benchmark.config import Params, Pretraining, Protocol
+from benchmark.execution.code import code_of
 from benchmark.metrics.directions import HIGHER
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import DatasetResults, Task
@@ -103,8 +105,8 @@ def _each(values: Iterable[str]) -> str:
 
 
 def _commit(commit: str | None) -> str:
-    if commit is None:
-        return "unknown"
+    if commit is None or commit.startswith("release"):
+        return commit or "unknown"
     return commit[:10] + (" with uncommitted changes" if commit.endswith("+") else "")
 
 
@@ -117,7 +119,21 @@ def notes(results: DatasetResults, params: Params) -> tuple[str, ...]:
     timed = (LATE,) if results.schema.attribution_window is not None else ()
     found = (selected(params.protocol), _spread(results, confidence), arrows)
     found = (*found, *_meaning(results.schema), *timed)
-    return (*found, missing) if (missing := _left_out(results, params)) else found
+    return (*found, *filter(None, (_left_out(results, params), _other_code(results))))
+
+
+def _other_code(results: DatasetResults) -> str:
+    """Return which methods were fitted by other code than is here; "" if none was."""
+    titles = [
+        task.title
+        for task in results.reported
+        if task.provenance and registry.path_of("methods", task.method).is_file()
+        if task.provenance.code != code_of(task.method)
+    ]
+    if not titles:
+        return ""
+    which = "all methods" if len(titles) == len(results.reported) > 1 else ", ".join(titles)
+    return f"Fitted by other code than that of this checkout: {which}."
 
 
 def _spread(results: DatasetResults, confidence: float) -> str:

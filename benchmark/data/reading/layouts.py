@@ -27,6 +27,8 @@ SHOWN = 100  # characters of a value
 LISTED = 1000  # characters of a header
 LONGEST = 1 << 20  # bytes of a first line
 FOLDED = 1000  # lines that a quote may go over
+# What polars raises; it panics on some quotes that are left open.
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 TRUNCATED = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
@@ -99,7 +101,17 @@ class Delimited(Layout):
             is_open = not record.endswith(b"\n")  # then polars drops a last cell that is empty
             if cells and (cells < len(names) or is_open) and (words := full.miscount(record)):
                 raise DataError(f"{path}, {where}: {words}; if the file was cut off, get it again")
+        self._refuse_open_quote(path)
         return full
+
+    def _refuse_open_quote(self, path: Path) -> None:
+        """Refuse a file whose last cell is an open quote alone: polars panics or hangs."""
+        cell = _last_line(path).rstrip(b"\r\n").rpartition(self.separator.encode())[2]
+        if self.quote is None or cell != self.quote.encode():
+            return
+        with path.open("rb") as stream:
+            if sum(line.count(cell) for line in stream) % 2:
+                raise DataError(f"{path}, the last line: its last quote is open; get it again")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -148,7 +160,7 @@ class Delimited(Layout):
         """
         line = record.rstrip(b"\r\n") + b"\n"
         for count in range(1, record.count(self.separator.encode()) + 2):
-            with suppress(pl.exceptions.PolarsError):
+            with suppress(*UNREADABLE):
                 if len(self._text(line, [str(number) for number in range(count)])) == 1:
                     return count
         return None
@@ -200,7 +212,7 @@ class JsonLines(Layout):
         """See :meth:`Layout.complaint`."""
         try:
             self.parse(record)
-        except pl.exceptions.PolarsError as error:
+        except UNREADABLE as error:
             reason = str(error).splitlines()[0]
             return f"{reason}; the line must be an object with {', '.join(self.schema)}"
         return "no object"
@@ -268,7 +280,7 @@ class Scan:
         numbers, records = zip(*block, strict=True)
         try:
             rows = self.layout.parse(b"".join(records))
-        except pl.exceptions.PolarsError:
+        except UNREADABLE:
             return self._unparsed(block)
         if len(rows) != len(records):
             return None  # blank lines in JSON
@@ -290,7 +302,7 @@ class Scan:
             except UnicodeDecodeError as error:
                 byte = f"byte {error.start + 1} is {record[error.start]:#04x}"
                 return f"{self.path}, line {number}: {byte}, which is not UTF-8"
-            except pl.exceptions.PolarsError:
+            except UNREADABLE:
                 return f"{self.path}, line {number}: {self.layout.complaint(record)}"
         return None
 

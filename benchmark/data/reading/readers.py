@@ -21,6 +21,7 @@ import polars as pl
 from benchmark.data.dataset import DataError
 from benchmark.data.full_disk import is_full
 from benchmark.data.reading.layouts import (
+    UNREADABLE,
     Delimited,
     JsonLines,
     Layout,
@@ -106,7 +107,7 @@ def locate_read_errors(what: str) -> Iterator[None]:
     token = _scans.set(scans)
     try:
         yield
-    except (pl.exceptions.PolarsError, OSError, _BrokenRuleError) as error:
+    except (*UNREADABLE, OSError, _BrokenRuleError) as error:
         if is_full(error):
             raise
         faults = (scan.first_fault() for scan in scans)

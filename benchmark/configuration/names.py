@@ -1,0 +1,217 @@
+"""Names in ``params.yaml`` that must exist elsewhere: datasets, methods, metrics, options.
+
+:func:`check_names` looks at lists of files and imports nothing heavy. :func:`check_options` and
+:func:`broken` import the adapters, encoders and methods that are named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import product
+from typing import TYPE_CHECKING
+
+from benchmark import registry
+from benchmark.configuration.documents import Node
+from benchmark.configuration.mistakes import Path, mistake, validated, wrong
+from benchmark.errors import ConfigError, did_you_mean, sentence
+from benchmark.metrics.criteria import CRITERIA
+from benchmark.metrics.measures import MEASURES
+from benchmark.registry import PluginError
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+    from benchmark.studies import StudyParams, Workspace
+
+
+def check_names(params: StudyParams) -> None:
+    """Make sure that all datasets, methods and metrics that the params name exist.
+
+    Raises:
+        ConfigError: with a sentence for each that does not.
+    """
+    if sentences := [*_files(params), *_metrics(params)]:
+        raise ConfigError(sentences)
+
+
+def check_metrics(params: StudyParams) -> None:
+    """Make sure that all metrics that the params name exist.
+
+    Raises:
+        ConfigError: with a sentence for each that does not.
+    """
+    if sentences := list(_metrics(params)):
+        raise ConfigError(sentences)
+
+
+def check_options(workspace: Workspace) -> None:
+    """Make sure that datasets, encoder and methods have the options and defaults that are set.
+
+    Plugins that cannot be imported are passed over: :func:`broken` tells them.
+
+    Raises:
+        ConfigError: with a sentence for each that they do not have, or that has a wrong value.
+    """
+    params = workspace.params
+    datasets = list(_adapters(workspace)) or list(_factors(workspace))
+    if sentences := [*datasets, *_encoder(params), *_hyperparameters(params)]:
+        raise ConfigError(sentences)
+
+
+def broken(params: StudyParams) -> Iterator[str]:
+    """Yield a sentence for each dataset or method of the params that cannot be imported."""
+    from benchmark.data.dataset import Dataset  # noqa: PLC0415 (half a second)
+    from benchmark.training.method import Method  # noqa: PLC0415 (seconds)
+
+    for name in used_datasets(params):
+        yield from _import_error("datasets", name, Dataset)
+    for name in params.methods:
+        yield from _import_error("methods", name, Method)
+
+
+def used_datasets(params: StudyParams) -> list[str]:
+    """Return the datasets that are prepared, and those that have options."""
+    study = params.sensitivity
+    prepared = [study.dataset] if study else list(params.datasets)
+    return list(dict.fromkeys([*prepared, *params.options]))
+
+
+def _import_error(folder: str, name: str, base: type) -> Iterator[str]:
+    try:
+        registry.load(folder, name, base)
+    except Exception as error:  # noqa: BLE001 (whatever an author's file raises)
+        yield f"{folder}/{name}.py cannot be imported: {sentence(error)}"
+
+
+def _files(params: StudyParams) -> Iterator[str]:
+    source = params.source
+    datasets, methods = (registry.names(folder) for folder in ("datasets", "methods"))
+    yield from _unknown(source, _items("datasets", params.datasets), datasets, "datasets/")
+    yield from _unknown(source, _items("methods", params.methods), methods, "methods/")
+    chosen: dict[Path, str] = {("options", name): name for name in params.options}
+    yield from _unknown(source, chosen, datasets, "datasets/")
+    if (study := params.sensitivity) is not None:
+        named: dict[Path, str] = {("sensitivity", "dataset"): study.dataset}
+        yield from _unknown(source, named, datasets, "datasets/")
+        baselines = _items("sensitivity.baselines", study.baselines)
+        yield from _unknown(source, baselines, methods, "methods/")
+
+
+def _items(key: str, names: Iterable[str]) -> dict[Path, str]:
+    """Return each name of a list by its path."""
+    return {(*key.split("."), number): name for number, name in enumerate(names)}
+
+
+def _unknown(
+    source: Node, named: Mapping[Path, str], known: Sequence[str], where: str
+) -> Iterator[str]:
+    for path, name in named.items():
+        if name not in known:
+            what = "is" if path[-1] == name else f"is {name!r}, which is"
+            yield mistake(source, path, f"{what} not in {where}; {did_you_mean(name, known)}")
+
+
+def _metrics(params: StudyParams) -> Iterator[str]:
+    from benchmark.reporting.metric import POPULATIONS, TASKS  # noqa: PLC0415 (half a second)
+
+    known = ["_".join(parts) for parts in product(TASKS, MEASURES, POPULATIONS)]
+    if (metric := params.protocol.selection_metric) not in CRITERIA:
+        must = f"a criterion that needs no oracle; {did_you_mean(metric, CRITERIA)}"
+        yield wrong(params.source, ("protocol", "selection_metric"), must)
+    for key in ("headline", "columns"):
+        for number, name in enumerate(getattr(params.leaderboard, key)):
+            if name not in known:
+                hint = did_you_mean(name, known)
+                must = hint if hint.startswith("did") else f"as in {known[0]}"
+                path = ("leaderboard", key, number)
+                yield wrong(params.source, path, f"<task>_<measure>_<rows>; {must}")
+
+
+def _adapters(workspace: Workspace) -> Iterator[str]:
+    from benchmark.data.prepare import adapter  # noqa: PLC0415 (half a second)
+
+    for name in used_datasets(workspace.params):
+        with suppress(PluginError, LookupError):
+            try:
+                adapter(workspace, name)
+            except (ConfigError, ValueError) as error:
+                yield from _all(error)
+
+
+def _factors(workspace: Workspace) -> Iterator[str]:
+    from benchmark.data.prepare import check  # noqa: PLC0415 (half a second)
+
+    with suppress(PluginError, LookupError):
+        try:
+            check(workspace)
+        except ConfigError as error:
+            yield from error.sentences
+
+
+def _all(error: Exception) -> Sequence[str]:
+    return error.sentences if isinstance(error, ConfigError) else [sentence(error)]
+
+
+def _encoder(params: StudyParams) -> Iterator[str]:
+    """Yield what is wrong with the backbone, and with the one that it wraps."""
+    from benchmark.training.backbones import NAMES, OPTIONS  # noqa: PLC0415 (seconds)
+    from benchmark.training.backbones.options import Options  # noqa: PLC0415
+
+    backbone, source = params.protocol.backbone, params.source
+    path: Path = ("protocol", "backbone")
+    if backbone.name not in NAMES:
+        must = f"the name of a backbone; {did_you_mean(backbone.name, NAMES)}"
+        yield wrong(source, (*path, "name"), must)
+        return
+    name, path = backbone.name, (*path, "options")
+    try:
+        chosen = validated(OPTIONS.get(name, Options), source, path)
+        if (base := getattr(chosen, "base", None)) is not None:
+            validated(OPTIONS.get(base, Options), source, (*path, "base_options"))
+    except ConfigError as error:
+        yield from error.sentences
+
+
+def _hyperparameters(params: StudyParams) -> Iterator[str]:
+    """Yield what is wrong with the defaults that the params give to hyper-parameters."""
+    spaces = _spaces() if params.protocol.defaults else {}
+    known = sorted({key for space in spaces.values() for key in space})
+    tuned = params.protocol.tuning.trials > 0
+    for key, value in params.protocol.defaults.items():
+        path = ("protocol", "defaults", key)
+        if key not in known:
+            words = f"is a hyper-parameter of no method; {did_you_mean(key, known)}"
+            yield mistake(params.source, path, words)
+        ranges = {name: space[key] for name, space in spaces.items() if key in space}
+        wanted = {_must(found, value, tuned=tuned): name for name, found in ranges.items()}
+        for must, name in list(wanted.items())[:1] if "" not in wanted else []:
+            yield wrong(params.source, path, f"{must}, as in methods/{name}.py")
+
+
+def _spaces() -> dict[str, Mapping[str, BaseDistribution]]:
+    """Return the search space of each method that can be imported."""
+    from benchmark.training.method import Method  # noqa: PLC0415 (seconds)
+
+    spaces = {}
+    for name in registry.names("methods"):
+        with suppress(PluginError, LookupError):
+            spaces[name] = registry.load("methods", name, Method).search_space
+    return spaces
+
+
+def _must(found: BaseDistribution, value: object, *, tuned: bool) -> str:
+    """Return what a default must be, nothing if it is that; ranges bind only what is tuned."""
+    if choices := getattr(found, "choices", ()):
+        fits = any(type(value) is type(choice) and value == choice for choice in choices)
+        return "" if fits else f"one of {', '.join(map(_written, choices))}"
+    whole = "int" in type(found).__name__.lower()
+    if type(value) not in ((int,) if whole else (int, float)):
+        return "a whole number" if whole else "a number"
+    low, high = (getattr(found, name) for name in ("low", "high"))
+    inside = isinstance(value, int | float) and low <= value <= high
+    return "" if inside or not tuned else f"within its range, {low:g} to {high:g}"
+
+
+def _written(choice: object) -> str:
+    return str(choice).lower() if isinstance(choice, bool) else str(choice)

@@ -1,0 +1,196 @@
+"""What would go wrong, found before anything starts: ``python -m benchmark check``."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+import psutil
+
+from benchmark.configuration.names import broken, check_names, check_options
+from benchmark.data.dataset import Dataset, Source
+from benchmark.data.prepare import MANUAL, adapter
+from benchmark.errors import ConfigError
+from benchmark.execution.executors.local import cores
+from benchmark.execution.run import tasks
+from benchmark.execution.tasks import Cell
+from benchmark.recovery import recovered
+from benchmark.registry import PluginError
+from benchmark.schema import Schema
+from benchmark.sealing import read_sealed
+from benchmark.studies import Setting, Workspace
+
+GB = 1e9
+UNPACKED = 3  # bytes on disk per downloaded byte: the archive, its content, the processed splits
+SPARE = 1 * GB  # below it, any run may fill the disk
+PER_WEIGHT = 16  # bytes: the weight, its gradient and Adam's two moments
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence; an error must be mended before a run, which leaves out what a warning names."""
+
+    text: str
+    kind: Literal["error", "warning", "note"] = "note"
+
+    def __str__(self) -> str:
+        return self.text if self.kind == "note" else f"{self.kind}: {self.text}"
+
+
+def findings(workspace: Workspace) -> Iterator[Finding]:
+    """Yield what a run of the benchmark, or of a study, would need, and all mistakes.
+
+    What a killed run of DVC left unreadable is removed.
+    """
+    for text, mended in recovered(Path()):
+        yield Finding(text, "note" if mended else "error")
+    try:
+        check_names(workspace.params)
+        check_options(workspace)
+    except ConfigError as error:
+        yield from (Finding(text, "error") for text in error.sentences)
+        return
+    yield from (Finding(text, "warning") for text in broken(workspace.params))
+    yield from _data(workspace)
+    yield from _memory(workspace)
+    yield _time(workspace)
+
+
+def _data(workspace: Workspace) -> Iterator[Finding]:
+    """Yield where the data of each dataset are, and whether the disk has room for them."""
+    settings = workspace.settings()
+    downloads = 0.0
+    for name in dict.fromkeys(setting.dataset for setting in settings):
+        own = [setting for setting in settings if setting.dataset == name]
+        if all(_processed(setting, workspace) for setting in own):
+            yield Finding(f"{name}: processed")
+            continue
+        try:
+            dataset = adapter(workspace, name)
+        except (PluginError, LookupError):
+            continue
+        if not dataset.sources:
+            yield Finding(f"{name}: will be simulated")
+            continue
+        finding, size = _raw(name, dataset, workspace)
+        downloads += size
+        yield finding
+    free = shutil.disk_usage(Path()).free
+    needed = max(UNPACKED * downloads, SPARE)
+    words = f"disk: {free / GB:.1f} GB free, {needed / GB:.1f} GB needed"
+    yield Finding(words, "error" if free < needed else "note")
+
+
+def _processed(setting: Setting, workspace: Workspace) -> bool:
+    params = workspace.params
+    tuning = params.protocol.tuning.draws if params.protocol.tuning.trials else 0
+    draws = setting.draws(params.replicates, tuning)
+    return all((folder / "schema.json").is_file() for folder, _ in draws)
+
+
+def _raw(name: str, dataset: Dataset, workspace: Workspace) -> tuple[Finding, float]:
+    """Return where raw files come from, and the bytes that are downloaded."""
+    if (workspace.raw / name / "manifest.json").is_file():
+        return Finding(f"{name}: raw files are here and will be processed"), 0.0
+    folder = MANUAL / (dataset.base or name)
+    if any(path.is_file() and path.name[0] != "." for path in folder.rglob("*")):
+        return Finding(f"{name}: files in {folder}/ will be processed"), 0.0
+    if by_hand := [source for source in dataset.sources if source.url is None]:
+        return Finding(_by_hand(name, by_hand, folder), "warning"), 0.0
+    size = sum(source.size or 0 for source in dataset.sources)
+    return Finding(f"{name}: {size / GB:.2f} GB will be downloaded"), size
+
+
+def _by_hand(name: str, sources: list[Source], folder: Path) -> str:
+    pages = ", ".join(dict.fromkeys(source.page for source in sources))
+    files = ", ".join(source.file for source in sources[:3]) + ", …" * (len(sources) > 3)
+    return f"{name}: get {files} by hand from {pages} and put them into {folder}/"
+
+
+def _memory(workspace: Workspace) -> Iterator[Finding]:
+    """Yield what the workers of this machine hold at a time, as far as data are processed."""
+    params = workspace.params
+    if params.launch.on != "local":
+        return
+    schemas = [schema for setting in workspace.settings() if (schema := setting.schema)]
+    workers = params.launch.workers or cores()
+    backbone, batch = params.protocol.backbone, params.protocol.batch_size
+    need = workers * max((_bytes(s, backbone.embedding_size, batch) for s in schemas), default=0)
+    memory = psutil.virtual_memory()
+    words = f"memory: {memory.available / GB:.1f} of {memory.total / GB:.1f} GB free"
+    more = f", about {need / GB:.2f} GB needed for {workers} workers" if need else ""
+    yield Finding(words + more, "error" if need > memory.total else "note")
+
+
+def _bytes(schema: Schema, embedding_size: int, batch: int) -> int:
+    """Return about how many bytes one fit holds: the table, the embeddings and a batch."""
+    fields, rows = len(schema.fields), sum(schema.rows.values())
+    width = sum(max(field.length, 1) for field in schema.fields)
+    weights = sum(field.size for field in schema.fields) * embedding_size
+    held = min(batch, rows) * fields * embedding_size * 4
+    return rows * (width * 4 + 16) + weights * PER_WEIGHT + held
+
+
+def _time(workspace: Workspace) -> Finding:
+    """Return how long what is left takes, by fits that are on record here or were published."""
+    params = workspace.params
+    pending = [cell for cell in tasks(workspace) if not _is_over(cell)]
+    fits = sum(cell.fits for cell in pending)
+    if not fits:
+        return Finding("time: everything is on record")
+    source, seconds = "those on record", _recorded(workspace.runs)
+    if not seconds:
+        source, seconds = "the published ones", _published(workspace.results / "runs.csv")
+    if not seconds:
+        return Finding(f"time: unknown for {fits} fits, of which none is on record")
+    usual = median(seconds.values())
+    workers = params.launch.workers or cores()
+    total = sum(cell.fits * _seconds(cell, seconds, usual) for cell in pending) / workers
+    where = f"on {workers} workers" if params.launch.on == "local" else f"of {params.launch.on}"
+    return Finding(
+        f"time: about {_span(total)} for {fits} fits {where}, if they take as long as {source}"
+    )
+
+
+def _is_over(cell: Cell) -> bool:
+    """Tell whether a task is on record, was skipped, or has a method that cannot be imported."""
+    try:
+        return (cell.folder / "skipped.json").is_file() or cell.is_complete()
+    except (LookupError, PluginError):
+        return True
+
+
+def _seconds(cell: Cell, known: Mapping[str, float], usual: float) -> float:
+    return known.get(cell.method, usual)
+
+
+def _recorded(runs: Path) -> dict[str, float]:
+    """Return the median seconds of a fit of each method, from records of this machine."""
+    found: dict[str, list[float]] = {}
+    for path in runs.glob("*/*/*/*.json"):
+        record = read_sealed(path) or {}
+        if (seconds := record.get("seconds")) is not None:
+            found.setdefault(path.parts[-3], []).append(float(seconds))
+    return {method: median(values) for method, values in found.items()}
+
+
+def _published(path: Path) -> dict[str, float]:
+    """Return the median seconds of a fit of each method, from the table of published ones."""
+    if not path.is_file():
+        return {}
+    found: dict[str, list[float]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row.get("method") and row.get("seconds"):
+                found.setdefault(row["method"], []).append(float(row["seconds"]))
+    return {method: median(values) for method, values in found.items()}
+
+
+def _span(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} hours"

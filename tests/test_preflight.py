@@ -1,0 +1,88 @@
+"""``python -m benchmark check``: what a run would need, and all mistakes, before it starts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from helpers.projects import work_here, write_small_params
+
+from benchmark import registry
+from benchmark.cli import main
+from benchmark.registry import ROOT
+from benchmark.sealing import write_sealed
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of two methods, nothing of which is prepared or run."""
+    write_small_params(tmp_path, ("naive", "esmm"))
+    work_here(tmp_path, monkeypatch)
+    return tmp_path
+
+
+def checked(capsys: pytest.CaptureFixture[str], *settings: str) -> tuple[int, str]:
+    code = main(["check", *(word for setting in settings for word in ("--set", setting))])
+    printed = capsys.readouterr()
+    return code, printed.out + printed.err
+
+
+def test_it_says_where_data_come_from_and_how_long_it_takes(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = checked(capsys)
+    assert code == 0
+    assert "oracle_funnel: will be simulated" in said
+    assert "time: unknown for 4 fits" in said
+    (project / "data/processed/oracle_funnel").mkdir(parents=True)
+    record = {"seconds": 90.0}
+    write_sealed(project / "results/runs/oracle_funnel/naive/default/0.json", record)
+    code, said = checked(capsys, "launch.workers=1")
+    assert code == 0
+    assert "time: about 6 min for 4 fits on 1 workers, if they take as long as those on" in said
+
+
+def test_every_mistake_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = checked(
+        capsys, "protocol.backbone={name: DHEN, options: {depth: 1}}", "protocol.defaults={x: 1}",
+        "options.oracle_funnel={rows: -1}",
+    )  # fmt: skip
+    assert code == 1
+    assert "--set: protocol.backbone.options.depth is no key; known: layers, parts" in said
+    assert "--set: protocol.defaults.x is a hyper-parameter of no method" in said
+    assert "options.oracle_funnel.rows is -1; it must be" in said
+    code, said = checked(capsys, "methods=[naiv, esm]")
+    assert code == 1
+    assert "did you mean 'naive'?" in said
+    assert "methods[1] is 'esm'" in said
+
+
+def test_what_is_left_out_is_a_warning_and_what_has_no_room_an_error(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "datasets").symlink_to(ROOT / "datasets")
+    (project / "methods").mkdir()
+    shutil.copy(ROOT / "methods" / "naive.py", project / "methods")
+    shutil.copy(ROOT / "methods" / "references.bib", project / "methods")
+    (project / "methods" / "broken.py").write_text("def broken(:\n", encoding="utf-8")
+    monkeypatch.setattr(registry, "ROOT", project)
+    code, said = checked(capsys, "methods=[naive, broken]", "datasets=[oracle_funnel, jdsearch]")
+    assert code == 0
+    assert "warning: methods/broken.py cannot be imported: methods/broken.py, line 1: Syn" in said
+    assert "warning: jdsearch: get " in said
+    assert "data/manual/jdsearch/" in said
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    code, said = checked(capsys, "methods=[naive]")
+    assert (code, "error: disk: 0.0 GB free, 1.0 GB needed" in said) == (1, True)
+
+
+def test_what_a_killed_dvc_left_is_removed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / ".dvc" / "tmp").mkdir(parents=True)
+    (project / ".dvc" / "tmp" / "rwlock").touch()
+    code, said = checked(capsys)
+    assert code == 0
+    assert ".dvc/tmp/rwlock was left unreadable by a killed run and is removed" in said
