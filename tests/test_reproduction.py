@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,15 @@ def test_what_a_study_publishes_can_be_run(path: Path, monkeypatch: pytest.Monke
     for entry in found.entries:
         assert entry.method in studies[entry.variant].methods
     for params in studies.values():
-        spaces = [registry.load("methods", name, Method).search_space for name in params.methods]
-        assert set(params.protocol.defaults) <= {name for space in spaces for name in space}
+        spaces = {
+            name: set(registry.load("methods", name, Method).search_space)
+            for name in params.methods
+        }
+        for name, value in params.protocol.defaults.items():
+            if isinstance(value, Mapping):
+                assert value.keys() <= spaces[name]
+            else:
+                assert any(name in space for space in spaces.values())
         assert set(found.metrics) <= set(params.leaderboard.columns)
     assert len({params.datasets for params in studies.values()}) == 1
 

@@ -23,6 +23,7 @@ from helpers.runs import records, run, task
 from benchmark import registry
 from benchmark.cli import main
 from benchmark.config import Launch, Protocol
+from benchmark.configuration.names import check_options
 from benchmark.errors import ConfigError
 from benchmark.execution import tasks
 from benchmark.execution.executors.executor import ATTEMPTS, Executor, LostError
@@ -398,10 +399,12 @@ def test_a_method_may_have_defaults_of_its_own(monkeypatch: pytest.MonkeyPatch) 
             "{dr_v2: {cvr_wight: 2}}",
             r"cvr_wight is no hyper-parameter of dr_v2; did you mean",
         ),
+        ("{dr_v2: {cvr_weight: high}}", r"dr_v2\.cvr_weight.* must be a number"),
     ],
 )
 def test_own_defaults_of_what_is_not_there_are_refused(
     text: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    defaults_of(monkeypatch, text)
     with pytest.raises(ConfigError, match=said):
-        defaults_of(monkeypatch, text)
+        check_options(Workspace())

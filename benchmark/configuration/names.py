@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from benchmark.studies import StudyParams, Workspace
 
+NOWHERE = "a hyper-parameter of no method"
+
 
 def check_names(params: StudyParams) -> None:
     """Make sure that all datasets, methods and metrics that the params name exist.
@@ -175,18 +177,38 @@ def _encoder(params: StudyParams) -> Iterator[str]:
 
 def _hyperparameters(params: StudyParams) -> Iterator[str]:
     """Yield what is wrong with the defaults that the params give to hyper-parameters."""
+    path, own = ("protocol", "defaults"), params.protocol.own_defaults
     spaces = _spaces() if params.protocol.defaults else {}
-    known = sorted({key for space in spaces.values() for key in space})
-    tuned = params.protocol.tuning.trials > 0
     for key, value in params.protocol.defaults.items():
-        path = ("protocol", "defaults", key)
-        if key not in known:
-            words = f"is a hyper-parameter of no method; {did_you_mean(key, known)}"
-            yield mistake(params.source, path, words)
-        ranges = {name: space[key] for name, space in spaces.items() if key in space}
-        wanted = {_must(found, value, tuned=tuned): name for name, found in ranges.items()}
-        for must, name in list(wanted.items())[:1] if "" not in wanted else []:
-            yield wrong(params.source, path, f"{must}, as in methods/{name}.py")
+        if key not in own:
+            yield from _default(
+                params, (*path, key), value, spaces, "a hyper-parameter of no method"
+            )
+    for method, values in own.items():
+        if method not in (names := registry.names("methods")):
+            words = f"is no method; {did_you_mean(method, names)}"
+            yield mistake(params.source, (*path, method), words)
+        for key, value in values.items() if method in spaces else ():
+            space, unknown = {method: spaces[method]}, f"no hyper-parameter of {method}"
+            yield from _default(params, (*path, method, key), value, space, unknown)
+
+
+def _default(
+    params: StudyParams,
+    path: Path,
+    value: object,
+    spaces: Mapping[str, Mapping[str, BaseDistribution]],
+    unknown: str,
+) -> Iterator[str]:
+    """Yield what is wrong with a default that each of these methods would be given."""
+    key, tuned = str(path[-1]), params.protocol.tuning.trials > 0
+    ranges = {name: space[key] for name, space in spaces.items() if key in space}
+    if not ranges:
+        known = sorted({key for space in spaces.values() for key in space})
+        yield mistake(params.source, path, f"is {unknown}; {did_you_mean(key, known)}")
+    wanted = {_must(found, value, tuned=tuned): name for name, found in ranges.items()}
+    for must, name in list(wanted.items())[:1] if "" not in wanted else []:
+        yield wrong(params.source, path, f"{must}, as in methods/{name}.py")
 
 
 def _spaces() -> dict[str, Mapping[str, BaseDistribution]]:

@@ -12,10 +12,10 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmark import registry
-from benchmark.config import BackboneParams, Launch, Params
+from benchmark.config import BackboneParams, Launch
 from benchmark.configuration.documents import Node, Place, parse
-from benchmark.configuration.mistakes import mistake, validated
-from benchmark.errors import ConfigError, did_you_mean, sentence
+from benchmark.configuration.mistakes import validated
+from benchmark.errors import sentence
 from benchmark.execution.capacity import matched, parameters
 from benchmark.execution.executors import connect
 from benchmark.execution.executors.executor import Executor
@@ -91,10 +91,8 @@ def tasks(
     """Return the tasks of a study: all, or those of one setting or method.
 
     Raises:
-        ConfigError: defaults of a single method are of another hyper-parameter or method.
         LookupError: there is no such setting or method.
     """
-    _check_own_defaults(workspace.params)
     params, settings = workspace.params, {found.name: found for found in workspace.settings()}
     pairs = [
         (settings[name], own)
@@ -112,22 +110,6 @@ def tasks(
     if params.selection is not None or params.leaderboard.reference not in params.methods:
         return found
     return [*found, *_references([task for task in found if isinstance(task, Task)], workspace)]
-
-
-def _check_own_defaults(params: Params) -> None:
-    path, names = ("protocol", "defaults"), registry.names("methods")
-    wrong = []
-    for method, values in params.protocol.own_defaults.items():
-        if method not in names:
-            words = f"is no method; {did_you_mean(method, names)}"
-            wrong.append(mistake(params.source, (*path, method), words))
-            continue
-        known = registry.load("methods", method, Method).search_space
-        for key in values.keys() - known.keys():
-            words = f"is no hyper-parameter of {method}; {did_you_mean(key, known)}"
-            wrong.append(mistake(params.source, (*path, method, key), words))
-    if wrong:
-        raise ConfigError(wrong)
 
 
 def _references(tasks: Sequence[Task], workspace: Workspace) -> Iterator[Task]:
