@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -150,7 +150,7 @@ def _time(workspace: Workspace) -> Finding:
         return Finding(f"time: unknown for {fits} fits, of which none is on record")
     usual = median(seconds.values())
     workers = params.launch.workers or cores()
-    total = sum(cell.fits * _seconds(cell, seconds, usual) for cell in pending) / workers
+    total = sum(cell.fits * seconds.get(cell.method, usual) for cell in pending) / workers
     where = f"on {workers} workers" if params.launch.on == "local" else f"of {params.launch.on}"
     return Finding(
         f"time: about {_span(total)} for {fits} fits {where}, if they take as long as {source}"
@@ -165,29 +165,27 @@ def _is_over(cell: Cell) -> bool:
         return True
 
 
-def _seconds(cell: Cell, known: Mapping[str, float], usual: float) -> float:
-    return known.get(cell.method, usual)
-
-
 def _recorded(runs: Path) -> dict[str, float]:
     """Return the median seconds of a fit of each method, from records of this machine."""
-    found: dict[str, list[float]] = {}
-    for path in runs.glob("*/*/*/*.json"):
-        record = read_sealed(path) or {}
-        if (seconds := record.get("seconds")) is not None:
-            found.setdefault(path.parts[-3], []).append(float(seconds))
-    return {method: median(values) for method, values in found.items()}
+    records = ((path.parts[-3], read_sealed(path) or {}) for path in runs.glob("*/*/*/*.json"))
+    return _medians((method, record.get("seconds")) for method, record in records)
 
 
 def _published(path: Path) -> dict[str, float]:
     """Return the median seconds of a fit of each method, from the table of published ones."""
     if not path.is_file():
         return {}
-    found: dict[str, list[float]] = {}
     with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row.get("method") and row.get("seconds"):
-                found.setdefault(row["method"], []).append(float(row["seconds"]))
+        rows = csv.DictReader(file)
+        fits = ((row.get("method"), row.get("seconds")) for row in rows)
+        return _medians((method, seconds) for method, seconds in fits if method and seconds)
+
+
+def _medians(fits: Iterable[tuple[str, float | str | None]]) -> dict[str, float]:
+    found: dict[str, list[float]] = {}
+    for method, seconds in fits:
+        if seconds is not None:
+            found.setdefault(method, []).append(float(seconds))
     return {method: median(values) for method, values in found.items()}
 
 

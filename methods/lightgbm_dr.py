@@ -1,20 +1,10 @@
 import torch
 
-from benchmark.method import (
-    Batch,
-    Blueprint,
-    Features,
-    Method,
-    Prediction,
-    Probability,
-    Tensor,
-    losses,
-    tuned,
-)
-from benchmark.training.modules.weighted_trees import CrossFitted, RiskTrees
+from benchmark.method import Batch, Blueprint, Tensor, losses, tuned
+from benchmark.training.modules.weighted_trees import CrossFitted, PropensityTrees, RiskTrees
 
 
-class LightGBMDR(Method):
+class LightGBMDR(PropensityTrees):
     r"""LightGBM-DR boosts trees on all impressions by the doubly robust risk.
 
     With click :math:`o`, conversion :math:`r`, prediction :math:`\hat r`, cross entropy :math:`e`,
@@ -44,34 +34,15 @@ class LightGBMDR(Method):
 
     name = "LightGBM-DR"
     cite = "ke2017lightgbm"
-    requires = frozenset({"impression", "click"})
-
-    learning_rate: float = tuned(0.1, low=0.03, high=0.3)
-    weight_decay: float = tuned(0.0, low=0, high=10, log=False)
-    num_leaves: int = tuned(31, low=4, high=256)
-    min_child_samples: int = tuned(20, low=5, high=100, log=False)
-    feature_fraction: float = tuned(1.0, low=0.4, high=1, log=False)
-    bagging_fraction: float = tuned(1.0, low=0.4, high=1, log=False)
     nuisance_trees: int = tuned(100, low=25, high=200)
     propensity_floor: float = tuned(0.05, low=0.01, high=0.2)
     largest_leaf: float = tuned(1.0, low=0.3, high=3)
 
     def build(self, blueprint: Blueprint) -> None:
-        parameters = {
-            "num_leaves": self.num_leaves,
-            "min_child_samples": self.min_child_samples,
-            "feature_fraction": self.feature_fraction,
-            "bagging_fraction": self.bagging_fraction,
-            "learning_rate": self.learning_rate,
-            "lambda_l2": self.weight_decay,
-        }
-        nuisances = (CrossFitted(blueprint.schema, self.nuisance_trees, **parameters) for _ in "pr")
-        self.propensity, self.imputation = nuisances
-        self.trees = RiskTrees(blueprint.schema, max_delta_step=self.largest_leaf, **parameters)
-
-    def forward(self, features: Features) -> Prediction:
-        ctr, cvr = self.propensity(features), self.trees(features)
-        return Prediction(cvr=Probability.from_logit(cvr), ctr=Probability.from_logit(ctr))
+        schema, growth = blueprint.schema, self.growth
+        self.propensity = CrossFitted(schema, self.nuisance_trees, **growth)
+        self.imputation = CrossFitted(schema, self.nuisance_trees, **growth)
+        self.trees = RiskTrees(schema, max_delta_step=self.largest_leaf, **growth)
 
     def loss(self, batch: Batch) -> Tensor:
         prediction = self(batch.features)
@@ -80,13 +51,11 @@ class LightGBMDR(Method):
         return prediction.cvr.cross_entropy(_target(batch.conversion, imputed, inverse)).mean()
 
     def fit(self, train: Batch, seed: int) -> int:
-        clicked, features, every = train.clicked, train.features, torch.ones_like(train.clicked)
-        propensity, first = self.propensity.fit(features, clicked, every, seed)
-        inverse = clicked / propensity.clamp_min(self.propensity_floor)
-        weights = losses.self_normalised(inverse) * clicked.sum()
+        features = train.features
+        inverse, weights, first = self.weigh(train, seed)
         imputed, second = self.imputation.fit(features, train.conversion, weights, seed)
-        target = _target(train.conversion, imputed, inverse)
-        return first + second + self.trees.descend(25, features, target, every, seed)
+        target, everywhere = _target(train.conversion, imputed, inverse), torch.ones_like(inverse)
+        return first + second + self.trees.descend(25, features, target, everywhere, seed)
 
 
 def _target(conversion: Tensor, imputed: Tensor, inverse: Tensor) -> Tensor:

@@ -1,20 +1,8 @@
-import torch
-
-from benchmark.method import (
-    Batch,
-    Blueprint,
-    Features,
-    Method,
-    Prediction,
-    Probability,
-    Tensor,
-    losses,
-    tuned,
-)
-from benchmark.training.modules.weighted_trees import CrossFitted, RiskTrees
+from benchmark.method import Batch, Blueprint, Tensor, losses, tuned
+from benchmark.training.modules.weighted_trees import CrossFitted, PropensityTrees, RiskTrees
 
 
-class LightGBMIPS(Method):
+class LightGBMIPS(PropensityTrees):
     r"""LightGBM-IPS boosts trees on clicks that weigh the inverse of their propensity.
 
     With click :math:`o`, conversion :math:`r`, prediction :math:`\hat r`, cross entropy :math:`e`
@@ -40,39 +28,16 @@ class LightGBMIPS(Method):
 
     name = "LightGBM-IPS"
     cite = "ke2017lightgbm"
-    requires = frozenset({"impression", "click"})
-
-    learning_rate: float = tuned(0.1, low=0.03, high=0.3)
-    weight_decay: float = tuned(0.0, low=0, high=10, log=False)
-    num_leaves: int = tuned(31, low=4, high=256)
-    min_child_samples: int = tuned(20, low=5, high=100, log=False)
-    feature_fraction: float = tuned(1.0, low=0.4, high=1, log=False)
-    bagging_fraction: float = tuned(1.0, low=0.4, high=1, log=False)
     propensity_trees: int = tuned(100, low=25, high=200)
     propensity_floor: float = tuned(0.05, low=0.01, high=0.2)
 
     def build(self, blueprint: Blueprint) -> None:
-        parameters = {
-            "num_leaves": self.num_leaves,
-            "min_child_samples": self.min_child_samples,
-            "feature_fraction": self.feature_fraction,
-            "bagging_fraction": self.bagging_fraction,
-            "learning_rate": self.learning_rate,
-            "lambda_l2": self.weight_decay,
-        }
-        self.propensity = CrossFitted(blueprint.schema, self.propensity_trees, **parameters)
-        self.trees = RiskTrees(blueprint.schema, **parameters)
-
-    def forward(self, features: Features) -> Prediction:
-        ctr, cvr = self.propensity(features), self.trees(features)
-        return Prediction(cvr=Probability.from_logit(cvr), ctr=Probability.from_logit(ctr))
+        self.propensity = CrossFitted(blueprint.schema, self.propensity_trees, **self.growth)
+        self.trees = RiskTrees(blueprint.schema, **self.growth)
 
     def loss(self, batch: Batch) -> Tensor:
         return losses.ips_loss(self(batch.features), batch, self.propensity_floor)
 
     def fit(self, train: Batch, seed: int) -> int:
-        clicked, features = train.clicked, train.features
-        propensity, work = self.propensity.fit(features, clicked, torch.ones_like(clicked), seed)
-        inverse = clicked / propensity.clamp_min(self.propensity_floor)
-        weights = losses.self_normalised(inverse) * clicked.sum()
-        return work + self.trees.descend(25, features, train.conversion, weights, seed)
+        _, weights, work = self.weigh(train, seed)
+        return work + self.trees.descend(25, train.features, train.conversion, weights, seed)

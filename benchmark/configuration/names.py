@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from benchmark.studies import StudyParams, Workspace
 
-NOWHERE = "a hyper-parameter of no method"
-
 
 def check_names(params: StudyParams) -> None:
     """Make sure that all datasets, methods and metrics that the params name exist.
@@ -181,9 +179,8 @@ def _hyperparameters(params: StudyParams) -> Iterator[str]:
     spaces = _spaces() if params.protocol.defaults else {}
     for key, value in params.protocol.defaults.items():
         if key not in own:
-            yield from _default(
-                params, (*path, key), value, spaces, "a hyper-parameter of no method"
-            )
+            unknown = "a hyper-parameter of no method"
+            yield from _default(params, (*path, key), value, spaces, unknown)
     for method, values in own.items():
         if method not in (names := registry.names("methods")):
             words = f"is no method; {did_you_mean(method, names)}"

@@ -133,7 +133,7 @@ def draw(found: Ranking) -> Figure:
 
 
 def write(datasets: Sequence[DatasetResults], params: Params, folder: Path) -> None:
-    """Write ``ranking.md``, ``ranking.csv`` and ``plots/ranking.svg`` by each headline metric."""
+    """Write ``ranking.md``, ``ranking.csv`` and a picture by each headline metric."""
     asked = [Metric.parse(name) for name in params.leaderboard.headline]
     found = [one for m in asked if (one := rank(datasets, m, params.leaderboard.confidence))]
     frames = [table(one).assign(metric=one.metric.name) for one in found]

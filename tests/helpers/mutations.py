@@ -1,24 +1,17 @@
 """Mistakes that people make in ``params.yaml``, drawn at random, and what must come of each.
 
-``python tests/helpers/mutations.py --count 5000 --seed 0`` tries many and prints the counts; it
-ends with 1 where a mutation is not answered by params or by one line.
+``helpers.soak --configs 5000`` tries many of them.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import re
 import string
-import sys
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmark.configuration.names import check_names
 from benchmark.errors import ConfigError
@@ -200,28 +193,3 @@ def _senseless(params: StudyParams) -> str:
         "epochs": type(protocol.max_epochs) is int and protocol.max_epochs > 0,
     }
     return ", ".join(name for name, holds in meanings.items() if not holds)
-
-
-def main() -> int:
-    """Try mutations and print what came of them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=5000)
-    parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    answers: Counter[str] = Counter()
-    faults = 0
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "params.yaml"
-        for seed in range(asked.seed, asked.seed + asked.count):
-            kind, text = mutated(seed)
-            answer, fault = outcome(text, file)
-            answers[answer] += 1
-            if fault:
-                faults += 1
-                sys.stdout.write(f"seed {seed}, {kind}: {answer}: {fault}\n")
-    sys.stdout.write(f"{asked.count} mutations: {dict(answers)}, {faults} wrong answers\n")
-    return int(faults > 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
