@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.runs import records, run
+from helpers.runs import records, run, task
 
 from benchmark import registry
 from benchmark.config import Protocol
 from benchmark.execution import tasks
 from benchmark.execution.fitting import Job
+from benchmark.execution.run import run_tasks
+from benchmark.execution.tasks import Reference
 from benchmark.files import read_json
 from benchmark.schema import Schema
 
@@ -118,6 +122,23 @@ def test_nothing_is_trained_twice_where_the_defaults_are_the_best(
     assert len(work.done) == 3 + 2
     run_fake(work, own)
     assert len(work.done) == 5
+
+
+@pytest.mark.parametrize("part", ["default", "tuned"])
+def test_a_reference_of_equal_capacity_is_fitted_with_its_best_hyperparameters_alone(
+    part: str, processed: Path, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = with_budget(protocol, trials=3)
+    work = Fake(lambda job: float(is_default(job, own) == (part == "default")))
+    monkeypatch.setattr(tasks, "train", work)
+    one = task(tmp_path, processed, METHOD, own)
+    reference = Reference(*(getattr(one, field.name) for field in fields(one)))
+    for _ in range(2):
+        assert not run_tasks([reference], nullcontext())
+        assert len(work.done) == reference.fits == 3 + 2
+    assert sorted(path.name for path in (tmp_path / part).iterdir()) == ["0.json", "1.json"]
+    assert not (tmp_path / ({"default", "tuned"} - {part}).pop()).exists()
+    assert reference.is_complete()
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "edited"])

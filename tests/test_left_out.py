@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from helpers.fake_runs import CLICKS, ORACLE, edit, tables, write_project
+import yaml
+from helpers.fake_runs import CLICKS, METHODS, ORACLE, edit, tables, write_project
 
+from benchmark.references import widened
 from benchmark.reporting.table import Table
 
 NO_CLICKS = "the log has no impressions without a click"
@@ -31,6 +34,22 @@ def test_reasons_stand_below_the_table_once(tmp_path: Path) -> None:
         f"Not reported: CTCVR, all logged impressions ({NO_CLICKS}); "
         f"CTR, all logged impressions ({NO_CLICKS})."
     ]
+
+
+def test_a_reference_of_equal_capacity_needs_no_fits_of_its_defaults(tmp_path: Path) -> None:
+    reference, other = METHODS[:2]
+    root = write_project(tmp_path, 2, 2)
+    runs = root / "results/runs" / ORACLE
+    shutil.copytree(runs / reference, runs / widened(reference, 9))
+    for name in (widened(reference, 9), other):
+        edit(runs / name / "best.json", part="tuned")
+        (runs / name / "default").rename(runs / name / "tuned")
+    params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    params["leaderboard"]["reference"] = reference
+    (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    results = tables(root)[0].results
+    assert [task.excluded is None for task in results.tasks] == [True, False]
+    assert [len(task.replicates) for task in results.widened] == [2]
 
 
 def left_out(table: Table) -> list[str]:

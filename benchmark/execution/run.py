@@ -21,7 +21,7 @@ from benchmark.execution.executors import connect
 from benchmark.execution.executors.executor import Executor
 from benchmark.execution.jobs import Queue
 from benchmark.execution.provenance import environment
-from benchmark.execution.tasks import Candidates, Cell, Task
+from benchmark.execution.tasks import Candidates, Cell, Reference, Task
 from benchmark.metrics.criteria import check_name
 from benchmark.references import widened
 from benchmark.schema import Schema
@@ -112,7 +112,7 @@ def tasks(
     return [*found, *_references([task for task in found if isinstance(task, Task)], workspace)]
 
 
-def _references(tasks: Sequence[Task], workspace: Workspace) -> Iterator[Task]:
+def _references(tasks: Sequence[Task], workspace: Workspace) -> Iterator[Reference]:
     """Yield the reference with as many parameters as the tasks' methods have, by setting."""
     params = workspace.params
     reference = str(params.leaderboard.reference)
@@ -127,7 +127,7 @@ def _references(tasks: Sequence[Task], workspace: Workspace) -> Iterator[Task]:
         for count, backbone in found[fields].items():
             protocol = params.protocol.of(reference).model_copy(update={"backbone": backbone})
             folder = workspace.runs / setting.name / widened(reference, count)
-            yield Task(folder, setting, reference, protocol, params.replicates)
+            yield Reference(folder, setting, reference, protocol, params.replicates)
 
 
 def _counts(tasks: Sequence[Task], schema: Schema) -> Iterator[int]:

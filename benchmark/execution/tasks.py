@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmark import registry
 from benchmark.config import Protocol
@@ -160,7 +160,13 @@ class Cell:
 
 
 class Task(Cell):
-    """A method that is tuned and fitted on every replicate."""
+    """A method that is tuned and fitted on every replicate.
+
+    Attributes:
+        always: the parts that are fitted on every replicate, whatever the search finds.
+    """
+
+    always: ClassVar[tuple[str, ...]] = ("default",)
 
     @property
     def work(self) -> Work:
@@ -186,7 +192,7 @@ class Task(Cell):
         best = read_sealed(self.folder / "best.json")
         return best is not None and all(
             read_sealed(self.folder / part / f"{number}.json")
-            for part in {"default", best["part"]}
+            for part in {*self.always, best["part"]}
             for number in range(self.replicates)
         )
 
@@ -259,6 +265,30 @@ class Task(Cell):
     def _collected(self, queue: Queue, jobs: Mapping[Path, Job]) -> list[dict[str, Any]]:
         vectorized = not self.setting.redraws and allowed(self.kind, self.protocol, self.schema)
         return queue.collect(jobs, vectorized=vectorized)
+
+
+class Reference(Task):
+    """A reference of equal capacity, of which only the best hyper-parameters are compared."""
+
+    always = ()
+
+    @property
+    def fits(self) -> int:
+        """How many fits it takes."""
+        tuning = self.protocol.tuning
+        return tuning.trials * tuning.draws + self.replicates
+
+    def parts(self) -> Sequence[Callable[[Queue], object]]:
+        """Return the search with what follows."""
+        return (lambda queue: self.fit_tuned(queue, self.search(queue)),)
+
+    def fit_tuned(self, queue: Queue, best: Mapping[str, Any]) -> None:
+        """Fit the best hyper-parameters on every replicate.
+
+        Raises:
+            DivergedError: a replicate did.
+        """
+        self._fit(queue, "default" if best == self._default else "tuned", best)
 
 
 @dataclass(frozen=True)

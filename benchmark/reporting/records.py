@@ -211,10 +211,11 @@ def read_task(
     default = _fits(folder, [f"default/{number}" for number in range(params.replicates)])
     tuned = _fits(folder, [f"tuned/{number}" for number in range(params.replicates)])
     chosen = tuned if best and best.part == "tuned" else default
+    needed = chosen if is_widened(method) else default
     reason = (
         _stale(provenance, schema, _own(params.protocol, provenance, method))
         or _reason(folder)
-        or _incomplete(best, chosen, default, params.replicates)
+        or _incomplete(best, chosen, needed, params.replicates)
         or _diverged((*default, *chosen))
         or _changed((*default, *chosen), data)
     )
