@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from benchmark.config import BackboneParams
 from benchmark.references import is_matched
@@ -19,17 +21,25 @@ from benchmark.training.backbones import blueprint
 from benchmark.training.method import Method
 
 WIDEST = 64  # times the tower of the protocol
+_DRAWS = frozenset({Tensor.normal_, Tensor.uniform_})
 
 
 def parameters(kind: type[Method], schema: Schema, backbone: BackboneParams) -> int:
     """Return how many parameters a method has with its default hyper-parameters."""
-    try:
-        with torch.device("meta"):
-            model = kind(blueprint(schema, backbone))
-    except (NotImplementedError, RuntimeError):  # a backbone that needs values to be built
-        with torch.random.fork_rng(devices=[]):
-            model = kind(blueprint(schema, backbone))
+    with torch.random.fork_rng(devices=[]), _Uninitialized():
+        model = kind(blueprint(schema, backbone))
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+class _Uninitialized(TorchFunctionMode):
+    """Draw no initial values: memory that is never touched costs nothing, however large."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in _DRAWS or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else next(iter((kwargs or {}).values()))
+        return func(*args, **(kwargs or {}))
 
 
 def matched(
