@@ -107,6 +107,41 @@ def restore(workspace: Workspace) -> None:
     print(f"{restore_records(workspace)} records restored to {workspace.runs}")
 
 
+def score(
+    predictions: str,
+    workspace: Workspace,
+    setting: str | None = None,
+    replicate: str | None = None,
+) -> None:
+    """Compute every metric again from predictions and data alone; compare it with the record."""
+    from benchmark.execution.scoring import score as score_all
+    from benchmark.execution.scoring import told
+
+    number = None if replicate is None else int(replicate)
+    wrong = 0
+    for scored in score_all(Path(predictions), workspace, setting, number):
+        print(told(scored))
+        wrong += bool(scored.faults)
+    if wrong:
+        raise ValueError(f"{wrong} file(s) contradict the record")
+
+
+def optuna(workspace: Workspace) -> None:
+    """Open the searches of the benchmark or of a study in optuna-dashboard."""
+    from importlib.util import find_spec
+
+    from benchmark.execution.searches import address, export
+
+    path, count = export(workspace)
+    print(f"{count} searches are in {path}")
+    if find_spec("optuna_dashboard") is None:
+        print(f"pip install optuna-dashboard, then: optuna-dashboard {address(path)}")
+        return
+    from optuna_dashboard import run_server
+
+    run_server(address(path))
+
+
 def show(workspace: Workspace) -> None:
     """Print the leaderboard and where the pictures lie."""
     from benchmark.reporting.leaderboard import plain
@@ -216,6 +251,16 @@ COMMANDS = (
     Command(run, {"?setting": SETTING, "?method": METHOD} | IN_STUDY | LAUNCH),
     Command(report, IN_STUDY),
     Command(show, IN_STUDY),
+    Command(optuna, IN_STUDY),
+    Command(
+        score,
+        {
+            "predictions": "a Parquet file with row, cvr and perhaps ctr, or a folder of such",
+            "--setting": "the setting that it is of; by default as its place in results/ tells",
+            "--replicate": "the number of the replicate; by default as its name tells, or 0",
+        }
+        | IN_STUDY,
+    ),
     Command(
         new_method,
         {
@@ -242,7 +287,7 @@ RARE = "rarely used, with a --help of their own:\n  "
 
 
 WITHOUT_WORKSPACE = {methods, new_method, new_dataset}
-OF_RECORDS = {report, show}  # what is on record needs no file of its method or dataset any more
+OF_RECORDS = {report, show, score, optuna}  # what is on record needs no file of its method or dataset any more
 
 
 class _Version(argparse.Action):

@@ -15,8 +15,9 @@ from scipy import stats
 
 from benchmark.config import Params
 from benchmark.registry import ROOT
-from benchmark.reporting import latex, leaderboard
+from benchmark.reporting import latex, leaderboard, page
 from benchmark.reporting.metric import Metric
+from benchmark.reporting.published import publish
 from benchmark.reporting.records import DatasetResults, Fit, Provenance, Task
 from benchmark.reporting.table import Row, Table, build
 
@@ -218,6 +219,21 @@ def test_the_comparison_comes_first_and_details_on_demand(tmp_path: Path) -> Non
     for body in re.findall(r"\\midrule\n(.*?)\\bottomrule", tex, re.DOTALL):
         assert len({line.count("&") for line in body.strip().splitlines()}) == 1
     assert re.search(r"\$\\mathbf\{0\.\d{4}_\{\\pm 0\.\d{4}\}\}\$", tex)
+
+
+def test_the_page_shows_the_comparison_above_the_details(tmp_path: Path) -> None:
+    found = table()
+    written = publish([found], params(), {}, {}, title="T", version="1", citation="@misc{t}")
+    page.write(written, [found], {found.results.dataset: []}, {}, tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    static = text.split('class="static"')[1].split("</details>")[0]
+    head, details = static.split("<details><summary>All metrics and costs")
+    for part, columns in ((head, 5), (details, 6)):
+        lines = re.findall(r'<tr><th scope="row">.*?</tr>', part, re.DOTALL)
+        assert {line.count("<td>") for line in lines} == {columns}
+        assert len(lines) == len(GAINS)
+    assert row(found, "good").comparison["Δ to Plain"] in head
+    assert '<th scope="col">Verdict</th>' in head
 
 
 def test_the_file_of_means_has_all_that_the_table_says(tmp_path: Path) -> None:

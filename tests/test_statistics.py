@@ -94,6 +94,7 @@ def test_a_metric_on_three_positives_is_never_printed_with_limits_outside_its_ra
     step = error / (share * (1 - share))
     odds = np.log(share / (1 - share)) + np.array([-step, step])
     assert (found.low, found.high) == pytest.approx(tuple(1 / (1 + np.exp(-odds))))
+    assert found.errors == [[found.mean - found.low], [found.high - found.mean]]
 
 
 def test_a_narrow_interval_is_that_of_student_and_printed_with_its_half_width() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,20 @@ def write(datasets: Sequence[DatasetResults], params: Params, folder: Path) -> N
         write_text(folder / name, text)
 
 
+def named(task: Task) -> str:
+    """Return a method's title, and the name of its file where that cannot be guessed from it."""
+    guessed = _letters(task.method) in (_letters(task.title), "")
+    return task.title if guessed else f"{task.title} ({task.method})"
+
+
+def _letters(text: str) -> str:
+    return re.sub("[^a-z0-9]", "", text.lower().replace("²", "2"))
+
+
 def plain(table: Table) -> str:
-    """Return the headline columns for a terminal; ``*`` replaces bold."""
+    """Return the headline columns for a terminal; ``*`` stands for bold."""
     title = f"{table.results.title} ({table.results.dataset})"
-    head, rows = _overview(table, [row.task.title for row in table.rows], "{} *")
+    head, rows = _overview(table, [named(row.task) for row in table.rows], "{} *")
     lines = [
         title + (f"  UNVERIFIED SOURCE: {UNVERIFIED}" if table.unverified else ""),
         _aligned(head, rows, "simple") if rows else "",
@@ -135,7 +146,7 @@ def _mark(cell: Cell | None, best: str) -> str:
 
 
 def _name(task: Task) -> str:
-    return task.title.replace("|", r"\|") + _cite(
+    return named(task).replace("|", r"\|") + _cite(
         task.provenance.citation if task.provenance else ""
     )
 

@@ -1,4 +1,8 @@
-"""One self-contained page, ``index.html``: tables, pictures, provenance and citations."""
+"""One self-contained page, ``index.html``: explorer, tables, pictures, cards and citations.
+
+Without its script the tables, pictures and cards are all there; the script lets readers sort,
+filter, compare and copy. Both show the same ``leaderboard.json``, which the page holds.
+"""
 
 from __future__ import annotations
 
@@ -9,53 +13,69 @@ from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from latex2mathml.converter import convert
 from markupsafe import Markup
 
 from benchmark.bibliography import keys
 from benchmark.files import write_text
 from benchmark.reporting.contrasts import Cell
-from benchmark.reporting.leaderboard import UNVERIFIED
+from benchmark.reporting.leaderboard import UNVERIFIED, named
 from benchmark.reporting.metric import Metric
+from benchmark.reporting.published import Published
 from benchmark.reporting.records import Task
 from benchmark.reporting.table import Table
 
 CAPTIONS = {
     "headline": "Mean over replicates and its interval; methods from best to worst by the first "
-    "panel.",
+    "panel. An axis ends before methods far from all others, whose value stands at its end.",
+    "cost": "The first headline metric against the time of a fit. Blue: the methods that no other "
+    "beats in both (Pareto front).",
     "calibration": "Reliability: predicted against observed CVR, averaged over replicates, one "
-    "panel per method from best to worst. Each point is a tenth of the rows, by prediction; "
-    "oracle: the true CVR in place of the observed one.",
+    "panel per method from best to worst. Each point is a tenth of the rows by prediction; oracle: "
+    "the true CVR in place of the observed one. The axes end before methods far from all others.",
     "clicked_vs_oracle": "What evaluation on clicks says against what is true of all impressions, "
     "with intervals over replicates: where the order differs by more than these, clicks mislead.",
 }
+RANKING = (
+    "Mean rank over all settings and replicates with half a critical difference to each side "
+    "(Nemenyi): methods whose bars do not overlap are significantly different."
+)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG element to stand in the page, with its caption."""
+    """An SVG element to stand in the page, with its caption and the file for papers."""
 
     svg: Markup
     caption: str
+    name: str
+    pdf: str = ""
 
 
 def write(
+    published: Published,
     tables: Sequence[Table],
     pictures: Mapping[str, Iterable[Path]],
-    references: Mapping[str, str],
+    others: Mapping[str, str],
     path: Path,
 ) -> None:
-    """Write the page; ``pictures`` are SVG files by dataset, ``references`` BibTeX by key."""
+    """Write the page; ``pictures`` are SVG files by dataset, ``others`` pages by title."""
     templates = environment()
-    templates.filters["groups"] = _groups
+    templates.filters |= {"groups": _groups, "prose": prose, "formula": formula}
     templates.globals |= {"cite": _cite, "named": _named, "value": _value}
     text = templates.get_template("page.html.j2").render(
+        published=published,
         tables=tables,
         pictures={
-            dataset: [picture(dataset, path, CAPTIONS[path.stem]) for path in paths]
+            dataset: [
+                picture(dataset or "all", file, CAPTIONS.get(file.stem, RANKING), path.parent)
+                for file in paths
+            ]
             for dataset, paths in pictures.items()
         },
-        references=references,
+        others=others,
         unverified=UNVERIFIED,
+        data=Markup(published.text().strip().replace("<", r"\u003c")),
     )
     write_text(path, text)
 
@@ -70,13 +90,34 @@ def environment() -> Environment:
     )
 
 
-def picture(group: str, path: Path, caption: str) -> Picture:
+def picture(group: str, path: Path, caption: str, page: Path | None = None) -> Picture:
     """Inline a file; its ids get a prefix, since they would clash with those of other pictures."""
     svg = path.read_text(encoding="utf-8")
     svg = svg[svg.index("<svg") :]
     prefix = f"{group}-{path.stem}-"
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}", svg)
-    return Picture(Markup(svg), caption)
+    pdf = path.with_suffix(".pdf")
+    link = pdf.relative_to(page).as_posix() if page and pdf.is_file() else ""
+    return Picture(Markup(svg), caption, f"{group}, {path.stem}", link)
+
+
+def prose(text: str) -> Markup:
+    """Return a paragraph of a docstring as HTML, with its code and formulas."""
+    parts = re.split(r"(``.+?``|:\w+:`[^`]+`)", text)
+    return Markup("").join(map(_part, parts))
+
+
+def _part(text: str) -> Markup:
+    if text.startswith("``"):
+        return Markup("<code>{}</code>").format(text.strip("`"))
+    if text.startswith(":math:`"):
+        return Markup(convert(text[7:-1]))
+    return Markup.escape(re.sub(r"^:\w+:`~?([^`]+)`$", r"\1", text))
+
+
+def formula(text: str) -> Markup:
+    """Return a formula in LaTeX as MathML of its own line."""
+    return Markup(convert(text, display="block"))
 
 
 def _groups(metrics: Iterable[Metric]) -> list[tuple[str, list[Metric]]]:
@@ -89,10 +130,8 @@ def _cite(citation: str) -> Markup:
 
 
 def _named(task: Task) -> Markup:
-    """Return a method's title, linked to the first entry of its citation."""
-    cited = keys(task.provenance.citation) if task.provenance else []
-    link = Markup('<a href="#ref-{}">{}</a>')
-    return link.format(cited[0], task.title) if cited else Markup.escape(task.title)
+    """Return a method's title, linked to its card."""
+    return Markup('<a href="#method-{}">{}</a>').format(task.method, named(task))
 
 
 def _value(cell: Cell | None) -> Markup:

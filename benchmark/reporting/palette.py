@@ -8,6 +8,7 @@ BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "0.5"  # distinct for colour-blind re
 WIDTH = 7.0  # inches, the text width of a two-column paper
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,  # as publishers ask for: no fonts of type 3
     "text.parse_math": False,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],  # a short list: every text repeats it

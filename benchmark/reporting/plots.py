@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
 
@@ -13,13 +13,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
 from benchmark.reporting.contrasts import Cell
+from benchmark.reporting.limits import around, far_off
 from benchmark.reporting.metric import POPULATIONS, Array
 from benchmark.reporting.palette import BLUE, GREY, ORANGE, WIDTH
-from benchmark.reporting.scatter import scatter
+from benchmark.reporting.scatter import costs, scatter
 from benchmark.reporting.svg import clean, save
 from benchmark.reporting.table import Row, Table
 
-BEST = "best, or not significantly different from it (paired t-test)"
+BEST = "best, or not significantly different from it"
 PANELS = 5  # methods in a line
 UNBIASED = ("oracle", "random")
 
@@ -40,6 +41,7 @@ def draw(tables: Iterable[Table], folder: Path) -> dict[str, list[Path]]:
 def _figures(table: Table) -> Iterator[tuple[str, Figure]]:
     if table.headline:
         yield "headline", headline(table)
+        yield "cost", costs(table, table.headline[0])
     if any("cvr_clicked" in row.task.replicates[0].reliability for row in table.rows):
         yield "calibration", calibration(table)
     by_name = {metric.name: metric for metric in table.metrics}
@@ -53,6 +55,7 @@ def headline(table: Table) -> Figure:
     figure = Figure(figsize=(WIDTH, 1.1 + 0.25 * len(table.rows)))
     panels = figure.subplots(1, len(table.headline), sharey=True, squeeze=False)[0]
     for axes, metric in zip(panels, table.headline, strict=True):
+        axes.set_xlim(around([cell for row in table.rows if (cell := row.cells[metric])]))
         for place, row in enumerate(table.rows):
             if cell := row.cells[metric]:
                 _dots(axes, place, cell)
@@ -76,9 +79,15 @@ def _dots(axes: Axes, place: int, cell: Cell) -> None:
     if len(cell.values) > 1:
         below = np.full(len(cell.values), place + 0.28)
         axes.plot(cell.values, below, "o", color=color, ms=3, alpha=0.4, mew=0)
-    axes.errorbar(
-        cell.interval.mean, place, xerr=cell.interval.half_width, fmt="o", color=color, ms=5, lw=1.5
-    )
+    low, high = axes.get_xlim()
+    mean = cell.interval.mean
+    if low <= mean <= high:
+        axes.errorbar(mean, place, xerr=cell.interval.errors, fmt="o", color=color, ms=5, lw=1.5)
+        return
+    left = mean < low  # told in words at the end of the axis
+    text = f"◂ {mean:{cell.style}}" if left else f"{mean:{cell.style}} ▸"
+    place_x, side = (low, "left") if left else (high, "right")
+    axes.text(place_x, place, text, ha=side, va="center", fontsize=7, color=color)
 
 
 def calibration(table: Table) -> Figure:
@@ -87,7 +96,7 @@ def calibration(table: Table) -> Figure:
     figure = Figure(figsize=(WIDTH, 1.0 + 1.35 * lines))
     panels = figure.subplots(lines, PANELS, sharex=True, sharey=True, squeeze=False).ravel()
     curves = [_curves(row) for row in table.rows]
-    points = np.concatenate([points for found in curves for points in found.values()])
+    points = _usual([points for found in curves for points in found.values()])
     for axes, row, found in zip(panels, table.rows, curves, strict=False):
         _panel(axes, row.task.title, found)
     for axes in panels[len(table.rows) :]:
@@ -112,6 +121,16 @@ def _curves(row: Row) -> dict[str, Array]:
         for space in spaces
         if f"cvr_{space}" in found
     }
+
+
+def _usual(curves: Sequence[Array]) -> Array:
+    """Return the points of all curves but those of methods whose largest value is far off.
+
+    One method that predicts what no other does would else leave no room for all others.
+    """
+    highest = np.log([max(float(points.max()), 1e-12) for points in curves])
+    kept = [points for points, far in zip(curves, far_off(highest), strict=True) if not far]
+    return np.concatenate(kept)
 
 
 def _panel(axes: Axes, title: str, curves: dict[str, Array]) -> None:

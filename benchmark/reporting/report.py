@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from benchmark.execution.archive import pack
-from benchmark.files import write_text
-from benchmark.reporting import leaderboard, page, plots, ranking
+from benchmark.files import write_json, write_text
+from benchmark.reporting import cards, leaderboard, page, plots, ranking, site
 from benchmark.reporting.citations import references
+from benchmark.reporting.published import publish, schema
 from benchmark.reporting.records import read
 from benchmark.reporting.studies import orderings
 from benchmark.reporting.studies.regret import measure as regret
@@ -48,8 +49,16 @@ def _leaderboard(workspace: Workspace) -> None:
     leaderboard.write(found, params, results)
     tables = [build(setting, params) for setting in found]
     pictures = plots.draw(tables, results / "plots")
-    page.write(tables, pictures, references(found), results / "index.html")
+    described = cards.read(task.method for setting in found for task in setting.tasks)
+    cited = references(found)
+    published = publish(tables, params, described, cited, **site.about(workspace.study))
+    write_text(results / "leaderboard.json", published.text())
+    write_text(results / "leaderboard.schema.json", schema())
+    write_json(results / "metrics.json", published.headlines())
+    write_text(results / "headline.csv", published.bars())
     ranking.write(found, params, results)
+    pictures[""] = sorted((results / "plots").glob("ranking_*.svg"))
+    page.write(published, tables, pictures, site.others(workspace), results / "index.html")
 
 
 def _sensitivity(workspace: Workspace) -> None:

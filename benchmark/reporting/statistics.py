@@ -50,6 +50,13 @@ class Interval:
         return self.limits[1] if self.limits else self.mean + (self.half_width or 0.0)
 
     @property
+    def errors(self) -> list[list[float]] | None:
+        """The distances of the limits from the mean, as error bars take them."""
+        if self.half_width is None:
+            return None
+        return [[self.mean - self.low], [self.high - self.mean]]
+
+    @property
     def excludes_zero(self) -> bool:
         """Whether the mean is significantly different from 0; one value never is."""
         return self.half_width is not None and (self.low > 0 or self.high < 0)

@@ -46,9 +46,15 @@ class Row:
         return {
             "Replicates": str(len(self.task.replicates)),
             "Trials": f"{len(self.task.trials)}" + (f" ({diverged} diverged)" if diverged else ""),
-            "Parameters": f"{self.task.replicates[0].parameters:,}",
+            "Parameters": _count(self.task.replicates[0].parameters),
             "Time": duration(self.task.seconds),
         }
+
+    @property
+    def leads(self) -> bool:
+        """Whether no method is significantly better in the first headline metric."""
+        cell = self.cells.get(self.lead.metric) if self.lead else None
+        return cell is not None and cell.best
 
     @property
     def comparison(self) -> dict[str, str]:
@@ -66,6 +72,11 @@ class Row:
             "Default": cell.default.text(cell.style) if cell.default else "–",
             "Gain by tuning": _gain(cell.tuning, style, verdict=True),
         }
+
+
+def _count(parameters: int) -> str:
+    """Return the number of trained parameters, which methods without a network do not have."""
+    return f"{parameters:,}" if parameters else "–"
 
 
 def _gain(gain: Gain | None, style: str, *, verdict: bool = False) -> str:

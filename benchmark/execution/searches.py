@@ -1,0 +1,73 @@
+"""Finished searches as Optuna studies in one storage, for optuna-dashboard and own analyses."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from benchmark import registry
+from benchmark.metrics.criteria import is_maximised
+from benchmark.reporting.records import Fit, read
+from benchmark.studies import Workspace
+from benchmark.training.method import Method
+from benchmark.training.search import search_space
+
+FILE = "searches.db"
+
+
+def export(workspace: Workspace) -> tuple[Path, int]:
+    """Write the search of every method in every setting; return the file and how many there are.
+
+    Raises:
+        FileNotFoundError: nothing is on record.
+        LookupError: a method's file is not here.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    target = workspace.runs / FILE
+    target.unlink(missing_ok=True)
+    protocol, count = workspace.params.protocol, 0
+    maximised = is_maximised(protocol.selection_metric)
+    for results in read(workspace):
+        for task in (task for task in results.tasks if task.trials):
+            space = search_space(registry.load("methods", task.method, Method), protocol)
+            study = optuna.create_study(
+                storage=address(target),
+                study_name=f"{task.method} on {results.dataset}",
+                direction="maximize" if maximised else "minimize",
+            )
+            study.set_metric_names([protocol.selection_metric])
+            study.add_trials(trials(task.trials, space))
+            count += 1
+    return target, count
+
+
+def address(path: Path) -> str:
+    """Return the URL by which Optuna finds a storage."""
+    return f"sqlite:///{path}"
+
+
+def trials(fits: tuple[Fit, ...], space: dict[str, BaseDistribution]) -> list[FrozenTrial]:
+    """Return the trials of a search, each with the mean of its fits, or as failed if one diverged.
+
+    The fits of a trial follow each other, on one tuning draw after the other.
+    """
+    grouped = groupby(fits, key=lambda fit: fit.hyperparameters)
+    return [_trial(hyperparameters, list(group), space) for hyperparameters, group in grouped]
+
+
+def _trial(
+    hyperparameters: dict[str, object], fits: list[Fit], space: dict[str, BaseDistribution]
+) -> FrozenTrial:
+    values = [fit.value for fit in fits if fit.value is not None]
+    complete = len(values) == len(fits)
+    return create_trial(
+        params=hyperparameters,
+        distributions={name: space[name] for name in hyperparameters},
+        value=sum(values) / len(values) if complete else None,
+        state=TrialState.COMPLETE if complete else TrialState.FAIL,
+        user_attrs={"seconds": sum(fit.seconds for fit in fits)},
+    )

@@ -1,0 +1,90 @@
+"""What the page says of a method, from its file: loss, evidence, differences, needs, family."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import get_args
+
+import yaml
+
+from benchmark import registry
+from benchmark.schema import Need
+
+FAMILIES = "families.yaml"
+OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A method as its docstring describes it, in reStructuredText; ``formulas`` are LaTeX."""
+
+    family: str = OTHER
+    needs: list[str] = field(default_factory=list)
+    file: str = ""
+    summary: str = ""
+    formulas: list[str] = field(default_factory=list)
+    evidence: str = ""
+    differs: str = ""
+
+
+def read(methods: Iterable[str]) -> dict[str, Card]:
+    """Return the cards of the methods whose files are here and can be imported."""
+    found = ((name, _card(name)) for name in dict.fromkeys(methods))
+    return {name: card for name, card in found if card is not None}
+
+
+def _card(name: str) -> Card | None:
+    path = registry.path_of("methods", name)
+    if not path.is_file():
+        return None
+    from benchmark.training.method import Method  # noqa: PLC0415 (seconds)
+
+    try:
+        kind = registry.load("methods", name, Method)
+    except (registry.PluginError, LookupError):
+        return None
+    text = inspect.getdoc(kind) or ""
+    return Card(
+        family=family(path),
+        needs=[need for need in get_args(Need) if need in kind.requires],
+        file=_shown(path),
+        summary=text.splitlines()[0] if text else "",
+        formulas=[_joined(formula) for formula in _FORMULA.findall(text)],
+        evidence=_part(text, "Evidence"),
+        differs=_part(text, "Differs from the paper"),
+    )
+
+
+def family(path: Path) -> str:
+    """Return the family of a method's file, as the file of families beside it tells."""
+    return _families(path.with_name(FAMILIES)).get(path.stem, OTHER)
+
+
+@cache
+def _families(path: Path) -> dict[str, str]:
+    """Return the family of each method that a file of families names."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {name: title for title, names in content.items() for name in names}
+
+
+def _shown(path: Path) -> str:
+    return (
+        path.relative_to(registry.ROOT) if path.is_relative_to(registry.ROOT) else path
+    ).as_posix()
+
+
+_FORMULA = re.compile(r"^ *\.\. math::(.+?)(?:\n\n(?! )|\Z)", re.DOTALL | re.MULTILINE)
+
+
+def _part(text: str, label: str) -> str:
+    found = re.search(rf"^{label}: (.+?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
+    return _joined(found[1]) if found else ""
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())

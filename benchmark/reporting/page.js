@@ -1,0 +1,415 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const settings = Object.fromEntries(data.settings.map((setting) => [setting.name, setting]));
+  const live = el("p", { class: "hidden", role: "status", "aria-live": "polite" });
+
+  function el(tag, attributes = {}, ...children) {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (typeof value === "function") node.addEventListener(name, value);
+      else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
+    }
+    node.append(...children.flat().filter((child) => child != null));
+    return node;
+  }
+  const button = (text, click, more = {}) => el("button", { type: "button", click, ...more }, text);
+  const say = (text) => { live.textContent = text; };
+  const titleOf = (method) => data.methods[method].title;
+  const letters = (text) => text.toLowerCase().replace("²", "2").replace(/[^a-z0-9]/g, "");
+  const named = (method) =>
+    letters(titleOf(method)) === letters(method) ? titleOf(method) : `${titleOf(method)} (${method})`;
+  const label = (name) => {
+    const metric = data.metrics[name];
+    return `${metric.label}, ${metric.population} ${metric.arrow}`;
+  };
+  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const format = (value, style, signed = style.startsWith("+")) =>
+    (signed && value >= 0 ? "+" : "") + value.toFixed(Number(style.match(/\.(\d+)/)[1]));
+  const time = (seconds) =>
+    seconds < 120 ? `${seconds.toFixed(0)} s`
+      : seconds < 7200 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(1)} h`;
+
+  const COSTS = {
+    higher: (value) => -value,
+    lower: (value) => value,
+    zero: (value) => Math.abs(value),
+    one: (value) => Math.abs(Math.log(Math.max(value, 1e-38))),
+  };
+  const cost = (metric, value) => COSTS[data.metrics[metric].better](value);
+
+  // The state that a link can hold, and the link that holds it.
+  const asked = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
+  function remember(changes) {
+    const state = asked();
+    for (const [name, value] of Object.entries(changes)) {
+      if (value) state.set(name, value); else state.delete(name);
+    }
+    const text = state.toString().replaceAll("%2C", ",");
+    history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+  }
+
+  async function copy(text, what) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const area = el("textarea", { class: "hidden" });
+      area.value = text;
+      (document.querySelector("dialog[open]") ?? document.body).append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    say(`${what} copied`);
+  }
+  const copier = (what, text) => button(`Copy ${what}`, () => copy(text, what), { class: "copy" });
+
+  // Charts are SVG in the colours of the page, with a text that says what they show.
+  function svg(tag, attributes, ...children) {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    node.append(...children);
+    return node;
+  }
+  function chart(about, xs, ys, xTitle, yTitle, draw) {
+    const [width, height, left, bottom] = [560, 240, 64, 40];
+    const scale = ([low, high], from, to) => {
+      const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
+      const [a, b] = [low - room, high + room];
+      const place = (value) => from + ((value - a) / (b - a)) * (to - from);
+      return Object.assign(place, { ticks: [0.1, 0.5, 0.9].map((share) => a + share * (b - a)) });
+    };
+    const x = scale([Math.min(...xs), Math.max(...xs)], left, width - 8);
+    if (xs.every(Number.isInteger)) x.ticks = [...new Set([xs[0], Math.round(mean([xs[0], xs.at(-1)])), xs.at(-1)])];
+    const y = ys.length ? scale([Math.min(...ys), Math.max(...ys)], height - bottom, 10) : () => 0;
+    const short = (value) => Number(value.toPrecision(3)).toString();
+    const axes = [
+      svg("path", { class: "axis", d: `M${left} 8V${height - bottom}H${width - 8}` }),
+      ...x.ticks.map((v) => svg("text", { x: x(v), y: height - bottom + 14, "text-anchor": "middle" }, short(v))),
+      ...(y.ticks ?? []).map((v) => svg("text", { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, short(v))),
+      svg("text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, xTitle),
+      svg("text", { x: left, y: 8, "text-anchor": "end" }, yTitle),
+    ];
+    const viewBox = `0 0 ${width} ${height}`;
+    return svg("svg", { class: "chart", viewBox, role: "img", "aria-label": about }, ...axes, ...draw(x, y, { left, bottom, width, height }));
+  }
+  const dot = (x, y, title, kind = "") => svg("circle", { cx: x, cy: y, r: 3.5, class: `dot ${kind}` }, svg("title", {}, title));
+
+  // --- two methods compared
+
+  function contrast(setting, metric, first, second) {
+    const [one, two] = [first, second].map((method) => setting.entries.find((entry) => entry.method === method)?.scores[metric]);
+    if (!one || !two) return null;
+    const gains = one.values.map((value, place) => cost(metric, two.values[place]) - cost(metric, value));
+    const found = { gains, mean: mean(gains), verdict: "undecided", corrected: "undecided" };
+    const quantiles = setting.quantiles;
+    if (!quantiles || gains.length < 2) return found;
+    const spread = Math.sqrt(mean(gains.map((gain) => (gain - found.mean) ** 2)) * gains.length / (gains.length - 1));
+    const error = spread / Math.sqrt(gains.length);
+    const margin = data.metrics[metric].margin;
+    const same = margin != null && Math.abs(found.mean) + quantiles.equivalence * error < margin;
+    const verdict = (quantile) => {
+      const sure = Math.abs(found.mean) > quantile * error;
+      const side = found.mean > 0 ? "better" : "worse";
+      return sure ? side + (same ? ", but equivalent" : "") : same ? "equivalent" : "undecided";
+    };
+    const half = quantiles.single * error;
+    return { ...found, low: found.mean - half, high: found.mean + half,
+      verdict: verdict(quantiles.single), corrected: verdict(quantiles.every_pair) };
+  }
+
+  function contrastView(setting, metric, first, second) {
+    const found = contrast(setting, metric, first, second);
+    if (!found) return el("p", {}, "One of the two has no value of this metric here.");
+    const { style } = data.metrics[metric];
+    const show = (value) => format(value, style, true);
+    const limits = found.low == null ? "" : ` [${show(found.low)}, ${show(found.high)}]`;
+    const pairs = setting.entries.length * (setting.entries.length - 1) / 2;
+    const text = `${named(first)} over ${named(second)}: ${show(found.mean)}${limits}, above 0 better, ` +
+      `paired over ${found.gains.length} replicates. Verdict: ${found.verdict} as a single comparison; ` +
+      `${found.corrected} after correction for all ${pairs} pairs (Bonferroni).`;
+    const xs = [...found.gains, 0, ...(found.low == null ? [] : [found.low, found.high])];
+    const picture = chart(text, xs, [], `difference in ${label(metric)}`, "", (x, _, box) => [
+      svg("path", { class: "zero", d: `M${x(0)} 8V${box.height - box.bottom}` }),
+      ...found.gains.map((gain, place) => dot(x(gain), 60 + 12 * (place % 7), `replicate ${place}: ${show(gain)}`)),
+      ...(found.low == null ? [] : [svg("path", { class: "interval", d: `M${x(found.low)} 35H${x(found.high)}` })]),
+      dot(x(found.mean), 35, `mean: ${show(found.mean)}`, "mean"),
+    ]);
+    return el("div", { class: "contrast" }, el("p", { class: "verdict" }, text), picture);
+  }
+
+  // --- the explorer of a setting
+
+  const COMPARISONS = {
+    gain: (reference) => `Δ to ${reference}`,
+    matched: () => "Δ, equal capacity",
+    tuning: () => "Gain by tuning",
+  };
+
+  function columnsOf(setting, lead) {
+    const reference = data.methods[data.reference]?.title ?? data.reference;
+    const score = (entry, metric = lead) => entry.scores[metric];
+    const gains = Object.entries(COMPARISONS).map(([key, title]) => ({
+      key, title: title(reference), group: "comparison",
+      text: (entry) => score(entry)?.[key]?.text ?? "–",
+      sort: (entry) => -(score(entry)?.[key]?.mean ?? -Infinity),
+      exists: setting.entries.some((entry) => score(entry)?.[key]),
+      shown: key === "gain",
+    }));
+    const metrics = [lead, ...[...setting.headline, ...setting.metrics].filter((name) => name !== lead)];
+    return [
+      ...metrics.map((name) => ({
+        key: name, title: label(name), group: "metric", metric: name,
+        text: (entry) => score(entry, name)?.text ?? "–",
+        sort: (entry) => (score(entry, name) ? cost(name, score(entry, name).mean) : Infinity),
+        exists: true, shown: name === lead || setting.headline.includes(name),
+      })),
+      ...gains,
+      { key: "verdict", title: "Verdict", group: "comparison", shown: true,
+        text: (entry) => score(entry)?.gain?.verdict ?? "–",
+        sort: (entry) => -(score(entry)?.gain?.mean ?? -Infinity),
+        exists: setting.entries.some((entry) => score(entry)?.gain) },
+      { key: "rank", title: "Rank", group: "comparison", shown: true,
+        text: (entry) => (entry.rank == null ? "–" : `${entry.rank} [${entry.rank_low}–${entry.rank_high}]`),
+        sort: (entry) => entry.rank ?? Infinity,
+        exists: lead === setting.headline[0] && setting.entries.some((entry) => entry.rank != null) },
+      { key: "parameters", title: "Parameters", group: "cost", exists: true, shown: false,
+        text: (entry) => entry.parameters?.toLocaleString("en") ?? "–", sort: (entry) => entry.parameters ?? Infinity },
+      { key: "time", title: "Time", group: "cost", exists: true, shown: true,
+        text: (entry) => time(entry.seconds), sort: (entry) => entry.seconds },
+      { key: "trials", title: "Trials", group: "cost", exists: true, shown: false,
+        text: (entry) => `${entry.trials.length}` + (entry.diverged ? ` (${entry.diverged} diverged)` : ""),
+        sort: (entry) => entry.trials.length },
+    ].filter((column) => column.exists);
+  }
+
+  class Explorer {
+    constructor(place, setting) {
+      Object.assign(this, { place, setting, lead: setting.headline[0], query: "", family: "", need: "",
+        defaults: false, sorted: setting.headline[0], down: false, chosen: {} });
+      this.build();
+      this.show();
+    }
+
+    build() {
+      const { setting } = this;
+      const own = setting.entries.map((entry) => data.methods[entry.method]);
+      const families = [...new Set(own.map((method) => method.family))].sort();
+      const needs = [...new Set(own.flatMap((method) => method.needs))];
+      const choice = (title, name, values, change) => el("label", {}, `${title} `,
+        el("select", { name, change: (event) => { change(event.target.value); this.show(); } },
+          values.map(([value, text]) => el("option", { value }, text))));
+      const any = (values) => [["", "all"], ...values.map((value) => [value, value])];
+      this.controls = el("form", { class: "controls", submit: (event) => event.preventDefault() },
+        el("label", {}, "Search ", el("input", { type: "search", name: "query",
+          input: (event) => { this.query = event.target.value; this.show(); } })),
+        choice("Family", "family", any(families), (value) => { this.family = value; }),
+        choice("Needs", "need", [["", "all"], ["-", "clicks alone"], ...needs.map((need) => [need, need])], (value) => { this.need = value; }),
+        choice("Compared in", "metric", [...setting.headline, ...setting.metrics].map((name) => [name, label(name)]), (value) => {
+          this.choose(value);
+          remember({ dataset: setting.name, metric: value });
+        }),
+        el("label", {}, el("input", { type: "checkbox", name: "defaults",
+          change: (event) => { this.defaults = event.target.checked; this.show(); } }), " published hyper-parameters beside tuned ones"));
+      this.toggles = el("details", { class: "columns" });
+      this.count = el("p", { class: "soft", role: "status" });
+      this.table = el("table", {});
+      this.compare = el("form", { class: "controls compare", submit: (event) => event.preventDefault() });
+      this.contrast = el("div", { class: "contrasts" });
+      this.pair = setting.entries.length > 1 ? [setting.entries[0].method, setting.entries[1].method] : [];
+      const region = { class: "wide", tabindex: "0", role: "region", "aria-label": `Methods on ${setting.title}` };
+      this.place.append(this.controls, this.toggles, this.count, el("div", region, this.table));
+      if (this.pair.length) this.place.append(el("h3", {}, "Compare two methods"), this.compare, this.contrast);
+      this.buildCompare();
+    }
+
+    buildCompare() {
+      const picker = (place, title) => el("label", {}, `${title} `,
+        el("select", { name: `method-${place}`, change: (event) => { this.pair[place] = event.target.value; this.showPair(true); } },
+          this.setting.entries.map((entry) => el("option", { value: entry.method, selected: entry.method === this.pair[place] }, named(entry.method)))));
+      if (this.pair.length) this.compare.append(picker(0, "Method"), picker(1, "over"));
+    }
+
+    choose(metric) {
+      this.lead = metric;
+      Object.assign(this, { sorted: metric, down: false });
+      this.controls.elements.metric.value = metric;
+    }
+
+    choosePair(first, second) {
+      this.pair = [first, second];
+      this.pair.forEach((method, place) => { this.compare.elements[`method-${place}`].value = method; });
+      this.showPair();
+    }
+
+    showPair(remembered = false) {
+      if (!this.pair.length) return;
+      this.contrast.replaceChildren(contrastView(this.setting, this.lead, ...this.pair));
+      if (remembered) remember({ dataset: this.setting.name, metric: this.lead, compare: this.pair.join(",") });
+    }
+
+    matches(entry) {
+      const method = data.methods[entry.method];
+      const text = `${method.title} ${entry.method} ${method.family}`.toLowerCase();
+      const needs = this.need === "-" ? !method.needs.length : !this.need || method.needs.includes(this.need);
+      return text.includes(this.query.toLowerCase()) && (!this.family || method.family === this.family) && needs;
+    }
+
+    show() {
+      const columns = columnsOf(this.setting, this.lead);
+      const visible = columns.filter((column) => this.chosen[column.key] ?? column.shown);
+      this.toggles.replaceChildren(el("summary", {}, "Columns"), ...columns.map((column) => el("label", {},
+        el("input", { type: "checkbox", name: column.key, checked: visible.includes(column),
+          change: (event) => { this.chosen[column.key] = event.target.checked; this.show(); } }), ` ${column.title}`)));
+      const by = columns.find((column) => column.key === this.sorted);
+      const order = (a, b) => this.sorted === "name" ? named(a.method).localeCompare(named(b.method))
+        : by ? by.sort(a) - by.sort(b) || 0 : 0;
+      const rows = this.setting.entries.filter((entry) => this.matches(entry)).sort((a, b) => (this.down ? -1 : 1) * order(a, b));
+      this.count.textContent = `${rows.length} of ${this.setting.entries.length} methods`;
+      const head = [{ key: "name", title: "Method" }, ...visible].map((column) => el("th",
+        { scope: "col", "aria-sort": this.sorted === column.key ? (this.down ? "descending" : "ascending") : false },
+        button(column.title, () => this.sort(column.key), { "data-column": column.key })));
+      this.table.replaceChildren(
+        el("caption", { class: "hidden" }, `Methods on ${this.setting.title}, compared in ${label(this.lead)}`),
+        el("thead", {}, el("tr", {}, head)),
+        el("tbody", {}, rows.map((entry) => this.row(entry, visible))));
+      this.showPair();
+    }
+
+    row(entry, columns) {
+      const open = button(named(entry.method), () => card(entry.method), { class: "link", "data-method": entry.method });
+      return el("tr", {}, el("th", { scope: "row" }, open), columns.map((column) => this.cell(entry, column)));
+    }
+
+    cell(entry, column) {
+      const score = column.metric && entry.scores[column.metric];
+      const text = column.text(entry);
+      const beside = this.defaults && score?.default ? el("small", {}, `published: ${score.default.text}`) : null;
+      return el("td", { "data-column": column.key }, score?.best ? el("b", {}, text) : text, beside);
+    }
+
+    sort(key) {
+      this.down = this.sorted === key && !this.down;
+      this.sorted = key;
+      this.show();
+      this.table.querySelector(`[data-column="${key}"]`)?.focus();
+      remember({ dataset: this.setting.name });
+    }
+  }
+
+  // --- everything about a method
+
+  const dialog = el("dialog", { "aria-label": "Method", close: () => remember({ method: "" }) });
+
+  function shut() {
+    dialog.close();
+    remember({ method: "" });
+  }
+
+  function card(method) {
+    const own = document.getElementById(`method-${method}`);
+    const about = own ? [...own.children].slice(1).map((node) => node.cloneNode(true)) : [];
+    const found = data.settings.map((setting) => [setting, setting.entries.find((entry) => entry.method === method)]);
+    const entries = data.methods[method].citation.map((key) => data.references[key]).filter(Boolean);
+    dialog.replaceChildren(
+      button("Close", shut, { class: "close" }),
+      el("h2", {}, named(method)),
+      ...about,
+      el("p", {}, copier("BibTeX", entries.join("\n\n"))),
+      ...found.flatMap(([setting, entry]) => [el("h3", {}, setting.title), ...(entry ? details(setting, entry) : [absence(setting, method)])]));
+    if (!dialog.open) dialog.showModal();
+    dialog.scrollTop = 0;
+    remember({ method });
+  }
+
+  const absence = (setting, method) =>
+    el("p", {}, `Not in the table: ${setting.absent.find((found) => found.method === method)?.reason ?? "not asked for"}.`);
+
+  function details(setting, entry) {
+    const names = [...setting.headline, ...setting.metrics].filter((name) => entry.scores[name]);
+    const rows = names.map((name) => el("tr", {}, el("th", { scope: "row" }, label(name)),
+      el("td", {}, entry.scores[name].text), el("td", {}, entry.scores[name].default?.text ?? "–"),
+      el("td", {}, entry.scores[name].gain ? `${entry.scores[name].gain.text}, ${entry.scores[name].gain.verdict}` : "–")));
+    const reference = data.methods[data.reference]?.title ?? data.reference ?? "the reference";
+    const head = ["Metric", "tuned", "published hyper-parameters", `Δ to ${reference}`].map((text) => el("th", { scope: "col" }, text));
+    const chosen = Object.entries(entry.hyperparameters).map(([name, value]) => `${name} ${value}`).join(", ");
+    return [
+      el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": `Results on ${setting.title}` },
+        el("table", {}, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows))),
+      el("p", {}, copier("LaTeX row", entry.latex)),
+      el("p", { class: "soft" }, `Chosen: ${chosen || "nothing to choose"}.`),
+      ...tuning(entry), ...curves(entry),
+    ];
+  }
+
+  function tuning(entry) {
+    const done = entry.trials.map((trial, place) => [place, trial]).filter(([, trial]) => trial.value != null);
+    if (done.length < 2) return [];
+    const told = (trial) => Object.entries(trial.hyperparameters).map(([name, value]) => `${name} ${value}`).join(", ");
+    const about = `Search: the value of each of ${entry.trials.length} trials on the validation split; the first has the published hyper-parameters.`;
+    const picture = chart(about, done.map(([place]) => place), done.map(([, trial]) => trial.value), "trial", "", (x, y) =>
+      done.map(([place, trial]) => dot(x(place), y(trial.value), `trial ${place}: ${trial.value}; ${told(trial)}`)));
+    const importance = Object.entries(entry.importance).sort((a, b) => b[1] - a[1]).map(([name, value]) => `${name} ${value}`).join(", ");
+    return [el("p", { class: "soft" }, about), picture,
+      ...(importance ? [el("p", { class: "soft" }, `Absolute rank correlation with the value over trials: ${importance}.`)] : [])];
+  }
+
+  function curves(entry) {
+    const known = entry.curves.filter((values) => values.length > 1);
+    if (!known.length) return [];
+    const about = `Learning curves: the selection metric on the validation split after each epoch, a line for each of ${known.length} replicates.`;
+    const longest = Math.max(...known.map((values) => values.length));
+    const picture = chart(about, [1, longest], known.flat(), "epoch", "", (x, y) =>
+      known.map((values) => svg("path", { class: "curve", d: `M${values.map((value, place) => `${x(place + 1)} ${y(value)}`).join("L")}` })));
+    return [el("p", { class: "soft" }, about), picture];
+  }
+
+  // --- the page
+
+  function theme() {
+    const names = ["auto", "dark", "light"];
+    const root = document.documentElement;
+    const stored = () => { try { return localStorage.getItem("theme"); } catch { return null; } };
+    const set = (name) => {
+      root.dataset.theme = name;
+      switcher.textContent = `Colours: ${name}`;
+      try { localStorage.setItem("theme", name); } catch { /* a page from a file may have no storage */ }
+    };
+    const switcher = button("", () => set(names[(names.indexOf(root.dataset.theme) + 1) % 3]), { class: "theme" });
+    set(names.includes(stored()) ? stored() : "auto");
+    return switcher;
+  }
+
+  const explorers = {};
+  function follow() {
+    const state = asked();
+    const explorer = explorers[state.get("dataset")];
+    if (explorer) {
+      if (data.metrics[state.get("metric")]) explorer.choose(state.get("metric"));
+      explorer.show();
+      const pair = (state.get("compare") ?? "").split(",");
+      const known = pair.length === 2 && pair.every((method) => explorer.setting.entries.some((entry) => entry.method === method));
+      if (known) explorer.choosePair(...pair);
+      (known ? explorer.compare : explorer.place.parentElement).scrollIntoView();
+    }
+    if (Object.hasOwn(data.methods, state.get("method") ?? "")) card(state.get("method"));
+  }
+
+  document.documentElement.classList.add("js");
+  document.querySelector("header").append(theme());
+  document.body.append(live, dialog);
+  for (const place of document.querySelectorAll(".explorer")) {
+    const setting = settings[place.closest("[data-setting]").dataset.setting];
+    if (setting.headline.length) explorers[setting.name] = new Explorer(place, setting);
+    else place.nextElementSibling.classList.remove("static");
+  }
+  for (const entry of document.querySelectorAll("pre[id^=ref-]")) entry.before(copier("BibTeX", entry.textContent));
+  for (const link of document.querySelectorAll('main section:not([id]) a[href^="#method-"]')) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      card(link.hash.slice("#method-".length));
+    });
+  }
+  addEventListener("hashchange", follow);
+  follow();
+})();

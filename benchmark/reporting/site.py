@@ -1,0 +1,70 @@
+"""What stands on every page of the results: its title, the benchmark's citation, other pages."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmark.studies import Workspace
+
+NAME = "CVR debiasing benchmark"
+CITATION = Path("CITATION.cff")
+PAGES = ("index.html", "leaderboard.md", "reproduction.md", "regret.md")
+
+
+def title(study: str | None) -> str:
+    """Return the title of the page of a study, or of the benchmark itself."""
+    return f"{NAME}: {_words(study)}" if study else NAME
+
+
+def about(study: str | None) -> dict[str, Any]:
+    """Return title, study, version and citation, as the file for citations tells them."""
+    known = yaml.safe_load(CITATION.read_text(encoding="utf-8")) if CITATION.is_file() else {}
+    version = str(known.get("version", "unknown"))
+    return {
+        "title": title(study),
+        "study": study,
+        "version": version,
+        "citation": _bibtex(known, version),
+    }
+
+
+def others(workspace: Workspace) -> dict[str, str]:
+    """Return the pages of the benchmark and of its studies that are there, by title, as links."""
+    found = {} if workspace.study is None else {NAME: Path("results/index.html")}
+    for folder in sorted(Path("results/studies").glob("*/")):
+        page = next((folder / name for name in PAGES if (folder / name).is_file()), None)
+        if page is not None and folder.name != workspace.study:
+            found[f"Study: {_words(folder.name)}"] = page
+    return {
+        name: Path(os.path.relpath(page, workspace.results)).as_posix()
+        for name, page in found.items()
+    }
+
+
+def _words(study: str) -> str:
+    return study.replace("_", " ")
+
+
+def _bibtex(known: dict[str, Any], version: str) -> str:
+    """Return the entry of the benchmark."""
+    names = [_author(author) for author in known.get("authors", [])]
+    fields = {
+        "title": f"{{{known.get('title', NAME)}}}",
+        "author": " and ".join(names),
+        "year": str(known.get("date-released", ""))[:4],
+        "version": version,
+        "url": known.get("url", ""),
+        "doi": known.get("doi", ""),
+    }
+    lines = [f"  {name} = {{{value}}},\n" for name, value in fields.items() if value]
+    return f"@misc{{cvr_debiasing_benchmark,\n{''.join(lines)}}}"
+
+
+def _author(author: dict[str, str]) -> str:
+    if "name" in author:
+        return f"{{{author['name']}}}"
+    return ", ".join(filter(None, (author.get("family-names"), author.get("given-names"))))

@@ -1,0 +1,61 @@
+"""Predictions are scored from data alone, and what contradicts the record is reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+from helpers.runs import run
+
+from benchmark.cli import main
+from benchmark.config import Protocol
+from benchmark.registry import ROOT
+
+
+@pytest.fixture
+def file(
+    processed: Path, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Return the predictions of a replicate in a project whose only setting is the tiny funnel."""
+    monkeypatch.chdir(tmp_path)
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content |= {"datasets": ["tiny"], "methods": ["naive"], "options": {}}
+    Path("params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    Path("data").mkdir()
+    Path("data/processed").symlink_to(processed.parent)
+    untuned = {"tuning": protocol.tuning.model_copy(update={"trials": 0}), "max_epochs": 1}
+    run(Path("results/runs/tiny/naive"), processed, "naive", protocol.model_copy(update=untuned))
+    return Path("results/runs/tiny/naive/default/1.parquet")
+
+
+def test_predictions_give_the_metrics_on_record(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", str(file.parents[1])]) == 0
+    text = capsys.readouterr().out
+    assert text.count("equal to the record in all") == 2
+    assert "cvr_auc_clicked" in text
+
+
+def test_changed_predictions_contradict_the_record(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pl.read_parquet(file).with_columns(cvr=pl.col("cvr") / 2).write_parquet(file)
+    assert main(["score", str(file)]) == 1
+    told = capsys.readouterr()
+    assert "CONTRADICTS the record: the file is not the one whose SHA-256" in told.out
+    assert "CONTRADICTS the record: cvr_logloss_clicked is " in told.out
+    assert told.err == "error: 1 file(s) contradict the record\n"
+
+
+def test_somebodys_predictions_are_scored_on_the_setting_that_is_named(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent = Path("sent.parquet")
+    file.rename(sent)
+    assert main(["score", str(sent)]) == 1
+    assert "name its setting with --setting" in capsys.readouterr().err
+    assert main(["score", str(sent), "--setting", "tiny"]) == 0
+    assert "no record beside it to compare with" in capsys.readouterr().out
