@@ -287,7 +287,7 @@ RARE = "rarely used, with a --help of their own:\n  "
 
 
 WITHOUT_WORKSPACE = {methods, new_method, new_dataset}
-OF_RECORDS = {report, show, score, optuna}  # what is on record needs no file of its method or dataset any more
+OF_RECORDS = {report, show, score, optuna}  # need no file of a method or dataset any more
 
 
 class _Version(argparse.Action):
