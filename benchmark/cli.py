@@ -126,6 +126,33 @@ def score(
         raise ValueError(f"{wrong} file(s) contradict the record")
 
 
+def verify(
+    workspace: Workspace,
+    setting: str | None = None,
+    method: str | None = None,
+    *,
+    adopt: bool = False,
+    workers: str | None = None,
+    **sample: str | None,
+) -> int:
+    """Make a random sample of the fits on record again; tell which lead to the same numbers."""
+    from benchmark.execution import verification
+    from benchmark.execution.jobs import workers as open_workers
+    from benchmark.execution.run import tasks
+
+    kinds = {"fits": int, "seed": int, "tolerance": float}
+    given = {name: kinds[name](text) for name, text in sample.items() if text is not None}
+    opened = open_workers(workspace.params.protocol, int(workers) if workers else None)
+    remade = verification.verify(tasks(workspace, setting, method), opened, **given)
+    differing = [one for one in remade if one.differences]
+    for one in differing:
+        print(f"{one.task}, {one.where}: {'; '.join(one.differences[:3])}")
+    print(f"{len(remade) - len(differing)} of {len(remade)} fits lead to the same numbers")
+    for task, reason in verification.adopt(remade) if adopt else ():
+        print(f"{task}: {'adopted' if reason is None else f'not adopted: {reason}'}")
+    return int(bool(differing))
+
+
 def optuna(workspace: Workspace) -> None:
     """Open the searches of the benchmark or of a study in optuna-dashboard."""
     from importlib.util import find_spec
@@ -258,6 +285,19 @@ COMMANDS = (
             "predictions": "a Parquet file with row, cvr and perhaps ctr, or a folder of such",
             "--setting": "the setting that it is of; by default as its place in results/ tells",
             "--replicate": "the number of the replicate; by default as its name tells, or 0",
+        }
+        | IN_STUDY,
+    ),
+    Command(
+        verify,
+        {
+            "?setting": SETTING,
+            "?method": METHOD,
+            "--fits": "how many final fits and how many trials of each method; by default 1",
+            "--seed": "of the sample; by default 0",
+            "--tolerance": "by which numbers may differ; by default 0: all are bit-identical",
+            "--workers": "how many trainings at a time; by default one per core or GPU",
+            "--!adopt": "give records of other code today's keys where their sample is the same",
         }
         | IN_STUDY,
     ),

@@ -52,6 +52,17 @@ def test_a_reference_of_equal_capacity_needs_no_fits_of_its_defaults(tmp_path: P
     assert [len(task.replicates) for task in results.widened] == [2]
 
 
+def test_records_that_were_kept_over_a_change_of_code_say_so(tmp_path: Path) -> None:
+    root = write_project(tmp_path, 2, 2)
+    for method in METHODS[:2]:
+        path = root / "results/runs" / ORACLE / method / "task.json"
+        edit(path, adopted={"code": "of before", "fits": 3})
+    oracle, clicks = tables(root)
+    kept = [note for note in oracle.notes if "6 of the fits" in note and "all methods" in note]
+    assert len(kept) == 1
+    assert not [note for note in clicks.notes if "kept" in note]
+
+
 def left_out(table: Table) -> list[str]:
     return [note for note in table.notes if note.startswith("Not reported")]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -119,7 +119,8 @@ def notes(results: DatasetResults, params: Params) -> tuple[str, ...]:
     timed = (LATE,) if results.schema.attribution_window is not None else ()
     found = (selected(params.protocol), _spread(results, confidence), arrows)
     found = (*found, *_meaning(results.schema), *timed)
-    return (*found, *filter(None, (_left_out(results, params), _other_code(results))))
+    of_code = (_other_code(results), _adopted(results))
+    return (*found, *filter(None, (_left_out(results, params), *of_code)))
 
 
 def _other_code(results: DatasetResults) -> str:
@@ -132,8 +133,27 @@ def _other_code(results: DatasetResults) -> str:
     ]
     if not titles:
         return ""
-    which = "all methods" if len(titles) == len(results.reported) > 1 else ", ".join(titles)
-    return f"Fitted by other code than that of this checkout: {which}."
+    return f"Fitted by other code than that of this checkout: {_which(titles, results)}."
+
+
+def _adopted(results: DatasetResults) -> str:
+    """Return which methods' records were kept over a change of code; "" if none was."""
+    found = {
+        task.title: task.provenance.adopted
+        for task in results.reported
+        if task.provenance and task.provenance.adopted
+    }
+    if not found:
+        return ""
+    fits = sum(adopted.fits for adopted in found.values())
+    return (
+        f"Fitted by earlier code and kept, as {fits} of the fits, some of each method, came out "
+        f"bit-identical with that of this checkout: {_which(list(found), results)}."
+    )
+
+
+def _which(titles: Sequence[str], results: DatasetResults) -> str:
+    return "all methods" if len(titles) == len(results.reported) > 1 else ", ".join(titles)
 
 
 def _spread(results: DatasetResults, confidence: float) -> str:

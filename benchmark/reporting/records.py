@@ -43,6 +43,13 @@ class Fit(_Record):
     reliability: dict[str, tuple[tuple[int, float, float], ...]] = {}
 
 
+class Adopted(_Record):
+    """The code that fitted records which were kept, and how many fits were made again for it."""
+
+    code: str
+    fits: int
+
+
 class Provenance(_Record):
     """``task.json``: what the results depend on."""
 
@@ -56,6 +63,7 @@ class Provenance(_Record):
     device: str
     key: str
     commit: str | None
+    adopted: Adopted | None = None
 
 
 class _Reason(_Record):
