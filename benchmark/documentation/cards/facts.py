@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from benchmark import parquet
 from benchmark.data.fetching.raw import origins
+from benchmark.documentation.cards.overlap import Overlap, overlap
 from benchmark.files import read_json, write_text
 from benchmark.schema import LABELS, SPLITS, TIMES, Field, Schema
 
@@ -56,6 +57,7 @@ class Facts(_Record):
     click_times: dict[str, tuple[float, float]]  # first and last by split; empty without times
     attribution_window: float | None
     dropped: dict[str, int]  # rows left out, by the rule
+    overlap: Overlap | None = None  # None without impressions, or with too few clicks
 
     @property
     def rows(self) -> int:
@@ -87,6 +89,7 @@ def measure(processed: Path, raw: Path) -> Facts:
         click_times=_click_times(tables) if schema.attribution_window is not None else {},
         attribution_window=schema.attribution_window,
         dropped=report.get("dropped", {}),
+        overlap=overlap(schema, tables["train"]),
     )
 
 
