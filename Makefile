@@ -2,11 +2,17 @@
 PYTHON ?= python3
 READY := .venv/.ready
 DOCS := .venv/.docs
+PIP := python -m pip install --quiet --disable-pip-version-check
+LOCKED := $(PIP) --no-deps --require-hashes -r
+# One version of PyTorch has several builds, for CPUs and for each CUDA, whose hashes differ: the one that pip
+# finds first is taken. To take the package index's alone, by its hashes and those of what it needs for CUDA:
+# make setup TORCH='--no-deps --require-hashes -r requirements-torch.lock'
+TORCH ?= $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements-torch.lock)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro test check docs lock soak
+.PHONY: help setup repro test check docs lock soak audit
 
 help:
 	@echo "make repro   set up and run the benchmark of params.yaml; prints the leaderboard"
@@ -15,6 +21,7 @@ help:
 	@echo "make check   lint and type-check"
 	@echo "make docs    build the documentation in site/; open site/index.html"
 	@echo "make soak    kill, damage and mistake at random for an hour; prints what survived"
+	@echo "make audit   ask which locked packages have known vulnerabilities"
 	@echo "make lock    pin the newest allowed versions anew"
 
 setup: $(READY)
@@ -39,23 +46,24 @@ docs: $(READY) $(DOCS)
 	sphinx-build --fail-on-warning --keep-going --quiet docs site
 	@echo "open site/index.html"
 
-# RecBole goes in without its dependencies: its pin of ray has no wheel for Python 3.12 and later.
-$(READY): requirements.lock
+$(READY): requirements.lock requirements-torch.lock
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed; name it: make PYTHON=python3.12')"
 	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
-	python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	python -m pip install --quiet --disable-pip-version-check --no-deps recbole==1.2.1
+	$(LOCKED) requirements.lock
+	$(PIP) $(TORCH)
 	touch $@
 
 # Only the documentation needs these, and the test that builds it.
 $(DOCS): requirements-docs.lock $(READY)
-	python -m pip install --quiet --disable-pip-version-check -r requirements-docs.lock
+	$(LOCKED) requirements-docs.lock
 	touch $@
 
-# CUDA packages are left to torch itself, which pins them exactly where its build needs them.
+# RecBole goes in without its dependencies: its pin of ray has no wheel for Python 3.12 and later.
+COMPILE := uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
+  --no-header --no-annotate --no-emit-index-url --quiet
 lock: $(READY)
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --fork-strategy fewest \
-	  --upgrade --no-header --no-annotate --no-emit-index-url --quiet \
-	  | grep -vE '^(cuda|nvidia|triton)' > requirements.lock
-	grep -v '^colorama' requirements.lock | uv pip compile --group docs --constraint - --universal --python-version 3.11 \
-	  --fork-strategy fewest --upgrade --no-header --no-annotate --no-emit-index-url --quiet | sort > requirements-docs.lock
+	{ $(COMPILE) pyproject.toml --group dev && echo recbole==1.2.1 | $(COMPILE) --no-deps -; } > .venv/lock
+	awk '/^[^ ]/ { own = /^(torch=|triton|nvidia|cuda)/ } !own' .venv/lock > requirements.lock
+	awk '/^[^ ]/ { own = /^(torch=|triton|nvidia|cuda)/ } own' .venv/lock > requirements-torch.lock
+	sed -n '/^colorama/d; /^[^ ]/s/ .$$//p' requirements.lock | $(COMPILE) --group docs --constraint - \
+	  > .venv/lock && mv .venv/lock requirements-docs.lock

@@ -334,10 +334,9 @@ class _Version(argparse.Action):
     """Print the version in pyproject.toml, which is read for this alone."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        import tomllib
+        from benchmark.release import release
 
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        print(f"{project['name']} {project['version']}")
+        print(*release(ROOT) or ("unknown",))
         parser.exit()
 
 

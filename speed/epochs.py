@@ -36,14 +36,14 @@ PIECE, MIB = 1 << 18, 1 << 20
 
 def write(folder: Path, rows: int) -> None:
     """Write a schema and a training split, with rows in the pieces in which they are read."""
-    log = Log(PIECE, 1)
+    log = Log(min(PIECE, rows), 1)
     labels = dict.fromkeys(("click", "micro", "macro"), log.click)
     columns = {f"c{i}": log.ids[:, i] for i in range(log.ids.shape[1])}
     columns |= {f"d{i}": log.numbers[:, i] for i in range(log.numbers.shape[1])}
     labels["conversion"] = log.conversion
     coded = {name: values.astype(np.int8) for name, values in labels.items()}
     piece = pl.DataFrame(columns | coded).lazy()
-    pieces = [piece] * -(-rows // PIECE)
+    pieces = [piece] * -(-rows // len(log.ids))
     pl.concat(pieces).head(rows).sink_parquet(folder / "train.parquet", row_group_size=PIECE)
     write_json(folder / "schema.json", log.schema().model_dump())
 

@@ -40,7 +40,7 @@ def generate(raw: Path, part: str, rows: int, seed: int) -> None:
     states = max(1, rows // SAMPLES_PER_STATE)
     index = pl.Series([f"{number:016x}" for number in rng.integers(2**63, size=states)])
     with (raw / f"common_features_{part}.csv").open("wb") as file:
-        executor = pl.Series([_history(rng) for _ in range(POOL)])
+        executor = pl.Series([_history(rng) for _ in range(min(POOL, states))])
         for start in range(0, states, POOL):
             file.write(_states(rng, index[start : start + POOL], executor))
     with (raw / f"sample_skeleton_{part}.csv").open("wb") as file:

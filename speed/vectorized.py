@@ -30,7 +30,7 @@ from benchmark.training.table import Table
 from benchmark.training.trainer import make_optimizer, train_batch
 from benchmark.training.vectorized import Step
 
-ROWS, ROUNDS, IDS = 1 << 16, 5, 200  # rows, rounds, ids of a field
+ROWS, IDS = 1 << 16, 200  # rows, ids of a field
 HYPER = {"learning_rate": 1e-3, "weight_decay": 1e-6}
 LABELS = ("click", "micro", "macro", "conversion")
 
@@ -98,14 +98,14 @@ def calls(steps: Steps, models: int) -> float:
     return (counts[1] - counts[0]) / models
 
 
-def measure(name: str, models: int, batch: int, device: torch.device) -> str:
+def measure(name: str, models: int, batch: int, rounds: int, device: torch.device) -> str:
     """Return a line of the table."""
     alone, as_one = contestants(name, models, batch, device)
     counts = [calls(steps, models) for steps in (alone, as_one)]
     count = min(ROWS // batch, max(10, 20_000 // batch))
     times = [
         [milliseconds(steps, count, models, device) for steps in (alone, as_one)]
-        for _ in range(ROUNDS)
+        for _ in range(rounds)
     ]
     apart, together = (statistics.median(column) for column in zip(*times, strict=True))
     return (
@@ -121,13 +121,15 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["esmm", "hm3"])
     parser.add_argument("--models", nargs="+", type=int, default=[5, 8])
     parser.add_argument("--batches", nargs="+", type=int, default=[64, 256, 1024, 4096])
+    parser.add_argument("--rounds", type=int, default=5, help="of which the median is printed")
     options = parser.parse_args()
+    device = torch.device(options.device)
     torch.set_num_threads(1)
     print(HEADER)
     for name in options.methods:
         for models in options.models:
             for batch in options.batches:
-                print(measure(name, models, batch, torch.device(options.device)), flush=True)
+                print(measure(name, models, batch, options.rounds, device), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,10 @@ def test_a_wrong_answer_would_be_seen(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "characters" in answers(f"{file}: {'x' * 2000}")[1]
     monkeypatch.setattr(mutations, "check_names", lambda _: 1 / 0)
     assert mutations.outcome(mutations.WHOLE, file)[0] == "traceback"
+    monkeypatch.setattr(mutations, "check_names", lambda _: time.sleep(60))
+    monkeypatch.setattr(mutations, "PATIENCE", 0.01)
+    hung = "hung", "no answer within 0.01 seconds"
+    assert mutations.outcome(mutations.WHOLE, file) == hung
 
 
 @given(VALUES)

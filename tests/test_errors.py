@@ -144,6 +144,14 @@ def test_the_version_is_that_of_the_project() -> None:
     assert run("--version").stdout == "cvr-debiasing-benchmark 0.1.0\n"
 
 
+def test_python_without_docstrings_is_refused_in_one_sentence() -> None:
+    command = [sys.executable, "-OO", "-m", "benchmark", "check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: run Python without -OO: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_reader_that_has_seen_enough_ends_it_quietly() -> None:
     code = "import sys; from benchmark.cli import main; sys.exit(main(['datasets']))"
     command = f'"{sys.executable}" -c "{code}" | head -n 1; echo ${{PIPESTATUS[0]}}'

@@ -7,8 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from benchmark.execution.archive import FILE, pack, restore
-from benchmark.files import read_json, write_json
+from benchmark.execution.archive import FILE, outcomes, pack, restore
+from benchmark.files import DamagedError, read_json, write_json
+from benchmark.sealing import write_sealed
 from benchmark.studies import Workspace
 
 
@@ -50,3 +51,18 @@ def test_a_path_that_leads_out_is_refused(workspace: Workspace) -> None:
 def test_without_published_records_there_is_one_sentence(workspace: Workspace) -> None:
     with pytest.raises(FileNotFoundError, match="no records were published with the study"):
         restore(workspace)
+
+
+def test_outcomes_leave_out_the_time_and_refuse_what_was_edited(workspace: Workspace) -> None:
+    fit, found = workspace.runs / "base" / "plain" / "default" / "0.json", []
+    for seconds in (1.0, 2.0):
+        write_sealed(fit, {"test": {"auc": 0.3}, "seconds": seconds})
+        found.append(outcomes(workspace.runs))
+    expected = {
+        "base/plain/task.json": {"key": "1"},
+        "base/plain/default/0.json": {"test": {"auc": 0.3}},
+    }
+    assert found == [expected, expected]
+    write_json(fit, read_json(fit) | {"test": {"auc": 0.9}})
+    with pytest.raises(DamagedError, match=r"0\.json is not what was written; delete it"):
+        outcomes(workspace.runs)

@@ -1,19 +1,30 @@
-"""The scripts of ``speed/`` run: small, so that their numbers mean nothing."""
+"""The scripts of ``speed/`` run: small, so that their numbers mean nothing.
+
+They run in this process, as do most of what they start: importing PyTorch takes seconds.
+"""
 
 from __future__ import annotations
 
+import io
 import re
+import runpy
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from benchmark.registry import ROOT
 
+SPEED = ROOT / "speed"
 SMALL = {
     "gpu": ["--device", "cpu", "--small", "--only", "throughput"],
-    "vectorized": ["--methods", "esmm", "--models", "2", "--batches", "4096"],
+    "vectorized": ["--methods", "esmm", "--models", "2", "--batches", "4096", "--rounds", "1"],
     "epochs": ["--rows", "20000", "--sizes", "1", "--batch", "1024"],
     "training": ["--rows", "4096", "--only", "ours"],
     "startup": ["--help"],
@@ -21,33 +32,77 @@ SMALL = {
     "auc": ["--rows", "1000"],
     "plan": ["--help"],
     "preprocess_aliccp": ["--rows", "8000", "--compared", "4000"],
-    "preprocess_aliexpress": ["--rows", "8000", "--compared", "4000"],
+    "preprocess_aliexpress": ["--rows", "2000", "--compared", "1000"],
     "preprocess_expedia": ["--rows", "8000", "--compared", "4000"],
-    "preprocess_rees46": ["--rows", "80000", "--compared", "40000"],
+    "preprocess_rees46": ["--rows", "20000", "--compared", "10000"],
 }
 
 
-def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, f"speed/{script}.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+@pytest.fixture
+def preprocessed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let raw files be preprocessed in this process, not in one for each of their sizes."""
+    monkeypatch.syspath_prepend(SPEED)
+    measured = import_module("measured")
+
+    def run_here(command: list[str], **_: Any) -> SimpleNamespace:
+        with redirect_stdout(io.StringIO()) as printed:
+            measured._main(*command[2:])
+        return SimpleNamespace(stdout=printed.getvalue())
+
+    monkeypatch.setattr(measured, "subprocess", SimpleNamespace(run=run_here))
+
+
+def printed(
+    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """Return what a script prints that is called with its arguments for little work."""
+    monkeypatch.syspath_prepend(SPEED)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", [f"speed/{script}.py", *SMALL[script]])
+    threads, status = torch.get_num_threads(), None
+    try:
+        runpy.run_path(str(SPEED / f"{script}.py"), run_name="__main__")
+    except SystemExit as end:
+        status = end.code
+    finally:
+        torch.set_num_threads(threads)
+    assert not status
+    return capsys.readouterr().out
 
 
 def test_every_script_is_tried() -> None:
-    scripts = {path.stem for path in (ROOT / "speed").glob("*.py")}
+    scripts = {path.stem for path in SPEED.glob("*.py")}
     assert scripts - {"measured"} == set(SMALL)
 
 
+@pytest.mark.usefixtures("preprocessed_here")
 @pytest.mark.parametrize("script", SMALL)
-def test_it_runs_and_prints(script: str) -> None:
-    done = run(script, *SMALL[script])
-    assert done.returncode == 0, done.stderr
+def test_it_runs_and_prints(
+    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     shown = "usage: " if "--help" in SMALL[script] else r"\d [|\w]"
-    assert re.search(shown, done.stdout)
+    assert re.search(shown, printed(script, monkeypatch, capsys))
+
+
+def test_preprocessing_is_measured_in_a_process_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(SPEED)
+    measured, layout = import_module("measured"), import_module("preprocess_aliexpress")
+    raw, processed = tmp_path / "raw", tmp_path / "processed"
+    raw.mkdir()
+    layout.write(raw, 2000)
+    cost = measured.preprocessed("aliexpress", raw, processed)
+    assert (processed / "train.parquet").is_file()
+    assert cost.text == sum(path.stat().st_size for path in raw.iterdir())
+    assert cost.peak > 0 < cost.processor
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_one_sentence() -> None:
-    done = run("gpu")
+    done = subprocess.run(
+        [sys.executable, "speed/gpu.py"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("error: there is no GPU here; ")
     assert done.stderr.count("\n") == 1

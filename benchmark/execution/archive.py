@@ -8,11 +8,13 @@ whether they are what was written.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from benchmark import parquet
-from benchmark.files import replacing, write_text
+from benchmark.files import DamagedError, read_json, replacing, write_text
+from benchmark.sealing import DIGEST, is_sealed
 from benchmark.studies import Workspace
 
 FILE = "records.parquet"
@@ -53,3 +55,23 @@ def restore(workspace: Workspace) -> int:
             write_text(target, record)
             written += 1
     return written
+
+
+def outcomes(runs: Path) -> dict[str, Any]:
+    """Return what a folder of runs has on record, by path, but for how long the fits took.
+
+    Two runs found the same if their outcomes are equal. The digest of a fit is left out with its
+    seconds, which it depends on.
+
+    Raises:
+        DamagedError: a file is no whole JSON, or the record of a fit is not what was written.
+    """
+    found = {}
+    for path in sorted(runs.rglob("*.json")):
+        record = read_json(path)
+        if "seconds" in record:
+            if not is_sealed(record):
+                raise DamagedError(f"{path} is not what was written; delete it")
+            record = {name: record[name] for name in record if name not in ("seconds", DIGEST)}
+        found[path.relative_to(runs).as_posix()] = record
+    return found

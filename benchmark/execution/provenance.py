@@ -6,7 +6,6 @@ import importlib.metadata
 import platform
 import re
 import subprocess
-import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from benchmark.config import Protocol
 from benchmark.execution.code import code_of
 from benchmark.execution.fitting import resolve_device
 from benchmark.files import fingerprint
+from benchmark.release import release
 from benchmark.schema import Schema
 from benchmark.training.method import Method
 
@@ -105,11 +105,10 @@ def commit() -> str | None:
 
 def _release() -> str | None:
     """Return what a source archive says of itself: `git archive` writes its commit into it."""
-    archived, project = (registry.ROOT / name for name in (".git_archival.txt", "pyproject.toml"))
+    archived = registry.ROOT / ".git_archival.txt"
     if archived.is_file():
         text = archived.read_text(encoding="utf-8").strip()
         if re.fullmatch(r"[0-9a-f]{40,64}", text):
             return text
-    if not project.is_file():
-        return None
-    return f"release {tomllib.loads(project.read_text(encoding='utf-8'))['project']['version']}"
+    named = release(registry.ROOT)
+    return f"release {named[1]}" if named else None

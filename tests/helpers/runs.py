@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import Protocol
+from benchmark.execution.archive import outcomes
 from benchmark.execution.executors.executor import Executor
 from benchmark.execution.run import run_tasks
 from benchmark.execution.tasks import Task
-from benchmark.files import read_json
 from benchmark.studies import Setting
 
 REPLICATES = 2
@@ -40,8 +40,5 @@ def run(
 
 
 def records(folder: Path) -> dict[str, Any]:
-    """Return every fit on record, but for the time that it took."""
-    found = {str(p.relative_to(folder)): read_json(p) for p in sorted(folder.rglob("*/*.json"))}
-    for record in found.values():
-        del record["seconds"], record["digest"]
-    return found
+    """Return every fit on record of a task, but for the time that it took."""
+    return {path: record for path, record in outcomes(folder).items() if "/" in path}

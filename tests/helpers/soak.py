@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
 import os
 import random
 import shutil
@@ -30,6 +29,8 @@ from typing import Any
 
 from benchmark.data.dataset import DataError
 from benchmark.data.preprocess import preprocess
+from benchmark.execution.archive import outcomes
+from benchmark.files import DamagedError
 from benchmark.registry import ROOT
 from benchmark.schema import Schema
 from helpers import mutations
@@ -58,13 +59,13 @@ def kills(count: int, seed: int) -> Iterator[Outcome]:
         start = time.monotonic()
         _ended(project, "run", "--strict")
         seconds, runs = time.monotonic() - start, project / "results" / "runs"
-        expected = _records(runs)
+        expected = outcomes(runs)
         shutil.rmtree(runs)
         for number in range(count):
             yield _killed(project, random.Random(seed + number).uniform(0, seconds))
             if number % ROUND == ROUND - 1 or number == count - 1:
                 _ended(project, "run", "--strict")
-                found = _records(runs)
+                found = outcomes(runs)
                 left = [path.name for path in project.rglob("*.tmp")]
                 yield "ended", f"left {left}" if left else "" if found == expected else "unequal"
                 shutil.rmtree(runs)
@@ -79,11 +80,10 @@ def _killed(project: Path, after: float) -> Outcome:
         if process.poll() is not None:
             return "over before", ""
         os.killpg(process.pid, signal.SIGKILL)
-    for path in (project / "results").rglob("*.json"):
-        try:
-            json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            return "killed", f"{path} is not whole"
+    try:
+        outcomes(project / "results" / "runs")
+    except DamagedError as error:
+        return "killed", str(error)
     return "killed", ""
 
 
@@ -93,16 +93,6 @@ def _ended(project: Path, *words: str) -> None:
 
 def _here() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT)}
-
-
-def _records(runs: Path) -> dict[str, Any]:
-    """Return all records but for how long the fits took."""
-    found = {path.relative_to(runs).as_posix(): json.loads(path.read_text(encoding="utf-8"))
-             for path in sorted(runs.rglob("*.json"))}  # fmt: skip
-    for record in found.values():
-        record.pop("seconds", None)
-        record.pop("digest", None)
-    return found
 
 
 # --- failing writes

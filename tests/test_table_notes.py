@@ -1,13 +1,16 @@
-"""A column that was asked for and is not there leaves its reason under the table."""
+"""Notes under a table: why a column is not there, and which methods other code has fitted."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+import pytest
 import yaml
-from helpers.fake_runs import CLICKS, METHODS, ORACLE, edit, tables, write_project
+from helpers.fake_runs import CLICKS, METHODS, ORACLE, TITLES, edit, tables, write_project
 
+from benchmark import registry
+from benchmark.execution.code import code_of
 from benchmark.references import widened
 from benchmark.reporting.table import Table
 
@@ -73,3 +76,28 @@ def test_nothing_is_said_where_every_column_is_there_or_no_reason_is_on_record(
     root = write_project(tmp_path, 1, 2)
     explain(root, ORACLE, {"ctr_impressions": NO_CTR})
     assert not [note for table in tables(root) for note in table.notes if "Not reported" in note]
+
+
+def test_methods_that_other_code_has_fitted_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    root, names = write_project(tmp_path, 2, 3), METHODS[:3]
+    files = [root / "methods" / f"{name}.py" for name in names]
+    assert fitted_by_other_code(root) == [], "a method that is not here any more has no code"
+    files[0].parent.mkdir()
+    for file in files:
+        file.write_text("VALUE = 1\n", encoding="utf-8")
+    assert fitted_by_other_code(root) == ["all methods."]
+    for name in names:
+        edit(root / "results/runs" / ORACLE / name / "task.json", code=code_of(name))
+    files[1].write_text("# a comment\nVALUE = 1\n", encoding="utf-8")
+    assert fitted_by_other_code(root) == []
+    files[1].write_text("VALUE = 2\n", encoding="utf-8")
+    assert fitted_by_other_code(root) == [f"{TITLES[1]}."]
+
+
+def fitted_by_other_code(root: Path) -> list[str]:
+    says = "Fitted by other code than that of this checkout: "
+    notes = [note for note in tables(root)[0].notes if note.startswith(says)]
+    return [note.removeprefix(says) for note in notes]
