@@ -41,6 +41,9 @@ check: $(READY)
 soak: $(READY)
 	PYTHONPATH=.:tests python -m helpers.soak
 
+audit: $(READY)
+	PYTHONPATH=.:tests python -m helpers.audit
+
 docs: $(READY) $(DOCS)
 	python -m benchmark.documentation.reference
 	sphinx-build --fail-on-warning --keep-going --quiet docs site

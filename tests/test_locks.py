@@ -1,13 +1,15 @@
-"""The locks: each package pinned with its hashes, and none missing that another one needs."""
+"""The locks: each package pinned with hashes, none missing that another needs; their audit."""
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from importlib.metadata import requires
 
 import pytest
+from helpers import audit
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -75,3 +77,35 @@ def test_the_lock_of_pytorch_has_it_and_what_it_needs_for_gpus_alone() -> None:
     assert own["torch"] == str(Requirement(declared()[0]).specifier).removeprefix("==")
     assert not {name for name in own if not re.match(r"torch$|triton$|nvidia-|cuda-", name)}
     assert not own.keys() & pins("requirements.lock").keys()
+
+
+def package(name: str, **more: object) -> dict[str, object]:
+    return {"name": name, "version": "1.0", "vulns": [], **more}
+
+
+def test_an_audit_without_a_database_does_not_pass_for_one_that_found_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unknown = {"name": "torch", "skip_reason": "not found"}
+    for answer in ("", "[]", "no JSON", json.dumps({"dependencies": [unknown]})):
+        monkeypatch.setattr(audit, "ask", lambda _, answer=answer: answer)
+        assert audit.main() == 0
+        said = "not audited: the database of vulnerabilities cannot be had here\n"
+        assert capsys.readouterr().out == f"{audit.LOCKS[0]}: {said}"
+
+
+def test_an_audit_names_what_is_known_and_counts_what_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = {"id": "CVE-1", "fix_versions": ["1.1"], "aliases": []}
+    answers = {lock: [package("a")] for lock in audit.LOCKS}
+    answers[audit.LOCKS[1]] += [package("b", vulns=[known]), {"name": "c", "skip_reason": "x"}]
+    monkeypatch.setattr(audit, "ask", lambda lock: json.dumps({"dependencies": answers[lock]}))
+    assert audit.main() == 1
+    first, second, third = LOCKS[1], LOCKS[0], LOCKS[2]
+    assert capsys.readouterr().out == (
+        f"{first}: 1 packages audited, 0 known vulnerabilities\n"
+        f"{second}: 2 packages audited, 1 known vulnerabilities; nothing is known of 1 others\n"
+        "  b 1.0: CVE-1, mended in 1.1\n"
+        f"{third}: 1 packages audited, 0 known vulnerabilities\n"
+    )
