@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from dvc.repo import Repo
-from helpers.pipelines import planned, repository
-from helpers.projects import copy_project, train_here
+from helpers.pipelines import planned, repository, whole_params
+from helpers.projects import copy_project, one_core, train_here
 
 from benchmark import registry
 from benchmark.cli import main
@@ -48,6 +46,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         train_here(patch)
+        one_core(patch)
         for verb in ("data", "run", "report"):
             assert main([verb, "--study", STUDY]) == 0
     return folder
@@ -57,6 +56,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workspace(project: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.chdir(project)
     train_here(monkeypatch)
+    one_core(monkeypatch)
     return Workspace(STUDY)
 
 
@@ -176,37 +176,18 @@ def committed(project: Path) -> Path:
     return project
 
 
-def keys(content: dict[str, Any], *above: str) -> Iterator[tuple[str, ...]]:
-    for key, value in content.items():
-        yield (*above, key)
-        if isinstance(value, dict):
-            yield from keys(value, *above, key)
-
-
-def without(content: dict[str, Any], key: tuple[str, ...]) -> dict[str, Any]:
-    first, *rest = key
-    if not rest:
-        return {name: value for name, value in content.items() if name != first}
-    return content | {first: without(content[first], tuple(rest))}
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what DVC imports
-def test_an_edit_of_any_key_plans_all_stages_that_depend_on_it(
-    committed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(committed)
-    repo = Repo()
-    assert repo.status(targets=[TARGET], with_deps=True) == {}
-    for path, level in (("params.yaml", 1), (f"studies/{STUDY}/params.yaml", 9)):
-        original = Path(path).read_text(encoding="utf-8")
+def test_all_stages_depend_on_all_of_both_params(committed: Path) -> None:
+    own = ("params.yaml", "studies/${item}/params.yaml")
+    assert set(whole_params(ROOT / "studies" / "dvc.yaml")) == {own, own[:1]}  # and the folder
+    assert planned(committed, TARGET) == set()
+    for name in ("params.yaml", f"studies/{STUDY}/params.yaml"):
+        path = committed / name
+        original = path.read_text(encoding="utf-8")
         content = yaml.safe_load(original)
-        found = [key for key in keys(content) if len(key) <= level]
-        assert len(found) > 5
-        for key in found:
-            Path(path).write_text(yaml.safe_dump(without(content, key)), encoding="utf-8")
-            stages = {name.rpartition(":")[2] for name in repo.status([TARGET], with_deps=True)}
-            assert stages == STAGES, key
-        Path(path).write_text(original, encoding="utf-8")
+        content["protocol"].popitem()
+        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+        assert planned(committed, TARGET) == STAGES, name
+        path.write_text(original, encoding="utf-8")
 
 
 def test_an_edit_of_a_method_plans_what_trains_and_what_reports(committed: Path) -> None:

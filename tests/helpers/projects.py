@@ -80,12 +80,17 @@ def without_pictures(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("benchmark.reporting.ranking.save", lambda *_: [])
 
 
+def one_core(patch: pytest.MonkeyPatch) -> None:
+    """Let no processes be started to share work: each imports for seconds what is here already."""
+    patch.setattr("benchmark.execution.executors.local.cores", lambda: 1)
+
+
 def work_here(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Work in a folder, in this process alone; reports have no pictures."""
     patch.chdir(folder)
     train_here(patch)
     without_pictures(patch)
-    patch.setattr("benchmark.execution.executors.local.cores", lambda: 1)
+    one_core(patch)
 
 
 def python(folder: Path, *arguments: str) -> str:
