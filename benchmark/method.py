@@ -14,12 +14,13 @@ from benchmark.training import losses
 from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint, mlp
 from benchmark.training.hyperparameters import tuned
-from benchmark.training.method import CtrCvr, Method, Phase, Update
+from benchmark.training.method import CtrCvr, Cvr, Method, Phase, Update
 
 __all__ = [
     "Batch",
     "Blueprint",
     "CtrCvr",
+    "Cvr",
     "Features",
     "Method",
     "Phase",

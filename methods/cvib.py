@@ -1,19 +1,9 @@
 import math
 
-from benchmark.method import (
-    Batch,
-    Blueprint,
-    Features,
-    Method,
-    Prediction,
-    Probability,
-    Tensor,
-    losses,
-    tuned,
-)
+from benchmark.method import Batch, Cvr, Probability, Tensor, losses, tuned
 
 
-class CVIB(Method):
+class CVIB(Cvr):
     r"""CVIB ties the mean CVR of impressions to that of clicks by an information bottleneck.
 
     With the clicked rows :math:`O` of a batch :math:`D` of impressions, conversion :math:`r`,
@@ -47,13 +37,6 @@ class CVIB(Method):
 
     contrast_weight: float = tuned(0.1, low=0.01, high=2)
     confidence_weight: float = tuned(0.01, low=1e-3, high=1)
-
-    def build(self, blueprint: Blueprint) -> None:
-        self.towers = blueprint.towers(1, self.backbone.width)
-
-    def forward(self, features: Features) -> Prediction:
-        (cvr,) = self.towers.probabilities(self.backbone(features))
-        return Prediction(cvr=cvr)
 
     def loss(self, batch: Batch) -> Tensor:
         prediction = self(batch.features)

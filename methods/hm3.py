@@ -1,7 +1,8 @@
-from benchmark.method import Batch, Blueprint, Features, Method, Prediction, Tensor, losses, tuned
+from benchmark.method import Batch, Tensor, losses, tuned
+from benchmark.training.modules.paths import PathMethod
 
 
-class HM3(Method):
+class HM3(PathMethod):
     r"""HM3 composes the CVR of six conditional probabilities along a graph of behaviours.
 
     With :math:`y_1` P(click), :math:`y_2` P(micro | click), :math:`y_3, y_5` P(macro | micro or
@@ -26,19 +27,10 @@ class HM3(Method):
 
     name = "HM3"
     cite = "wen2021hm3"
-    requires = frozenset({"click", "micro", "macro"})
 
     micro_weight: float = tuned(1.0, low=0.1, high=10)
     macro_weight: float = tuned(1.0, low=0.1, high=10)
     ctcvr_weight: float = tuned(1.0, low=0.1, high=10)
-
-    def build(self, blueprint: Blueprint) -> None:
-        self.towers = blueprint.towers(6, self.backbone.width)
-
-    def forward(self, features: Features) -> Prediction:
-        y1, y2, y3, y4, y5, y6 = self.towers.probabilities(self.backbone(features))
-        macro = y2.mix(y3, y5)
-        return Prediction(ctr=y1, micro=y2, macro=macro, cvr=macro.mix(y4, y6))
 
     def loss(self, batch: Batch) -> Tensor:
         prediction = self(batch.features)

@@ -1,17 +1,8 @@
-from benchmark.method import (
-    Batch,
-    Blueprint,
-    Features,
-    Method,
-    Prediction,
-    Probability,
-    Tensor,
-    losses,
-    tuned,
-)
+from benchmark.method import Batch, Tensor, losses, tuned
+from benchmark.training.modules.paths import Path, PathMethod, compose
 
 
-class HM3Joint(Method):
+class HM3Joint(PathMethod):
     r"""HM3-Joint trains HM3's graph of behaviours by the likelihood of whole paths.
 
     With click :math:`o`, micro :math:`m`, macro :math:`a`, conversion :math:`r`, the six
@@ -35,38 +26,11 @@ class HM3Joint(Method):
 
     name = "HM3-Joint"
     cite = "wen2021hm3"
-    requires = frozenset({"click", "micro", "macro"})
 
     post_click_weight: float = tuned(1.0, low=0.1, high=10)
 
-    def build(self, blueprint: Blueprint) -> None:
-        self.towers = blueprint.towers(6, self.backbone.width)
-
-    def forward(self, features: Features) -> Prediction:
-        return self._compose(self._steps(features))
-
-    def _steps(self, features: Features) -> tuple[Probability, ...]:
-        return tuple(self.towers.probabilities(self.backbone(features)))
-
-    def _compose(self, steps: tuple[Probability, ...]) -> Prediction:
-        y1, y2, y3, y4, y5, y6 = steps
-        macro = y2.mix(y3, y5)
-        return Prediction(ctr=y1, micro=y2, macro=macro, cvr=macro.mix(y4, y6))
-
     def loss(self, batch: Batch) -> Tensor:
-        steps = self._steps(batch.features)
-        ctr = losses.ctr_loss(self._compose(steps), batch)
-        after_click = batch.clicked * _path_errors(steps, batch)
-        return ctr + self.post_click_weight * after_click.mean()
-
-
-def _path_errors(steps: tuple[Probability, ...], batch: Batch) -> Tensor:
-    """Return -log P(m, a, r | click) per row, meaningless where the row is not clicked."""
-    micro, macro, conversion = batch.micro, batch.macro, batch.conversion
-    assert micro is not None
-    assert macro is not None
-    _, y2, y3, y4, y5, y6 = steps
-    to_macro = micro * y3.cross_entropy(macro) + (1 - micro) * y5.cross_entropy(macro)
-    after_macro, after_none = y4.cross_entropy(conversion), y6.cross_entropy(conversion)
-    to_conversion = macro * after_macro + (1 - macro) * after_none
-    return y2.cross_entropy(micro) + to_macro + to_conversion
+        steps = self.steps(batch.features)
+        click_loss = losses.ctr_loss(compose(steps), batch)
+        after_click = batch.clicked * Path.observed(batch).errors(steps[1:])
+        return click_loss + self.post_click_weight * after_click.mean()

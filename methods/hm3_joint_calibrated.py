@@ -46,6 +46,7 @@ class HM3JointCalibrated(PathMethod):
 
     name = "HM3-Joint (calibrated)"
     cite = "wen2021hm3"
+    requires = PathMethod.requires | {"impression"}
 
     post_click_weight: float = tuned(1.0, low=0.1, high=10)
     propensity_floor: float = tuned(0.05, low=0.01, high=0.2)

@@ -31,6 +31,7 @@ class HM3JointDR(PathMethod):
 
     name = "HM3-Joint-DR"
     cite = "wen2021hm3"
+    requires = PathMethod.requires | {"impression"}
 
     post_click_weight: float = tuned(1.0, low=0.01, high=10)
     entire_space_weight: float = tuned(0.1, low=0.01, high=10)

@@ -1,7 +1,10 @@
-from benchmark.method import Batch, Blueprint, Features, Method, Prediction, Tensor, losses, tuned
+from dataclasses import replace
+
+from benchmark.method import Batch, Features, Prediction, Tensor, losses, tuned
+from benchmark.training.modules.paths import PathMethod
 
 
-class HM3R(Method):
+class HM3R(PathMethod):
     r"""HM3-R is HM3 with its hops reversed: the macro behaviour comes before the micro behaviour.
 
     With :math:`y_1` P(click), :math:`y_2` P(macro | click), :math:`y_3, y_5` P(micro | macro or
@@ -26,19 +29,14 @@ class HM3R(Method):
 
     name = "HM3-R"
     cite = "wen2021hm3"
-    requires = frozenset({"click", "micro", "macro"})
 
     micro_weight: float = tuned(1.0, low=0.1, high=10)
     macro_weight: float = tuned(1.0, low=0.1, high=10)
     ctcvr_weight: float = tuned(1.0, low=0.1, high=10)
 
-    def build(self, blueprint: Blueprint) -> None:
-        self.towers = blueprint.towers(6, self.backbone.width)
-
     def forward(self, features: Features) -> Prediction:
-        y1, y2, y3, y4, y5, y6 = self.towers.probabilities(self.backbone(features))
-        micro = y2.mix(y3, y5)
-        return Prediction(ctr=y1, macro=y2, micro=micro, cvr=micro.mix(y4, y6))
+        hm3 = super().forward(features)
+        return replace(hm3, micro=hm3.macro, macro=hm3.micro)
 
     def loss(self, batch: Batch) -> Tensor:
         prediction = self(batch.features)

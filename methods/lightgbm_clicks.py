@@ -1,18 +1,8 @@
-from benchmark.method import (
-    Batch,
-    Blueprint,
-    Features,
-    Method,
-    Prediction,
-    Probability,
-    Tensor,
-    losses,
-    tuned,
-)
-from benchmark.training.modules.trees import BoostedTrees
+from benchmark.method import Batch, Blueprint, Features, Prediction, Probability, Tensor, losses
+from benchmark.training.modules.trees import BoostedTrees, TreeMethod, rows_of
 
 
-class LightGBMClicks(Method):
+class LightGBMClicks(TreeMethod):
     r"""LightGBM (clicks) boosts trees on clicks as if these were a fair sample of impressions.
 
     With the clicked rows :math:`O`, conversion :math:`r`, trees :math:`f_t` of leaf values
@@ -40,23 +30,8 @@ class LightGBMClicks(Method):
     cite = "ke2017lightgbm"
     requires = frozenset({"click"})
 
-    learning_rate: float = tuned(0.1, low=0.03, high=0.3)
-    weight_decay: float = tuned(0.0, low=0, high=10, log=False)
-    num_leaves: int = tuned(31, low=4, high=256)
-    min_child_samples: int = tuned(20, low=5, high=100, log=False)
-    feature_fraction: float = tuned(1.0, low=0.4, high=1, log=False)
-    bagging_fraction: float = tuned(1.0, low=0.4, high=1, log=False)
-
     def build(self, blueprint: Blueprint) -> None:
-        self.trees = BoostedTrees(
-            blueprint.schema,
-            num_leaves=self.num_leaves,
-            min_child_samples=self.min_child_samples,
-            feature_fraction=self.feature_fraction,
-            bagging_fraction=self.bagging_fraction,
-            learning_rate=self.learning_rate,
-            lambda_l2=self.weight_decay,
-        )
+        self.trees = BoostedTrees(blueprint.schema, **self.growth)
 
     def forward(self, features: Features) -> Prediction:
         return Prediction(cvr=Probability.from_logit(self.trees(features)))
@@ -66,5 +41,5 @@ class LightGBMClicks(Method):
 
     def fit(self, train: Batch, seed: int) -> int:
         clicked = train.clicked.bool()
-        features = Features(train.features.sparse[clicked], train.features.dense[clicked])
+        features = rows_of(train.features, clicked)
         return self.trees.grow(25, features, train.conversion[clicked], seed)

@@ -1,7 +1,7 @@
-from benchmark.method import Batch, Blueprint, Features, Method, Prediction, Tensor, losses
+from benchmark.method import Batch, Cvr, Tensor, losses
 
 
-class Naive(Method):
+class Naive(Cvr):
     r"""Naive fits the CVR on clicks as if they were a fair sample of impressions.
 
     With the clicked rows :math:`O`, conversion :math:`r`, prediction :math:`\hat r` and cross
@@ -21,14 +21,6 @@ class Naive(Method):
 
     name = "Naive"
     cite = "ma2018entire"
-    requires = frozenset({"click"})
-
-    def build(self, blueprint: Blueprint) -> None:
-        self.towers = blueprint.towers(1, self.backbone.width)
-
-    def forward(self, features: Features) -> Prediction:
-        (cvr,) = self.towers.probabilities(self.backbone(features))
-        return Prediction(cvr=cvr)
 
     def loss(self, batch: Batch) -> Tensor:
         return losses.click_cvr_loss(self(batch.features), batch)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import torch
 
 from benchmark.method import Batch, Prediction, Tensor, losses
-from benchmark.training.modules.doubly_robust import DoublyRobust, doubly_robust_risk
+from benchmark.training.modules.doubly_robust import DoublyRobust
 
 
 class TDR(DoublyRobust):
@@ -47,4 +47,4 @@ class TDR(DoublyRobust):
     def risk(self, prediction: Prediction, batch: Batch) -> Tensor:
         targeted = self.targeted_errors(prediction, batch)
         inverse = self.inverse(prediction, batch)
-        return doubly_robust_risk(losses.cvr_errors(prediction, batch), targeted, inverse)
+        return losses.doubly_robust_risk(losses.cvr_errors(prediction, batch), targeted, inverse)

@@ -1,7 +1,7 @@
-from benchmark.method import Batch, Blueprint, Features, Method, Prediction, Tensor, tuned
+from benchmark.method import Batch, Cvr, Tensor, tuned
 
 
-class UnclickedNegative(Method):
+class UnclickedNegative(Cvr):
     r"""AMAN counts every unclicked impression as one that would not have converted.
 
     With click :math:`o`, conversion :math:`r`, prediction :math:`\hat r`, cross entropy :math:`e`
@@ -29,13 +29,6 @@ class UnclickedNegative(Method):
     requires = frozenset({"impression", "click"})
 
     negative_weight: float = tuned(1.0, low=0.01, high=1)
-
-    def build(self, blueprint: Blueprint) -> None:
-        self.towers = blueprint.towers(1, self.backbone.width)
-
-    def forward(self, features: Features) -> Prediction:
-        (cvr,) = self.towers.probabilities(self.backbone(features))
-        return Prediction(cvr=cvr)
 
     def loss(self, batch: Batch) -> Tensor:
         cvr, clicked = self(batch.features).cvr, batch.clicked

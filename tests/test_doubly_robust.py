@@ -17,7 +17,7 @@ from benchmark import registry
 from benchmark.training.batch import Features, Probability
 from benchmark.training.losses import ctcvr_loss, cvr_errors
 from benchmark.training.method import Method, Update
-from benchmark.training.modules.doubly_robust import doubly_robust_risk
+from benchmark.training.losses import doubly_robust_risk
 from benchmark.training.trainer import Updates, train_batch
 
 FROZEN = ("dr_jl", "mrdr", "dr_bias", "dr_mse", "tdr")

@@ -94,6 +94,15 @@ def snips_loss(prediction: Prediction, batch: Batch, floor: float) -> Tensor:
     return (weights * cvr_errors(prediction, batch)).sum()
 
 
+def doubly_robust_risk(errors: Tensor, imputed: Tensor, inverse: Tensor) -> Tensor:
+    """Return the mean of ê + u (e - ê) over impressions, where ê keeps its gradient.
+
+    The errors e, imputed errors ê and inverse propensities u are tensors (B,). It is unbiased for
+    the mean error if the propensities or the imputed errors are right.
+    """
+    return (imputed + inverse * (errors - imputed)).mean()
+
+
 def dr_loss(prediction: Prediction, batch: Batch, floor: float) -> Tensor:
     """Return the mean of δ̂ + o · (e(r, r̂) - δ̂) / ô over impressions, the doubly robust risk.
 
@@ -102,7 +111,7 @@ def dr_loss(prediction: Prediction, batch: Batch, floor: float) -> Tensor:
     """
     imputed = _present(prediction.imputed_error, "imputed error").detach()
     weights = click_weights(prediction, batch, floor)
-    return (imputed + weights * (cvr_errors(prediction, batch) - imputed)).mean()
+    return doubly_robust_risk(cvr_errors(prediction, batch), imputed, weights)
 
 
 def imputation_loss(prediction: Prediction, batch: Batch, floor: float) -> Tensor:

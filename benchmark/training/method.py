@@ -138,6 +138,21 @@ class Method(nn.Module, ABC):
         return f"needs {' and '.join(lacking)}, which this dataset lacks" if lacking else None
 
 
+class Cvr(Method):
+    """One tower on the encoding, for the CVR alone, whatever the loss."""
+
+    requires = frozenset({"click"})
+
+    def build(self, blueprint: Blueprint) -> None:
+        """Make the tower."""
+        self.towers = blueprint.towers(1, self.backbone.width)
+
+    def forward(self, features: Features) -> Prediction:
+        """Predict the CVR."""
+        (cvr,) = self.towers.probabilities(self.backbone(features))
+        return Prediction(cvr=cvr)
+
+
 class CtrCvr(Method):
     """Two towers on one encoding, for the CTR and the CVR: the network of ESMM, whatever the loss.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmark.metrics.populations import Array
 from benchmark.schema import Schema
 from benchmark.training.batch import Features
-from benchmark.training.modules.trees import BoostedTrees
+from benchmark.training.modules.trees import BoostedTrees, rows_of
 from benchmark.training.table import Table
 from benchmark.training.trainer import Data, pieces
 
@@ -42,7 +42,7 @@ def _learned(schema: Schema, features: Features, label: Tensor, rows: Tensor) ->
     generator = torch.Generator().manual_seed(SEED)
     drawn = rows[torch.randperm(len(rows), generator=generator)[:ROWS].to(rows.device)]
     trees = BoostedTrees(schema, num_leaves=LEAVES)
-    trees.grow(TREES, Features(features.sparse[drawn], features.dense[drawn]), label[drawn], SEED)
+    trees.grow(TREES, rows_of(features, drawn), label[drawn], SEED)
     return trees
 
 

@@ -7,24 +7,20 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from benchmark.training.batch import Batch, Features, Prediction, Probability
+from benchmark.training.batch import Batch, Features, Probability
 from benchmark.training.blueprint import Blueprint
 from benchmark.training.delays.schedule import Schedule
 from benchmark.training.losses import over_clicks
-from benchmark.training.method import Method
+from benchmark.training.method import Cvr
 
 
-class DelayedFeedback(Method):
+class DelayedFeedback(Cvr):
     """Fit the CVR to labels as known on arrival, each click weighted by what it stands for.
 
     A subclass says when clicks arrive, and how much one weighs.
     """
 
     requires = frozenset({"click", "delay"})
-
-    def build(self, blueprint: Blueprint) -> None:
-        """Make the tower of the CVR."""
-        self.towers = blueprint.towers(1, self.backbone.width)
 
     @abstractmethod
     def schedule(self) -> Schedule:
@@ -33,10 +29,6 @@ class DelayedFeedback(Method):
     def weights(self, cvr: Probability, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the weights (B,) of each click, were its label on arrival 1, and were it 0."""
         return torch.ones_like(cvr.log), torch.ones_like(cvr.log)
-
-    def forward(self, features: Features) -> Prediction:
-        """Predict the CVR."""
-        return Prediction(cvr=Probability.from_logit(*self.towers(self.backbone(features))))
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the weighted mean of e(r, r̂) over clicks; no weight carries a gradient."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Backbone, Blueprint
 from benchmark.training.hyperparameters import tuned
-from benchmark.training.losses import click_weights, cvr_errors
+from benchmark.training.losses import click_weights, cvr_errors, doubly_robust_risk
 from benchmark.training.method import Method, Phase, Update
 
 
@@ -78,14 +78,6 @@ def learned_click_weights(prediction: Prediction, batch: Batch, floor: float) ->
     if prediction.ctr is None:
         raise ValueError("these weights need a method that predicts the CTR")
     return batch.clicked / prediction.ctr.log.exp().clamp_min(floor)
-
-
-def doubly_robust_risk(errors: Tensor, imputed: Tensor, inverse: Tensor) -> Tensor:
-    """Return the mean of ê + u (e - ê) over impressions, where ê keeps its gradient.
-
-    It is unbiased for the mean error if the propensities or the imputed errors are right.
-    """
-    return (imputed + inverse * (errors - imputed)).mean()
 
 
 class DoublyRobust(Method):
@@ -161,3 +153,22 @@ class DoublyRobust(Method):
         self.propensity.eval()
         self.propensity.calibrate(batch)
         yield from ()
+
+
+class VarianceReduced(DoublyRobust):
+    """Minimise the variance of the risk by the imputation, as MRDR does.
+
+    With ``double_learning``, each epoch copies the prediction network into the imputation network
+    at its start.
+    """
+
+    double_learning: bool = tuned(True, choices=(False, True))
+
+    def start_epoch(self) -> None:
+        """Copy the prediction network, if asked to."""
+        if self.double_learning:
+            self.imputer.load_state_dict(self.predictor.state_dict())
+
+    def imputation_weights(self, inverse: Tensor) -> Tensor:
+        """Return o (1 - p) / p² from u, (B,)."""
+        return inverse * (inverse - 1)

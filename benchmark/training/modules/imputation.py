@@ -14,7 +14,6 @@ from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Blueprint
 from benchmark.training.hyperparameters import tuned
 from benchmark.training.method import Method
-from benchmark.training.modules.doubly_robust import doubly_robust_risk
 
 
 class ImputingTowers(Method):
@@ -44,22 +43,21 @@ class ImputingTowers(Method):
         imputation, the mean of u (e - ê)². Imputed labels let the risk teach the CVR on all
         impressions, imputed errors on clicks alone.
         """
-        prediction, label = self._read(batch.features)
+        prediction, imputed = self._read(batch.features)
         imputation = losses.imputation_loss(prediction, batch, floor)
-        if self.imputes == "error":
-            return prediction, losses.dr_loss(prediction, batch, floor) + imputation
         errors = losses.cvr_errors(prediction, batch)
-        imputed = prediction.cvr.cross_entropy(label.detach())
         weights = losses.click_weights(prediction, batch, floor)
-        return prediction, doubly_robust_risk(errors, imputed, weights) + imputation
+        return prediction, losses.doubly_robust_risk(errors, imputed, weights) + imputation
 
     def _read(self, features: Features) -> tuple[Prediction, Tensor]:
-        """Return the prediction and the imputed label, which "error" has no use for."""
+        """Return the prediction, and its imputed error (B,) with the third tower a constant."""
         ctr, cvr, third = self.towers(self.backbone(features))
-        converts, label = Probability.from_logit(cvr), third.sigmoid()
+        click, converts = Probability.from_logit(ctr), Probability.from_logit(cvr)
         if self.imputes == "error":
             error = softplus(third)
+            constant = error.detach()
         else:
+            label = third.sigmoid()
             error = converts.detach().cross_entropy(label)
-        click = Probability.from_logit(ctr)
-        return Prediction(ctr=click, cvr=converts, imputed_error=error), label
+            constant = converts.cross_entropy(label.detach())
+        return Prediction(ctr=click, cvr=converts, imputed_error=error), constant

@@ -60,7 +60,7 @@ class Path:
 class PathMethod(Method):
     """The network of HM3: six towers on one encoding, and what they compose to."""
 
-    requires = frozenset({"impression", "click", "micro", "macro"})
+    requires = frozenset({"click", "micro", "macro"})
 
     def build(self, blueprint: Blueprint) -> None:
         """Make the towers."""

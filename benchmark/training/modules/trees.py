@@ -1,4 +1,4 @@
-"""Boosted trees as a module. No other file imports LightGBM."""
+"""Boosted trees as a module, and methods of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from benchmark.schema import Schema
 from benchmark.training.batch import Features
+from benchmark.training.hyperparameters import tuned
+from benchmark.training.method import Method
 
 BINS = 255  # per field, LightGBM's default
 FIXED: dict[str, Any] = {
@@ -79,6 +81,37 @@ class BoostedTrees(nn.Module):
     def set_extra_state(self, state: str) -> None:
         """Take the trees of a state dict; no further trees can be added to them."""
         self.booster = lightgbm.Booster(model_str=state) if state else None
+
+
+class TreeMethod(Method):
+    """A method of boosted trees: what it tunes, under the names and defaults of LightGBM.
+
+    ``learning_rate`` is the step and ``weight_decay`` the penalty on squared leaves.
+    """
+
+    learning_rate: float = tuned(0.1, low=0.03, high=0.3)
+    weight_decay: float = tuned(0.0, low=0, high=10, log=False)
+    num_leaves: int = tuned(31, low=4, high=256)
+    min_child_samples: int = tuned(20, low=5, high=100, log=False)
+    feature_fraction: float = tuned(1.0, low=0.4, high=1, log=False)
+    bagging_fraction: float = tuned(1.0, low=0.4, high=1, log=False)
+
+    @property
+    def growth(self) -> dict[str, float]:
+        """LightGBM's parameters of all trees."""
+        return {
+            "num_leaves": self.num_leaves,
+            "min_child_samples": self.min_child_samples,
+            "feature_fraction": self.feature_fraction,
+            "bagging_fraction": self.bagging_fraction,
+            "learning_rate": self.learning_rate,
+            "lambda_l2": self.weight_decay,
+        }
+
+
+def rows_of(features: Features, rows: Tensor) -> Features:
+    """Return the ids and numbers of some rows, given by a mask (B,) or by their numbers."""
+    return Features(features.sparse[rows], features.dense[rows])
 
 
 def _matrix(features: Features) -> NDArray[np.float64]:

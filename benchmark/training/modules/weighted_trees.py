@@ -16,10 +16,8 @@ from torch import Tensor, nn
 
 from benchmark.schema import Schema
 from benchmark.training.batch import Batch, Features, Prediction, Probability
-from benchmark.training.hyperparameters import tuned
 from benchmark.training.losses import self_normalised
-from benchmark.training.method import Method
-from benchmark.training.modules.trees import BoostedTrees
+from benchmark.training.modules.trees import BoostedTrees, TreeMethod, rows_of
 
 FOLDS = 2
 NEVER = 1e-6  # the least rate at which trees start
@@ -104,37 +102,17 @@ class CrossFitted(nn.Module):
         return torch.stack([trees(features) for trees in self.folds]).mean(0)
 
 
-class PropensityTrees(Method):
+class PropensityTrees(TreeMethod):
     """Boost trees for the CVR, ``trees``, and cross-fitted ones for the click, ``propensity``.
 
-    A subclass makes both, and has a ``propensity_floor``. ``learning_rate`` is the step and
-    ``weight_decay`` the penalty on squared leaves.
+    A subclass makes both, and has a ``propensity_floor``.
     """
 
     requires = frozenset({"impression", "click"})
 
-    learning_rate: float = tuned(0.1, low=0.03, high=0.3)
-    weight_decay: float = tuned(0.0, low=0, high=10, log=False)
-    num_leaves: int = tuned(31, low=4, high=256)
-    min_child_samples: int = tuned(20, low=5, high=100, log=False)
-    feature_fraction: float = tuned(1.0, low=0.4, high=1, log=False)
-    bagging_fraction: float = tuned(1.0, low=0.4, high=1, log=False)
-
     propensity: CrossFitted
     trees: RiskTrees
     propensity_floor: float
-
-    @property
-    def growth(self) -> dict[str, float]:
-        """LightGBM's parameters of all trees."""
-        return {
-            "num_leaves": self.num_leaves,
-            "min_child_samples": self.min_child_samples,
-            "feature_fraction": self.feature_fraction,
-            "bagging_fraction": self.bagging_fraction,
-            "learning_rate": self.learning_rate,
-            "lambda_l2": self.weight_decay,
-        }
 
     def forward(self, features: Features) -> Prediction:
         """Predict the CVR, and as CTR the propensity."""
@@ -151,11 +129,6 @@ class PropensityTrees(Method):
         propensity, work = self.propensity.fit(train.features, clicked, everywhere, seed)
         inverse = clicked / propensity.clamp_min(self.propensity_floor)
         return inverse, self_normalised(inverse) * clicked.sum(), work
-
-
-def rows_of(features: Features, rows: Tensor) -> Features:
-    """Return the ids and numbers of some rows, given by a mask (B,)."""
-    return Features(features.sparse[rows], features.dense[rows])
 
 
 def _array(values: Tensor) -> Array:
