@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from benchmark import registry
 from benchmark.training.batch import Features, Probability
-from benchmark.training.losses import ctcvr_loss, cvr_errors
+from benchmark.training.losses import ctcvr_loss, cvr_errors, doubly_robust_risk
 from benchmark.training.method import Method, Update
-from benchmark.training.losses import doubly_robust_risk
 from benchmark.training.trainer import Updates, train_batch
 
 FROZEN = ("dr_jl", "mrdr", "dr_bias", "dr_mse", "tdr")
