@@ -20,14 +20,14 @@ def entry(folder: str, key: str, source: str) -> str:
     Raises:
         LookupError: the folder's ``references.bib`` has no such entry.
     """
-    found = known(folder)
-    if key not in found:
-        close = difflib.get_close_matches(key, found, 1)
+    by_key = known(folder)
+    if key not in by_key:
+        close = difflib.get_close_matches(key, by_key, 1)
         hint = f"write {close[0]!r} if you mean that, or " if close else ""
         raise LookupError(
             f"{source} cites {key!r}, which is not in {folder}/{NAME}; {hint}add the entry there"
         )
-    return found[key]
+    return by_key[key]
 
 
 def known(folder: str) -> dict[str, str]:
@@ -61,16 +61,16 @@ def entries(citation: str, source: str) -> dict[str, str]:
         ValueError: text without an entry, or braces that do not close.
     """
     text = textwrap.dedent(citation).strip()
-    found = {match[1]: _balanced(text[match.start() :], source) for match in _START.finditer(text)}
-    if text and not found:
+    by_key = {match[1]: _balanced(text[match.start() :], source) for match in _START.finditer(text)}
+    if text and not by_key:
         raise ValueError(f"the citation in {source} is not BibTeX: {text[:60]!r}")
-    return found
+    return by_key
 
 
 def field(entry: str, key: str) -> str:
     """Return the value of a field of an entry on one line, without braces; "" if it has none."""
-    found = re.search(rf"\b{key}\s*=\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}", entry)
-    return " ".join(re.sub("[{}]", "", found[1]).split()) if found else ""
+    match = re.search(rf"\b{key}\s*=\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}", entry)
+    return " ".join(re.sub("[{}]", "", match[1]).split()) if match else ""
 
 
 def _balanced(text: str, source: str) -> str:

@@ -42,9 +42,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def sentence(error: BaseException) -> str:
-    """Return what a person is told of an error, in one line.
+    """Return the message of an error for a user, in one line.
 
-    An error that the project raises is told by its message. Any other one is a mistake in the code:
+    An error that the project raises has its own message. Any other one is a mistake in the code:
     its kind and message are followed by the last line of a method or an adapter that led to it.
     """
     if notes := getattr(error, "__notes__", ()):
@@ -53,9 +53,9 @@ def sentence(error: BaseException) -> str:
     text = " ".join(str(message).split())
     if _is_own(error):
         return text or type(error).__name__
-    place = _place(error)
+    location = _location(error)
     return f"{type(error).__name__}: {text or 'without a message'}" + (
-        f" ({place})" if place else ""
+        f" ({location})" if location else ""
     )
 
 
@@ -82,7 +82,7 @@ def _is_own(error: BaseException) -> bool:
     return last is not None and frame.f_code.co_code[last.tb_lasti] == RAISE
 
 
-def _place(error: BaseException) -> str:
+def _location(error: BaseException) -> str:
     """Return file, line and function of the last frame in a plugin, or else in the project."""
     frames = [
         (Path(frame.filename).relative_to(ROOT), frame)
@@ -90,7 +90,7 @@ def _place(error: BaseException) -> str:
         if Path(frame.filename).is_relative_to(ROOT)
     ]
     plugins = [pair for pair in frames if pair[0].parts[0] in PLUGINS]
-    if not (chosen := plugins or frames):
+    if not (candidates := plugins or frames):
         return ""
-    path, frame = chosen[-1]
+    path, frame = candidates[-1]
     return f"{path.as_posix()}, line {frame.lineno}, in {frame.name}"

@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    with _claimed(temporary):
+    with _locked(temporary):
         try:
             yield temporary
             _sync(temporary)
@@ -42,7 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _claimed(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     """Hold a file, made anew and empty, that no one else holds: a killed process holds none."""
     while True:
         with path.open("ab") as stream:

@@ -28,8 +28,8 @@ class PluginError(BenchmarkError):
 
 
 @contextmanager
-def located(folder: str, name: str, *passing: type[BaseException]) -> Iterator[None]:
-    """Tell an error that comes from a plugin's file with its line; those ``passing`` as they are.
+def located(folder: str, name: str, *unchanged: type[BaseException]) -> Iterator[None]:
+    """Add the line to an error that comes from a plugin's file; leave some kinds ``unchanged``.
 
     Raises:
         PluginError: the file raised an error, or would end the program.
@@ -37,7 +37,7 @@ def located(folder: str, name: str, *passing: type[BaseException]) -> Iterator[N
     try:
         yield
     except (Exception, SystemExit) as error:
-        if isinstance(error, (PluginError, *passing)):
+        if isinstance(error, (PluginError, *unchanged)):
             raise
         if (line := _line(error, path_of(folder, name))) is None:
             raise
@@ -81,15 +81,15 @@ def load(folder: str, name: str, base: type[T]) -> type[T]:
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
     with located(folder, name):
         spec.loader.exec_module(module)
-    found = [
+    classes = [
         value
         for value in vars(module).values()
         if inspect.isclass(value) and issubclass(value, base) and value.__module__ == module_name
     ]
-    if len(found) != 1:
-        what = f"exactly one {base.__name__}, found {len(found)}"
+    if len(classes) != 1:
+        what = f"exactly one {base.__name__}, found {len(classes)}"
         raise LookupError(f"{folder}/{name}.py must define {what}")
-    return found[0]
+    return classes[0]
 
 
 def _unknown(folder: str, name: str, base: type) -> str:

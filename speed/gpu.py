@@ -26,7 +26,7 @@ from benchmark import registry
 from benchmark.config import Protocol
 from benchmark.execution.executors.local import LocalExecutor
 from benchmark.schema import Field, Schema
-from benchmark.training import host_table as streamed
+from benchmark.training import host_table
 from benchmark.training.blueprint import Blueprint, Embeddings
 from benchmark.training.method import Method
 from benchmark.training.optimizer import Adam
@@ -158,7 +158,7 @@ def epoch(scale: Scale) -> Iterator[str]:
     yield "|--:|---|--:|--:|"
     for where in ("on the device", "in host memory"):
         if where == "in host memory":
-            here = streamed.streamed(here.to(torch.device("cpu")), scale.device)
+            here = host_table.in_host_memory(here.to(torch.device("cpu")), scale.device)
         method = model(scale, "esmm")
         adam = optimizer(method, ROW_SPARSE)
         start = time.perf_counter()

@@ -453,7 +453,7 @@ def test_mirrn_attends_to_three_refined_interests() -> None:
         for query, refine in zip((target, local, whole), interests.filters, strict=True):
             signs = backbone.hash(query.unsqueeze(0)), backbone.hash(behaviours.unsqueeze(0))
             (places,) = nearest(*signs, known.unsqueeze(0), 2)
-            kept = (behaviours + interests.place)[places].unsqueeze(0)
+            kept = (behaviours + interests.position)[places].unsqueeze(0)
             found.append(refine(kept, known[places].unsqueeze(0))[0])
         anything = known.any().expand(1, 3)
         expected = interests.attention(

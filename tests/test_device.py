@@ -16,8 +16,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from benchmark.config import Protocol
-from benchmark.training import backbones, optimizer
-from benchmark.training import host_table as streamed
+from benchmark.training import backbones, host_table, optimizer
 from benchmark.training.batch import Batch
 from benchmark.training.host_table import HostTable
 from benchmark.training.method import Method, Update
@@ -167,13 +166,13 @@ def data(processed: Path) -> Data:
 
 @pytest.fixture(params=[1, 700, 10**6], ids="chunks of {} rows".format)
 def far(data: Data, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Data:
-    """The same data, streamed in chunks of at least a batch."""
-    monkeypatch.setattr(streamed, "CHUNK", request.param)
+    """The same data, from host memory in chunks of at least a batch."""
+    monkeypatch.setattr(host_table, "CHUNK", request.param)
     valid, test = (
-        replace(split, table=streamed.streamed(split.table, CPU))
+        replace(split, table=host_table.in_host_memory(split.table, CPU))
         for split in (data.valid, data.test)
     )
-    return replace(data, train=streamed.streamed(data.train, CPU), valid=valid, test=test)
+    return replace(data, train=host_table.in_host_memory(data.train, CPU), valid=valid, test=test)
 
 
 def trained(data: Data, protocol: Protocol, name: str) -> tuple[Any, ...]:
@@ -184,7 +183,7 @@ def trained(data: Data, protocol: Protocol, name: str) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("name", ["hm3", "dfm"], ids=["rows", "arrivals"])
-def test_a_streamed_table_trains_the_very_same_model(
+def test_a_table_in_host_memory_trains_the_very_same_model(
     name: str, data: Data, far: Data, protocol: Protocol
 ) -> None:
     assert isinstance(far.train, HostTable)
@@ -215,7 +214,7 @@ def equal(ours: Batch, theirs: Batch) -> bool:
 
 
 def test_what_goes_wrong_while_gathering_is_raised(data: Data) -> None:
-    table = streamed.streamed(data.train, CPU)
+    table = host_table.in_host_memory(data.train, CPU)
     with pytest.raises(IndexError):
         list(table.batches([torch.tensor([len(table)])]))
 
@@ -231,7 +230,7 @@ def test_a_table_streams_where_another_process_took_the_memory(
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (10**12, 10**12))
     monkeypatch.setattr(type(data.train), "to", moved)
-    found = streamed.placed(replace(data.train, clicks=None), torch.device("cuda"))
+    found = host_table.on_device(replace(data.train, clicks=None), torch.device("cuda"))
     assert isinstance(found, HostTable) == (error is not None)
 
 
@@ -254,11 +253,11 @@ def test_a_gpu_is_never_waited_for() -> None:
 
 
 @with_cuda
-@pytest.mark.parametrize("share", [1.0, 0.0], ids=["resident", "streamed"])
+@pytest.mark.parametrize("share", [1.0, 0.0], ids=["resident", "in host memory"])
 def test_a_gpu_trains_what_a_core_trains(
     share: float, data: Data, processed: Path, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streamed, "SHARE", share)
+    monkeypatch.setattr(host_table, "SHARE", share)
     there = Data.read(processed, torch.device("cuda"))
     assert isinstance(there.train, HostTable) == (share == 0)
     values = []

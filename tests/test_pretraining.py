@@ -21,7 +21,7 @@ from benchmark.schema import Field, Schema
 from benchmark.training.backbones import blueprint
 from benchmark.training.batch import Batch, Features, Prediction, Probability
 from benchmark.training.blueprint import Backbone, Embeddings
-from benchmark.training.host_table import streamed
+from benchmark.training.host_table import in_host_memory
 from benchmark.training.losses import click_cvr_loss
 from benchmark.training.method import Method
 from benchmark.training.pretraining import (
@@ -74,8 +74,8 @@ def pretrained(
 ) -> list[float]:
     """Train before the method as the trainer does; return the mean loss of each pass."""
     torch.manual_seed(1)
-    ((lessons, phase),) = pretraining(method, made, rows, Pretraining(epochs=passes, **params))
-    optimizer, losses = make_optimizer(lessons, HYPER, large=10**9), []
+    ((tasks, phase),) = pretraining(method, made, rows, Pretraining(epochs=passes, **params))
+    optimizer, losses = make_optimizer(tasks, HYPER, large=10**9), []
     for epoch in range(phase.epochs):
         seen = []
         for batch in batches(rows, 256, 0, epoch):
@@ -187,7 +187,7 @@ def test_the_loss_falls_on_every_encoder(kind: str, task: str) -> None:
         made = with_history(made)
         batch = replace(batch, features=remembering(batch.features, made))
     method = method_on(made, name, **options)
-    assert len(list(lessons_of(method, made, table_of(batch), task))) == 2
+    assert len(list(tasks_of(method, made, table_of(batch), task))) == 2
     passes = {"masked": 6, "replaced": 3}[task]
     losses = pretrained(method, made, table_of(batch), passes, task=task)
     assert losses[-1] < 0.9 * losses[0]
@@ -199,9 +199,9 @@ def related(batch: Batch) -> Batch:
     return replace(batch, features=replace(batch.features, sparse=ids))
 
 
-def lessons_of(method: Method, made: Schema, rows: Table, task: Any) -> Any:
-    ((lessons, _),) = pretraining(method, made, rows, Pretraining(task=task))
-    return lessons.lessons
+def tasks_of(method: Method, made: Schema, rows: Table, task: Any) -> Any:
+    ((tasks, _),) = pretraining(method, made, rows, Pretraining(task=task))
+    return tasks.tasks
 
 
 def test_a_method_without_an_encoder_has_nothing_to_learn() -> None:
@@ -230,11 +230,11 @@ def test_bad_parameters_are_refused(params: dict[str, Any]) -> None:
 
 
 @every_task
-def test_a_streamed_table_moves_no_encoder(task: str) -> None:
-    made, rows = schema(), streamed(table_of(make_batch(schema(), 8)), META)
+def test_a_table_in_host_memory_moves_no_encoder(task: str) -> None:
+    made, rows = schema(), in_host_memory(table_of(make_batch(schema(), 8)), META)
     method = method_on(made).to(META)
-    ((lessons, _),) = pretraining(method, made, rows, Pretraining(task=task))
-    assert all(part.is_meta for part in (*lessons.parameters(), *method.parameters()))
+    ((tasks, _),) = pretraining(method, made, rows, Pretraining(task=task))
+    assert all(part.is_meta for part in (*tasks.parameters(), *method.parameters()))
 
 
 class Elsewhere:
@@ -251,9 +251,9 @@ class Elsewhere:
 
 
 def test_values_are_drawn_where_the_ids_are() -> None:
-    lesson, _ = taught(ReplacedFeatures, 0.5)
-    lesson.rows = replace(lesson.rows, sparse=Elsewhere())
-    assert lesson.drawn(torch.tensor([[0, 1]])).tolist() == [[1, 1]]
+    task_module, _ = taught(ReplacedFeatures, 0.5)
+    task_module.rows = replace(task_module.rows, sparse=Elsewhere())
+    assert task_module.drawn_values(torch.tensor([[0, 1]])).tolist() == [[1, 1]]
 
 
 # --- the tasks
@@ -285,53 +285,53 @@ def taught(
     batch = make_batch(made, rows)
     features = replace(batch.features, sparse=batch.features.sparse.clamp_min(1))
     batch = replace(batch, features=features)
-    lesson = kind(Spy(), made, table_of(batch), rate)
-    return lesson, features
+    task_module = kind(Spy(), made, table_of(batch), rate)
+    return task_module, features
 
 
 @pytest.mark.parametrize(("rate", "fields"), [(0.3, 3), (0.01, 1), (0.99, 9)])
 def test_a_share_of_each_rows_fields_is_masked_and_no_field_twice(rate: float, fields: int) -> None:
     torch.manual_seed(0)
-    lesson, features = taught(MaskedFeatures, rate)
-    lesson(features)
-    masked = lesson.encoder.seen == 0
+    task_module, features = taught(MaskedFeatures, rate)
+    task_module(features)
+    masked = task_module.encoder.seen == 0
     assert (masked.sum(1) == fields).all()
-    assert lesson.encoder.seen[~masked].equal(features.sparse[~masked])
+    assert task_module.encoder.seen[~masked].equal(features.sparse[~masked])
     share = masked.float().mean(0)
     torch.testing.assert_close(share, torch.full_like(share, fields / 10), rtol=0, atol=0.1)
 
 
 def test_replacements_come_from_random_rows_of_the_same_field() -> None:
     torch.manual_seed(0)
-    lesson, features = taught(ReplacedFeatures, 0.5)
+    task_module, features = taught(ReplacedFeatures, 0.5)
     features.sparse[:, 0] = 7
     features.sparse[:, 1] = torch.arange(400) % 2 + 3
-    lesson(features)
-    replaced = lesson.encoder.seen != features.sparse
+    task_module(features)
+    replaced = task_module.encoder.seen != features.sparse
     assert (replaced.sum(1) <= 5).all()
     assert not replaced[:, 0].any()
-    assert set(lesson.encoder.seen[:, 1].tolist()) == {3, 4}
+    assert set(task_module.encoder.seen[:, 1].tolist()) == {3, 4}
     assert 0.2 < replaced[:, 1].float().mean() < 0.3  # half of the rows drew their own value
     assert 0.4 < replaced[:, 2:].float().mean() < 0.55
 
 
 def test_a_field_that_drew_its_own_value_was_not_replaced() -> None:
     torch.manual_seed(0)
-    lesson, features = taught(ReplacedFeatures, 0.5)
+    task_module, features = taught(ReplacedFeatures, 0.5)
     features.sparse[:] = 7  # every draw is the value itself
-    last = lesson.head[-1]
+    last = task_module.head[-1]
     nn.init.zeros_(last.weight)
     nn.init.constant_(last.bias, -20.0)
-    assert lesson(features).item() < 1e-6
+    assert task_module(features).item() < 1e-6
     nn.init.constant_(last.bias, 20.0)
-    assert lesson(features).item() == pytest.approx(20)
+    assert task_module(features).item() == pytest.approx(20)
 
 
 def test_scores_start_as_the_odds_of_one_true_value_among_the_drawn() -> None:
-    lesson, features = taught(MaskedFeatures, 0.3)
-    nn.init.zeros_(lesson.values.weight)
+    task_module, features = taught(MaskedFeatures, 0.3)
+    nn.init.zeros_(task_module.values.weight)
     expected = math.log(26) - 25 * math.log(25 / 26)
-    assert lesson(features).item() == pytest.approx(expected, rel=1e-5)
+    assert task_module(features).item() == pytest.approx(expected, rel=1e-5)
 
 
 class OneHot(Backbone):
@@ -353,15 +353,15 @@ def test_scores_learn_how_much_likelier_a_value_is_given_the_rest() -> None:
         Features(torch.stack([first, second], 1).int(), torch.empty(0)),
     )
     rows = Table(features.sparse, features.sparse.float(), first, (), None)
-    lesson = MaskedFeatures(OneHot(), made, rows, rate=0.5)
-    optimizer = torch.optim.Adam(lesson.parameters(), lr=0.02)
+    task_module = MaskedFeatures(OneHot(), made, rows, rate=0.5)
+    optimizer = torch.optim.Adam(task_module.parameters(), lr=0.02)
     for _ in range(250):
         optimizer.zero_grad()
         take = torch.randint(4000, (512,))
-        lesson(replace(features, sparse=features.sparse[take])).backward()
+        task_module(replace(features, sparse=features.sparse[take])).backward()
         optimizer.step()
-    queries = lesson.project(torch.eye(4))[1:3, 32:]
-    scores = queries @ lesson.values.weight[4 + 1 : 4 + 4].T
+    queries = task_module.project(torch.eye(4))[1:3, 32:]
+    scores = queries @ task_module.values.weight[4 + 1 : 4 + 4].T
     marginal = torch.stack([(second == v).float().mean() for v in (1, 2, 3)])
     torch.testing.assert_close(scores.exp(), chances / marginal, rtol=0.25, atol=0.1)
 
@@ -369,10 +369,10 @@ def test_scores_learn_how_much_likelier_a_value_is_given_the_rest() -> None:
 def test_encoders_are_found_inside_of_other_modules_but_not_of_one_another() -> None:
     method = method_on(schema(), "SFG")
     found = [
-        lesson.encoder
-        for lesson in lessons_of(method, schema(), table_of(make_batch(schema(), 8)), "masked")
+        task_module.encoder
+        for task_module in tasks_of(method, schema(), table_of(make_batch(schema(), 8)), "masked")
     ]
     assert found == [method.backbone, method.second[0]]
     assert isinstance(method.backbone.base, Embeddings)
     method.shared = method.backbone
-    assert len(lessons_of(method, schema(), table_of(make_batch(schema(), 8)), "masked")) == 2
+    assert len(tasks_of(method, schema(), table_of(make_batch(schema(), 8)), "masked")) == 2

@@ -201,12 +201,12 @@ def test_a_schedule_decides_what_is_trained_on(timed: Path, protocol: Protocol) 
     method = Probe(blueprint(data.schema, protocol.backbone))
     short = protocol.model_copy(update={"max_epochs": 1})
     fitted = fit(method, data, short, {"learning_rate": 0.01, "weight_decay": 0.0}, 0)
-    prepared, streamed = method.prepared, method.seen[len(method.prepared) :]
+    prepared, replayed = method.prepared, method.seen[len(method.prepared) :]
     assert fitted.sample_gradients == sum(len(f.conversion) for f in method.seen)
-    for funnels in (prepared, streamed):
+    for funnels in (prepared, replayed):
         assert len(funnels) == pytest.approx(len(data.train) / protocol.batch_size, abs=1)
         assert all(funnel.clicked.all() for funnel in funnels)
-    labels = [torch.cat([f.conversion for f in part]) for part in (prepared, streamed)]
+    labels = [torch.cat([f.conversion for f in part]) for part in (prepared, replayed)]
     clicks = int(data.train.labels[:, 0].sum())
     assert len(labels[0]) in (clicks, clicks - 1)  # a single last row is left out
     assert clicks < len(labels[1]) < 2 * clicks

@@ -21,7 +21,7 @@ from benchmark.training.method import Method
 from benchmark.training.search import defaults, sample
 from benchmark.training.table import Table
 from benchmark.training.trainer import Data, DivergedError, EarlyStopping, Fit, fit, order
-from benchmark.training.vectorized import Step, allowed, fit_together
+from benchmark.training.vectorized import Step, allowed, fit_vectorized
 
 COUNT = 3
 NAMES = registry.names("methods")
@@ -70,7 +70,7 @@ def test_gradients_are_those_of_each_alone(varied: str, data: Data, asked: Proto
         if kind.missing(data.schema) or not allowed(kind, asked, data.schema):
             continue
         hyper, seeds = points(kind, asked, varied)
-        if fit_together(models(kind, data, asked, hyper, seeds), few, once, hyper, seeds) is None:
+        if fit_vectorized(models(kind, data, asked, hyper, seeds), few, once, hyper, seeds) is None:
             continue
         shared.add(name)
         rows = [order(data.train, asked.batch_size, seed, 0)[0] for seed in seeds]
@@ -122,7 +122,7 @@ def test_each_is_trained_and_stopped_as_it_is_alone(data: Data, asked: Protocol)
         [Plain(data, long, seed, weight) for seed, weight in enumerate((0.5, 1.0, 2.0))]
         for _ in range(2)
     )
-    outcomes = fit_together(ours, data, long, RATES, [3, 4, 5])
+    outcomes = fit_vectorized(ours, data, long, RATES, [3, 4, 5])
     assert outcomes is not None
     for method, outcome, other, rates, seed in zip(
         ours, outcomes, theirs, RATES, (3, 4, 5), strict=True
@@ -142,7 +142,7 @@ def test_each_is_trained_and_stopped_as_it_is_alone(data: Data, asked: Protocol)
 
 def test_one_that_diverges_leaves_the_others_alone(data: Data, asked: Protocol) -> None:
     rates = [RATES[0], RATES[0] | {"learning_rate": float("inf")}, RATES[0]]
-    outcomes = fit_together([Plain(data, asked, 1) for _ in rates], data, asked, rates, [1] * 3)
+    outcomes = fit_vectorized([Plain(data, asked, 1) for _ in rates], data, asked, rates, [1] * 3)
     assert outcomes is not None
     assert [type(outcome) for outcome in outcomes] == [Fit, DivergedError, Fit]
     assert outcomes[0] == outcomes[2]
@@ -151,9 +151,11 @@ def test_one_that_diverges_leaves_the_others_alone(data: Data, asked: Protocol) 
 def test_of_views_only_their_own_values_are_kept(data: Data, asked: Protocol) -> None:
     methods = [Plain(data, asked, seed) for seed in range(COUNT)]
     Step(methods, data.train, frozenset())
-    course = EarlyStopping(methods[1], data, asked)
-    course.goes_on(0)
-    for kept, value in zip(course.weights.values(), methods[1].state_dict().values(), strict=True):
+    stopping = EarlyStopping(methods[1], data, asked)
+    stopping.continues(0)
+    for kept, value in zip(
+        stopping.weights.values(), methods[1].state_dict().values(), strict=True
+    ):
         assert torch.equal(kept, value)
         assert kept.untyped_storage().nbytes() == value.nbytes
 
@@ -187,7 +189,7 @@ def test_what_cannot_be_one_is_left_untouched(
 ) -> None:
     protocol = asked.model_copy(update=changed)
     methods = [kind(data, protocol, 1, weight) for weight in weights]
-    assert fit_together(methods, data, protocol, RATES[:2], [1, 1]) is None
+    assert fit_vectorized(methods, data, protocol, RATES[:2], [1, 1]) is None
     fresh = [kind(data, protocol, 1, weight) for weight in weights]
     for method, other in zip(methods, fresh, strict=True):
         for parameter, wanted in zip(method.parameters(), other.parameters(), strict=True):
@@ -219,7 +221,7 @@ def test_what_is_known_to_be_trained_alone_is_left_to_several_workers(
             if allowed(kind, asked, data.schema) and not kind.missing(data.schema):
                 hyper, seeds = points(kind, own, "seeds")
                 made = models(kind, data, own, hyper, seeds)
-                assert fit_together(made, data, own, hyper, seeds) is None
+                assert fit_vectorized(made, data, own, hyper, seeds) is None
 
 
 def test_what_a_killed_worker_left_changes_no_number(

@@ -1,7 +1,7 @@
 """Candidates of a selection: what each criterion says after every epoch, and what is true of them.
 
-For the study that compares criteria. It is the one place where the truth about validation rows is
-asked before training is over, as the bound of what any criterion can tell; nothing trains on it.
+For the study that compares criteria. Only here is the truth about validation rows read before
+training is over, as a bound for all criteria; nothing trains on it.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ def _evaluate_epoch(method: Method, data: Data) -> dict[str, dict[str, float]]:
 
 def _values(metrics: Iterable[str], labels: Labels, scores: Scores) -> dict[str, float]:
     """Return those of the metrics that have a value."""
-    found = {}
+    values = {}
     for metric in metrics:
         try:
-            found[metric] = evaluate_one(metric, labels, scores)
+            values[metric] = evaluate_one(metric, labels, scores)
         except UndefinedError:
             continue
-    return found
+    return values

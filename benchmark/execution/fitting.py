@@ -24,10 +24,10 @@ from benchmark.schema import Schema
 from benchmark.training.backbones import blueprint
 from benchmark.training.method import Method
 from benchmark.training.trainer import Data, DivergedError, Fit, fit, predict
-from benchmark.training.vectorized import fit_together
+from benchmark.training.vectorized import fit_vectorized
 
 # What may be otherwise when the same is tried again, or is no fault of the method's file.
-PASSING = (UndefinedError, MemoryError, torch.OutOfMemoryError, OSError)
+UNCHANGED = (UndefinedError, MemoryError, torch.OutOfMemoryError, OSError)
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ Work = Callable[[Sequence[Job]], list[dict[str, Any]]]
 
 
 def located(work: Work) -> Work:
-    """Return the work with errors of a method's file told with its line."""
+    """Return the work, which adds to errors of a method's file their line."""
 
     @wraps(work)
     def wrapped(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-        with registry.located("methods", jobs[0].method, *PASSING):
+        with registry.located("methods", jobs[0].method, *UNCHANGED):
             return work(jobs)
 
     return wrapped
@@ -62,14 +62,14 @@ def located(work: Work) -> Work:
 
 @located
 def train(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Train one model, or several of a task as one, and return their records.
+    """Train one model, or several of a task in vectorised steps, and return their records.
 
     The value of one that diverged is None. A final one has its ``scores`` of the test split.
 
     Raises:
         PluginError: the method's file raised an error.
     """
-    return (len(jobs) > 1 and _as_one(jobs)) or [_alone(job) for job in jobs]
+    return (len(jobs) > 1 and _vectorized(jobs)) or [_alone(job) for job in jobs]
 
 
 def _alone(job: Job) -> dict[str, Any]:
@@ -83,13 +83,13 @@ def _alone(job: Job) -> dict[str, Any]:
     return _record(job, method, data, outcome, time.perf_counter() - start)
 
 
-def _as_one(jobs: Sequence[Job]) -> list[dict[str, Any]] | None:
-    """Return the records of models that were trained as one, None if they cannot be."""
+def _vectorized(jobs: Sequence[Job]) -> list[dict[str, Any]] | None:
+    """Return the records of models trained in vectorised steps, None if they cannot be."""
     methods, (data, *_) = zip(*map(_prepared, jobs), strict=True)
     start = time.perf_counter()
     hyperparameters = [dict(job.hyperparameters) for job in jobs]
     seeds = [job.seed for job in jobs]
-    outcomes = fit_together(methods, data, jobs[0].protocol, hyperparameters, seeds)
+    outcomes = fit_vectorized(methods, data, jobs[0].protocol, hyperparameters, seeds)
     if outcomes is None:
         return None
     seconds = (time.perf_counter() - start) / len(jobs)
@@ -155,7 +155,7 @@ def _tested(method: Method, data: Data) -> dict[str, Any]:
 
 @lru_cache(maxsize=2)
 def _data(processed: Path, _: str, device: torch.device, *, estimates: bool) -> Data:
-    """Return a folder's data as they are now, which their fingerprint tells."""
+    """Return a folder's data; the fingerprint keeps the cache from returning old ones."""
     data = Data.read(processed, device)
     if not estimates:
         return data

@@ -1,4 +1,4 @@
-"""The criteria by which epochs and hyper-parameters are chosen: what a log tells, and no oracle."""
+"""The criteria by which epochs and hyper-parameters are chosen: observed ones, no oracle."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def direction(metric: str) -> Direction:
 
 
 def best(metric: str, values: Sequence[float]) -> int:
-    """Return the place of the best value, the first of equals."""
+    """Return the index of the best value, the first of equals."""
     return int(np.argmin(direction(metric).cost(np.array(values))))
 
 
@@ -50,11 +50,11 @@ def check_name(metric: str) -> None:
 
 
 def check(metric: str, schema: Schema) -> None:
-    """Make sure that a metric may select, and does on this log.
+    """Make sure that a metric may select, and does on this dataset.
 
     Raises:
         LookupError: it is no criterion.
-        UndefinedError: it takes impressions without a click, and the log has none.
+        UndefinedError: it takes impressions without a click, and the dataset has none.
     """
     check_name(metric)
     if not schema.has_impressions and (metric in ESTIMATED or metric.endswith("_impressions")):

@@ -148,8 +148,8 @@ def average_precision(classes: Classes) -> float:
     .. math:: \frac{1}{\sum_i p_i} \sum_i \frac{p_i}{k_i}
               \left( 1 + \sum_{j \ne i, \, s_j \ge s_i} p_j \right)
     """
-    found = np.cumsum(classes.positive[::-1])[::-1]
-    hits = (classes.positive * found + classes.same) / classes.rows
+    retrieved = np.cumsum(classes.positive[::-1])[::-1]
+    hits = (classes.positive * retrieved + classes.same) / classes.rows
     return float(hits.sum() / classes.positive.sum())
 
 

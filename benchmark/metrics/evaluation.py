@@ -29,23 +29,23 @@ class Assessment:
 
 def assess(labels: Labels, scores: Scores) -> Assessment:
     """Return all that is known of a split's predictions."""
-    found = Assessment({}, {}, {}, {})
+    assessment = Assessment({}, {}, {}, {})
     for space, measures in BY_SPACE.items():
         try:
             rows = population(space, labels, scores)
         except UndefinedError as reason:
-            found.undefined[space] = str(reason)
+            assessment.undefined[space] = str(reason)
             continue
-        found.counts[space] = rows.counts
+        assessment.counts[space] = rows.counts
         for measure in measures:
             name = _name(space, measure)
             try:
-                found.test[name] = measure.function(rows)
+                assessment.test[name] = measure.function(rows)
             except UndefinedError as reason:
-                found.undefined[name] = str(reason)
+                assessment.undefined[name] = str(reason)
         if any(measure.name == "ece" for measure in measures):
-            found.reliability[space] = rows.reliability
-    return found
+            assessment.reliability[space] = rows.reliability
+    return assessment
 
 
 def evaluate(labels: Labels, scores: Scores) -> dict[str, float]:

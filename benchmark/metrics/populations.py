@@ -105,16 +105,16 @@ def population(name: str, labels: Labels, scores: Scores) -> Population:
     rows, label, score, truth = POPULATIONS[name](labels, scores)
     if not rows.any():
         raise UndefinedError("no row of this population has a known label")
-    chosen = slice(None) if rows.all() else rows
+    selected = slice(None) if rows.all() else rows
     return Population(
-        label[chosen],
-        score[chosen],
-        group=_where(chosen, labels.group),
-        truth=_where(chosen, truth),
-        ctr=_where(chosen, scores.ctr),
-        propensity=_where(chosen, labels.oracle_ctr),
-        estimated_ctr=_where(chosen, labels.estimated_ctr),
-        estimated_cvr=_where(chosen, labels.estimated_cvr),
+        label[selected],
+        score[selected],
+        group=_where(selected, labels.group),
+        truth=_where(selected, truth),
+        ctr=_where(selected, scores.ctr),
+        propensity=_where(selected, labels.oracle_ctr),
+        estimated_ctr=_where(selected, labels.estimated_ctr),
+        estimated_cvr=_where(selected, labels.estimated_cvr),
     )
 
 

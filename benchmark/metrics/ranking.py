@@ -1,6 +1,6 @@
 """Top-K metrics of each group's list, as the doubly robust literature reports them.
 
-Tied rows share their places: each counts as its expectation over all orders of the tie, so no
+Tied rows share their positions: each counts as its expectation over all orders of the tie, so no
 result depends on the order of rows. Means are over the groups that have a positive, equally
 weighted.
 
@@ -31,12 +31,12 @@ from benchmark.metrics.undefined import UndefinedError
 class Lists:
     """The rows of groups that have a positive, by descending score.
 
-    ``gain`` (n,) is the expected label at a place, ``place`` (n,) counts from 0 in each group,
-    ``group`` (n,) counts from 0, ``positives`` (groups,) are the labels of 1 of each.
+    ``gain`` (n,) is the expected label at a position. ``position`` (n,) counts from 0 in each
+    group, ``group`` (n,) counts from 0, ``positives`` (groups,) are the labels of 1 of each.
     """
 
     gain: Array
-    place: Integers
+    position: Integers
     group: Integers
     positives: Integers
 
@@ -56,9 +56,9 @@ class Lists:
             raise UndefinedError("no group has a positive label")
         order = Order.of(keys(dense[kept], score[kept], descending=True))
         first = starts(dense[kept][order.rows])
-        place = np.arange(len(first)) - np.flatnonzero(first)[np.cumsum(first) - 1]
+        position = np.arange(len(first)) - np.flatnonzero(first)[np.cumsum(first) - 1]
         gain = order.means(label[kept])
-        return cls(gain, place, np.cumsum(first) - 1, positives[positives > 0])
+        return cls(gain, position, np.cumsum(first) - 1, positives[positives > 0])
 
 
 def _is_positive(label: Array) -> NDArray[np.bool_]:
@@ -70,11 +70,11 @@ def _is_positive(label: Array) -> NDArray[np.bool_]:
 
 
 def dcg(lists: Lists, k: int) -> float:
-    r"""Return the mean discounted cumulative gain of the first ``k`` places.
+    r"""Return the mean discounted cumulative gain of the first ``k`` positions.
 
     .. math:: \mathrm{DCG}_g = \sum_{j=1}^k \frac{y_{g,j}}{\log_2(j + 1)}
 
-    with the label :math:`y_{g,j}` at place j of group g, averaged over the groups with a positive.
+    with the label :math:`y_{g,j}` at position j of group g, averaged over groups with a positive.
     """
     return float(_sums(lists, k, discounted=True).mean())
 
@@ -92,7 +92,7 @@ def ndcg(lists: Lists, k: int) -> float:
 
 
 def hits(lists: Lists, k: int) -> float:
-    r"""Return the mean number of positives in the first ``k`` places.
+    r"""Return the mean number of positives in the first ``k`` positions.
 
     .. math:: \sum_{j=1}^k y_{g,j}
 
@@ -104,7 +104,7 @@ def hits(lists: Lists, k: int) -> float:
 
 
 def recall(lists: Lists, k: int) -> float:
-    r"""Return the mean share of a group's positives that are in its first ``k`` places.
+    r"""Return the mean share of a group's positives that are in its first ``k`` positions.
 
     .. math:: \frac{\sum_{j=1}^k y_{g,j}}{\sum_j y_{g,j}}
 
@@ -114,11 +114,11 @@ def recall(lists: Lists, k: int) -> float:
 
 
 def _sums(lists: Lists, k: int, *, discounted: bool) -> Array:
-    """Return the gain of each group's first ``k`` places, (groups,)."""
-    top = lists.place < k
-    gain = lists.gain[top] * (_discount(lists.place[top]) if discounted else 1)
+    """Return the gain of each group's first ``k`` positions, (groups,)."""
+    top = lists.position < k
+    gain = lists.gain[top] * (_discount(lists.position[top]) if discounted else 1)
     return sums(lists.group[top], gain, len(lists.positives))
 
 
-def _discount(place: Integers) -> Array:
-    return 1 / np.log2(place + 2)
+def _discount(position: Integers) -> Array:
+    return 1 / np.log2(position + 2)

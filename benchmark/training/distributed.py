@@ -62,18 +62,20 @@ def _sum_of_rows(part: Tensor) -> Tensor:
     counts = [int(count) for count in _gathered(rows.new_tensor([len(rows)]))]
     more = max(counts) - len(rows)
     padded = (nn.functional.pad(rows, (0, more)), nn.functional.pad(values, (0, 0, 0, more)))
-    found, summands = (
+    all_rows, summands = (
         torch.cat([own[:count] for own, count in zip(_gathered(each), counts, strict=True)])
         for each in padded
     )
-    return torch.sparse_coo_tensor(found.unsqueeze(0), summands, part.shape, check_invariants=False)
+    return torch.sparse_coo_tensor(
+        all_rows.unsqueeze(0), summands, part.shape, check_invariants=False
+    )
 
 
 def _gathered(part: Tensor) -> list[Tensor]:
     """Return the tensors of all processes, equal in shape, in the order of their ranks."""
-    found = [torch.empty_like(part) for _ in range(processes())]
-    group.all_gather(found, part.contiguous())
-    return found
+    parts = [torch.empty_like(part) for _ in range(processes())]
+    group.all_gather(parts, part.contiguous())
+    return parts
 
 
 def agreed(value: float, module: nn.Module) -> float:
@@ -106,10 +108,10 @@ def check(method: Method, table: Table, protocol: Protocol) -> None:
     """
     if processes() == 1:
         return
-    found = [obstacle(method, table, protocol) if group.get_rank() == 0 else None]
-    group.broadcast_object_list(found, 0, device=_device(method))
-    if found[0] is not None:
-        raise ValueError(f"{method.name} cannot be trained by several processes: {found[0]}")
+    obstacles = [obstacle(method, table, protocol) if group.get_rank() == 0 else None]
+    group.broadcast_object_list(obstacles, 0, device=_device(method))
+    if obstacles[0] is not None:
+        raise ValueError(f"{method.name} cannot be trained by several processes: {obstacles[0]}")
 
 
 def obstacle(method: Method, table: Table, protocol: Protocol) -> str | None:
@@ -133,7 +135,7 @@ def _draws(part: nn.Module) -> bool:
 def is_mean(method: Method, table: Table, protocol: Protocol) -> bool:
     """Tell whether two unlike halves of the first batch have the gradients of the whole.
 
-    A copy is asked, in double precision: at first weights all errors are about log 2, so that
+    It is tried on a copy, in double precision: at first weights all errors are about log 2, so that
     halves drawn at random, or single precision, would let pass what is only nearly a mean.
     """
     own = copy.deepcopy(method).double().train()
@@ -160,6 +162,6 @@ def _doubled(table: Table, rows: Tensor, method: Method) -> Batch:
 
 
 def _norm(gradients: Iterable[Tensor | None]) -> Tensor:
-    found = [gradient for gradient in gradients if gradient is not None]
-    entries = [part.coalesce().values() if part.is_sparse else part for part in found]
+    present = [gradient for gradient in gradients if gradient is not None]
+    entries = [part.coalesce().values() if part.is_sparse else part for part in present]
     return torch.stack([part.norm() for part in entries]).norm()

@@ -1,7 +1,7 @@
 """Tables that do not fit on their device: rows come from host memory while others are trained on.
 
 A helper thread gathers the rows of the next batches into pinned memory and has them copied on a
-stream of its own; the device waits for that copy, the host for nothing. Batches are the same ones,
+stream of its own; the device waits for that copy, the host for nothing. Batches are the same,
 in the same order, as those of a table on the device.
 """
 
@@ -32,12 +32,12 @@ class HostTable(Table):
 
     def features(self, rows: slice) -> Features:
         """Return the inputs of consecutive rows."""
-        found = super().features(rows)
-        sequences = None if found.sequences is None else found.sequences.to(self.device)
-        return Features(found.sparse.to(self.device), found.dense.to(self.device), sequences)
+        features = super().features(rows)
+        sequences = None if features.sequences is None else features.sequences.to(self.device)
+        return Features(features.sparse.to(self.device), features.dense.to(self.device), sequences)
 
     def take(self, rows: Tensor) -> Batch:
-        """Return one batch, for which all wait."""
+        """Return one batch, for which the host waits too."""
         here = rows.to(self.sparse.device)
         return self.of(part.index_select(0, here).to(self.device) for part in self.tensors)
 
@@ -47,13 +47,13 @@ class HostTable(Table):
         chunks = [order[start : start + count] for start in range(0, len(order), count)]
         if not chunks:
             return
-        convoy = Prefetcher(self.device)
+        prefetcher = Prefetcher(self.device)
         with ThreadPoolExecutor(1) as helper:
-            ahead = helper.submit(convoy.send, self.tensors, chunks[0])
+            ahead = helper.submit(prefetcher.send, self.tensors, chunks[0])
             for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
-                parts = convoy.receive(ahead.result())
+                parts = prefetcher.receive(ahead.result())
                 if following is not None:
-                    ahead = helper.submit(convoy.send, self.tensors, following)
+                    ahead = helper.submit(prefetcher.send, self.tensors, following)
                 sizes = [len(rows) for rows in chunk]
                 yield from map(self.of, zip(*(part.split(sizes) for part in parts), strict=True))
 
@@ -92,18 +92,18 @@ class Prefetcher:
         return torch.index_select(part, 0, rows, out=pinned)
 
 
-def placed(table: Table, device: torch.device) -> Table:
-    """Return a table on a device, or one that streams to it if it would take too much of it."""
+def on_device(table: Table, device: torch.device) -> Table:
+    """Return a table on a device, or in host memory if it would take too much of the device."""
     if device.type != "cuda":
         return table.to(device)
     free, _ = torch.cuda.mem_get_info(device)
     if sum(part.nbytes for part in table.tensors) <= SHARE * free:
         with suppress(torch.cuda.OutOfMemoryError):  # another process took it meanwhile
             return table.to(device)
-    return streamed(table, device)
+    return in_host_memory(table, device)
 
 
-def streamed(table: Table, device: torch.device) -> HostTable:
+def in_host_memory(table: Table, device: torch.device) -> HostTable:
     """Return a table whose rows stay in host memory; when clicks were made is on the device."""
     clicks = table.clicks and table.clicks.to(device)
     return HostTable(

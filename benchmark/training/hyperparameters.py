@@ -49,14 +49,14 @@ def tuned(
 
 @dataclass(frozen=True)
 class Declared:
-    """What :func:`tuned` was given, and the ``place`` (file and line) where that was."""
+    """What :func:`tuned` was given, and the ``location`` (file and line) of the call."""
 
     default: Any
     low: float | None
     high: float | None
     log: bool
     choices: Sequence[Any] | None
-    place: str
+    location: str
 
     def distribution(self, name: str, annotation: object) -> BaseDistribution:
         """Return what the hyper-parameter is drawn from.
@@ -65,7 +65,7 @@ class Declared:
             PluginError: the default cannot be drawn, or nothing can.
         """
         if fault := self._fault():
-            raise registry.PluginError(f"{self.place}: {name} {fault}")
+            raise registry.PluginError(f"{self.location}: {name} {fault}")
         if self.choices is not None:
             return CategoricalDistribution(self.choices)
         low, high = cast(float, self.low), cast(float, self.high)
@@ -119,7 +119,7 @@ def collect(
             continue
         if inherited is None and (name in RESERVED or hasattr(cls.__base__, name)):
             raise registry.PluginError(
-                f"{value.place}: {name} is taken by every method; choose another name"
+                f"{value.location}: {name} is taken by every method; choose another name"
             )
         own_space[name] = value.distribution(name, annotations.get(name))
         own_defaults[name] = value.default

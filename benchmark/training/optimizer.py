@@ -65,14 +65,14 @@ def laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
 
 def large_tables(module: nn.Module, large: int) -> list[nn.Embedding]:
     """Return the embedding tables of at least so many rows, set to give row-sparse gradients."""
-    found = [
+    tables = [
         part
         for part in module.modules()
         if isinstance(part, nn.Embedding) and part.num_embeddings >= large
     ]
-    for table in found:
+    for table in tables:
         table.sparse = True
-    return found
+    return tables
 
 
 class _Rows:
@@ -115,7 +115,7 @@ def by_entry(gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Return the row of every entry of a gradient, and the sum of that row.
 
     Rows recur, with equal sums, so a step that gathers, computes and copies back does the same as
-    with distinct rows; but no device is asked how many there are, for which a host would wait.
+    with distinct rows; but the host need not wait for the device to count them.
     Sums are repeatable: on CUDA, ``index_add_`` adds in any order, while this call sorts. It is the
     public ``index_put_`` less the check of bounds, for which a host would wait.
     """
@@ -124,9 +124,9 @@ def by_entry(gradient: Tensor) -> tuple[Tensor, Tensor]:
     rows, entries = gradient._indices()[0].sort(stable=True)
     begins = torch.ones_like(rows)
     begins[1:] = rows[1:] != rows[:-1]
-    place = begins.cumsum(0) - 1
+    position = begins.cumsum(0) - 1
     values = gradient._values().index_select(0, entries)
     sums = torch._index_put_impl_(
-        torch.zeros_like(values), (place,), values, accumulate=True, unsafe=True
+        torch.zeros_like(values), (position,), values, accumulate=True, unsafe=True
     )
-    return rows, sums.index_select(0, place)
+    return rows, sums.index_select(0, position)

@@ -49,12 +49,12 @@ class PretrainingTask(nn.Module, ABC):
     def forward(self, features: Features) -> Tensor:
         """Return the scalar to minimise."""
 
-    def chosen(self, ids: Tensor) -> Tensor:
+    def corrupted_fields(self, ids: Tensor) -> Tensor:
         """Return which fields of each row to corrupt, (B, corrupted), no field twice."""
         noise = torch.rand(ids.shape, device=ids.device)
         return noise.topk(self.corrupted, 1).indices
 
-    def drawn(self, fields: Tensor) -> Tensor:
+    def drawn_values(self, fields: Tensor) -> Tensor:
         """Return a value for each of the given fields, that of a random row."""
         rows, ids = (
             torch.randint(len(self.rows), fields.shape, device=fields.device),
@@ -86,12 +86,12 @@ class MaskedFeatures(PretrainingTask):
 
     def forward(self, features: Features) -> Tensor:
         """Return the loss."""
-        fields = self.chosen(features.sparse)
+        fields = self.corrupted_fields(features.sparse)
         masked = replace(features, sparse=features.sparse.scatter(1, fields, 0))
         queries = self.project(self.encoder(masked)).unflatten(1, (self.fields, PROJECTION))
         query = queries.gather(1, fields.unsqueeze(2).expand(-1, -1, PROJECTION))
         true = features.sparse.gather(1, fields).unsqueeze(2)
-        false = self.drawn(fields.unsqueeze(2).expand(-1, -1, NEGATIVES))
+        false = self.drawn_values(fields.unsqueeze(2).expand(-1, -1, NEGATIVES))
         values = self.values(torch.cat([true, false], 2) + self.starts[fields].unsqueeze(2))
         scores = torch.einsum("bfkp,bfp->bfk", values, query) - math.log(NEGATIVES)
         labels = torch.zeros_like(scores)
@@ -111,45 +111,45 @@ class ReplacedFeatures(PretrainingTask):
 
     def forward(self, features: Features) -> Tensor:
         """Return the loss, the mean over rows and fields."""
-        fields = self.chosen(features.sparse)
-        ids = features.sparse.scatter(1, fields, self.drawn(fields))
+        fields = self.corrupted_fields(features.sparse)
+        ids = features.sparse.scatter(1, fields, self.drawn_values(fields))
         logits = self.head(self.encoder(replace(features, sparse=ids)))
         return binary_cross_entropy_with_logits(logits, (ids != features.sparse).to(logits))
 
 
-LESSONS: dict[str, type[PretrainingTask]] = {"masked": MaskedFeatures, "replaced": ReplacedFeatures}
+TASKS: dict[str, type[PretrainingTask]] = {"masked": MaskedFeatures, "replaced": ReplacedFeatures}
 
 
 class PretrainingTasks(nn.Module):
-    """A lesson for each encoder of a method; the rest of the method stays as it is."""
+    """One pre-training task per encoder of a method; the rest of the method stays as it is."""
 
-    def __init__(self, lessons: Iterable[PretrainingTask]) -> None:
+    def __init__(self, tasks: Iterable[PretrainingTask]) -> None:
         super().__init__()
-        self.lessons = nn.ModuleList(lessons)
+        self.tasks = nn.ModuleList(tasks)
 
     def updates(self, batch: Batch) -> Iterator[Update]:
         """Yield one step per encoder."""
-        for lesson in self.lessons:
-            yield Update(lesson(batch.features), lesson)
+        for task in self.tasks:
+            yield Update(task(batch.features), task)
 
 
 def pretraining(
     method: Method, schema: Schema, rows: Table, params: Pretraining
 ) -> Sequence[tuple[PretrainingTasks, Phase]]:
-    """Return what to train before the method and how: nothing, or a lesson for each encoder.
+    """Return what to train before the method and how: nothing, or one task per encoder.
 
     Raises:
-        ValueError: the log has no categorical field.
+        ValueError: the dataset has no categorical field.
     """
     encoders = dict.fromkeys(_encoders(method))
     if params.task == "none" or not encoders:
         return ()
     if not schema.categorical:
         raise ValueError(f"pre-training needs categorical fields, which {schema.dataset} lacks")
-    kind = LESSONS[params.task]
-    lessons = PretrainingTasks(kind(encoder, schema, rows, params.rate) for encoder in encoders)
-    device = next(method.parameters()).device  # that of a streamed table's ids is the host
-    return ((lessons.to(device), Phase(params.epochs, lessons.updates)),)
+    kind = TASKS[params.task]
+    tasks = PretrainingTasks(kind(encoder, schema, rows, params.rate) for encoder in encoders)
+    device = next(method.parameters()).device  # a table's ids may be in host memory
+    return ((tasks.to(device), Phase(params.epochs, tasks.updates)),)
 
 
 def _encoders(module: nn.Module) -> Iterator[Backbone]:

@@ -25,7 +25,7 @@ class Table:
 
     ``names`` are the labels' names; unknown labels are 0 here and marked by nothing, so only a
     :class:`Batch`, which says what may be read of it, is ever taken out. ``sequences`` is
-    (N, S, length) int32, or None where the log has none; so are ``clicks`` without times, whose
+    (N, S, length) int32, or None where the dataset has none; so are ``clicks`` without times, whose
     time is NaN in rows without a click.
     """
 

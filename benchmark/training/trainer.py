@@ -26,7 +26,7 @@ from benchmark.training.batch import Batch
 from benchmark.training.delays.replay import Replay, arrange
 from benchmark.training.delays.schedule import Schedule
 from benchmark.training.distributed import agreed, average, check, processes, share, total
-from benchmark.training.host_table import placed
+from benchmark.training.host_table import on_device
 from benchmark.training.method import Method, Update
 from benchmark.training.optimizer import Adam
 from benchmark.training.pretraining import pretraining
@@ -69,7 +69,7 @@ class Data:
         schema = Schema.read(folder)
         schema.check_splits(folder)
         tables = {
-            name: placed(Table.read(folder, name, schema), device)
+            name: on_device(Table.read(folder, name, schema), device)
             for name in ("train", "valid", "test")
         }
         splits = {
@@ -103,11 +103,11 @@ def fit(
         ValueError: several processes train the model, whose training does not allow that.
     """
     check(method, data.train, protocol)
-    course = EarlyStopping(method, data, protocol)
+    stopping = EarlyStopping(method, data, protocol)
     for work in epochs(method, data, protocol, hyperparameters, seed):
-        if not course.goes_on(work):
+        if not stopping.continues(work):
             break
-    return course.end()
+    return stopping.end()
 
 
 class EarlyStopping:
@@ -117,8 +117,8 @@ class EarlyStopping:
         self.method, self.valid, self.protocol = method, data.valid, protocol
         self.work, self.best_epoch, self.history = 0, 0, list[float]()
 
-    def goes_on(self, work: int) -> bool:
-        """Validate after an epoch of so much work; return whether another one is worth it.
+    def continues(self, work: int) -> bool:
+        """Validate after an epoch of so much work; return whether to train another one.
 
         Raises:
             DivergedError: a prediction on the validation split is not a number.
@@ -241,7 +241,7 @@ def predict(method: Method, table: Table) -> Scores:
         DivergedError: one of them is not a number.
     """
     method.eval()
-    parts = [method(table.features(rows)) for rows in pieces(method, table)]
+    parts = [method(table.features(rows)) for rows in chunks(method, table)]
     cvr = _gather([part.cvr.value() for part in parts])
     ctr = None if parts[0].ctr is None else _gather([part.ctr.value() for part in parts])
     if not np.isfinite(cvr).all() or (ctr is not None and not np.isfinite(ctr).all()):
@@ -249,7 +249,7 @@ def predict(method: Method, table: Table) -> Scores:
     return Scores(cvr=cvr, ctr=ctr)
 
 
-def pieces(module: nn.Module, table: Table) -> Iterator[slice]:
+def chunks(module: nn.Module, table: Table) -> Iterator[slice]:
     """Yield the rows of a table, as many at a time as suit the device of a module."""
     device = next(module.parameters(), table.sparse).device
     size = PREDICTION_ROWS_ON_CPU if device.type == "cpu" else PREDICTION_ROWS
@@ -264,8 +264,8 @@ def read_labels(folder: Path, split: str, schema: Schema) -> Labels:
     """Read the truth of a split: NaN where a label is unknown, oracle columns where they exist."""
     scan = parquet.scan(folder / f"{split}.parquet")
     present = scan.collect_schema().names()
-    wanted = ("conversion", "click", "policy", "group")
-    frame = scan.select(name for name in wanted if name in present).collect()
+    columns = ("conversion", "click", "policy", "group")
+    frame = scan.select(name for name in columns if name in present).collect()
     oracle = folder / f"{split}.oracle.parquet"
     truth = parquet.read(oracle) if oracle.is_file() else None
     return Labels(

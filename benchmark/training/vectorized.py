@@ -1,8 +1,9 @@
-"""Models of one kind trained as one: their steps share every operation, their numbers nothing.
+"""Train several models of the same class in one vectorised step.
 
-A step of a small model on a small batch costs mostly the calls, not the arithmetic, so that
-several models whose parameters are stacked may cost little more than one; on a GPU that waits for
-calls, that is. Where a method cannot be trained so, each model is trained by itself.
+Each keeps its own parameters, seed and order of rows. A step of a small model on a small batch
+costs mostly the calls, not the arithmetic, so that several models whose parameters are stacked may
+cost little more than one on a GPU that waits for calls. Where a method cannot be trained so, each
+model is trained by itself.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ State = dict[str, Tensor]
 
 
 def allowed(kind: type[Method], protocol: Protocol, schema: Schema) -> bool:
-    """Tell whether the protocol wants models to be one, and nothing known before forbids it.
+    """Return whether the protocol asks for vectorised steps, and nothing known before forbids them.
 
-    What does would leave all of them to one worker, one after the other: steps that are not plain,
-    dropout, a table that is trained by rows.
+    If one worker got several models and could not vectorise them, it would train one after the
+    other. Steps that are not plain, dropout, or a table that is trained by rows forbid it.
     """
     plain = kind.takes_plain_steps() and protocol.pretraining.task == "none"
     draws = protocol.backbone.dropout > 0 and len(protocol.backbone.tower) > 0
@@ -49,14 +50,14 @@ def allowed(kind: type[Method], protocol: Protocol, schema: Schema) -> bool:
     return protocol.vectorized_trials and plain and not draws and not large
 
 
-def fit_together(
+def fit_vectorized(
     methods: Sequence[Method],
     data: Data,
     protocol: Protocol,
     hyperparameters: Sequence[dict[str, float]],
     seeds: Sequence[int],
 ) -> list[Fit | DivergedError] | None:
-    """Do what ``fit`` does, for several methods of one class; None if they cannot be one.
+    """Do what ``fit`` does, for several methods of one class; None if they cannot be vectorised.
 
     Each has its own initial weights, hyper-parameters and order of rows, stops by itself, and ends
     as it would alone, up to rounding. Where None is returned, nothing was trained.
@@ -77,7 +78,7 @@ def fit_together(
         for rows in zip(*(batches[member.seed] for member in active), strict=True):
             step(rows, [member.optimizer for member in active])
         work = sum(map(len, batches[active[0].seed]))
-        active = [member for member in active if member.goes_on(work)]
+        active = [member for member in active if member.continues(work)]
         if not active:
             break
     return [member.outcome() for member in members]
@@ -90,19 +91,19 @@ class _Member:
         self, method: Method, data: Data, protocol: Protocol, hyper: dict[str, float], seed: int
     ) -> None:
         self.method, self.seed = method, seed
-        self.course = EarlyStopping(method, data, protocol)
+        self.stopping = EarlyStopping(method, data, protocol)
         self.optimizer = make_optimizer(method, hyper, protocol.row_sparse_from)
         self.diverged: DivergedError | None = None
 
-    def goes_on(self, work: int) -> bool:
+    def continues(self, work: int) -> bool:
         try:
-            return self.course.goes_on(work)
+            return self.stopping.continues(work)
         except DivergedError as reason:
             self.diverged = reason
             return False
 
     def outcome(self) -> Fit | DivergedError:
-        return self.diverged or self.course.end()
+        return self.diverged or self.stopping.end()
 
 
 class _Loss(nn.Module):
@@ -141,8 +142,8 @@ class Step:
     def gradients(self, rows: Sequence[Tensor]) -> State:
         """Return the gradients (methods, ...) of all parameters."""
         shared = all(own is rows[0] for own in rows)
-        wanted = rows[0] if shared else torch.cat(list(rows))
-        batch = [part.index_select(0, wanted) for part in self.table.tensors]
+        union = rows[0] if shared else torch.cat(list(rows))
+        batch = [part.index_select(0, union) for part in self.table.tensors]
         if not shared:
             batch = [part.unflatten(0, (len(rows), -1)) for part in batch]
         each = vmap(grad(self._loss), in_dims=(0, 0, 0, None if shared else 0))
@@ -178,7 +179,7 @@ def _varying(methods: Sequence[Method]) -> list[tuple[nn.Module, str, Tensor]]:
     Raises:
         ValueError: they differ in something else.
     """
-    found = []
+    varying = []
     device = next(methods[0].parameters()).device
     for modules in zip(*(method.modules() for method in methods), strict=True):
         for name in vars(modules[0]).keys() - INTERNAL:
@@ -187,12 +188,12 @@ def _varying(methods: Sequence[Method]) -> list[tuple[nn.Module, str, Tensor]]:
                 continue
             if not all(isinstance(value, float) for value in values):
                 raise ValueError(f"{name} differs")
-            found.append((modules[0], name, torch.tensor(values, device=device)))
-    return found
+            varying.append((modules[0], name, torch.tensor(values, device=device)))
+    return varying
 
 
 def _used(methods: Sequence[Method], table: Table, protocol: Protocol) -> frozenset[str] | None:
-    """Return which parameters have a gradient, None if the methods cannot be one.
+    """Return which parameters have a gradient, None if the methods cannot be vectorised.
 
     They cannot where they draw random numbers, ask for a value, differ in their shapes, have a
     table that is trained by rows, or do what cannot be done for several at once, or only slowly:

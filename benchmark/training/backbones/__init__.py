@@ -43,8 +43,8 @@ def _maker(params: BackboneParams) -> Make:
     if params.name not in NAMES:
         raise LookupError(_unknown(params.name))
     if params.name == "SFG":
-        chosen = validated(SFGOptions, params)
-        base = {"name": chosen.base, "options": chosen.base_options}
+        sfg = validated(SFGOptions, params)
+        base = {"name": sfg.base, "options": sfg.base_options}
         make = _maker(params.model_copy(update=base))
         return lambda schema: SFG(make(schema))
     size, hidden = params.embedding_size, params.hidden

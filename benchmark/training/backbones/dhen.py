@@ -81,8 +81,8 @@ class Layer(nn.Module):
 
     def __init__(self, count: int, size: int, options: DHENOptions) -> None:
         super().__init__()
-        made = (PARTS[part](count, size, options.heads) for part in options.parts)
-        self.parts = nn.ModuleList(made)
+        parts = (PARTS[part](count, size, options.heads) for part in options.parts)
+        self.parts = nn.ModuleList(parts)
         self.norm = nn.LayerNorm(size)
 
     def forward(self, vectors: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ class Interests(nn.Module):
 
     def __init__(self, length: int, size: int, options: MIRRNOptions) -> None:
         super().__init__()
-        self.place = nn.Parameter(0.01 * torch.randn(length, size))
+        self.position = nn.Parameter(0.01 * torch.randn(length, size))
         self.filters = nn.ModuleList(FourierFilter(size, options.heads) for _ in range(3))
         self.attention = TargetAttention(size)
         self.retrieved, self.recent = options.retrieved, options.recent
@@ -87,12 +87,12 @@ class Interests(nn.Module):
         """Return (B, size) from (B, size), (B, L, size) and (B, L)."""
         local = mean_of(behaviours[:, -self.recent :], known[:, -self.recent :])
         queries = (target, local, mean_of(behaviours, known))
-        history, placed, found = signs(behaviours), behaviours + self.place, []
+        history, positioned, interests = signs(behaviours), behaviours + self.position, []
         for query, refine in zip(queries, self.filters, strict=True):
-            places = nearest(signs(query), history, known, self.retrieved)
-            found.append(refine(taken(placed, places), taken(known, places)))
-        interests = torch.stack(found, 1)
-        return self.attention(target, interests, known.any(1, keepdim=True).expand(-1, 3))
+            nearby = nearest(signs(query), history, known, self.retrieved)
+            interests.append(refine(taken(positioned, nearby), taken(known, nearby)))
+        granularities = torch.stack(interests, 1)
+        return self.attention(target, granularities, known.any(1, keepdim=True).expand(-1, 3))
 
 
 class FourierFilter(nn.Module):
@@ -103,10 +103,12 @@ class FourierFilter(nn.Module):
         self.weight = nn.Parameter(0.02 * torch.randn(heads, size // heads, size // heads, 2))
         self.norm = nn.LayerNorm(size)
 
-    def forward(self, found: Tensor, known: Tensor) -> Tensor:
+    def forward(self, behaviours: Tensor, known: Tensor) -> Tensor:
         """Return (B, size) from (B, count, size) and what of it is known, (B, count)."""
-        found = found * known.unsqueeze(2)
-        spectrum = torch.fft.rfft(found, dim=1, norm="ortho").unflatten(2, self.weight.shape[:2])
+        behaviours = behaviours * known.unsqueeze(2)
+        spectrum = torch.fft.rfft(behaviours, dim=1, norm="ortho").unflatten(
+            2, self.weight.shape[:2]
+        )
         mixed = torch.einsum("bfhi,hio->bfho", spectrum, torch.view_as_complex(self.weight))
-        change = torch.fft.irfft(mixed.flatten(2), n=found.shape[1], dim=1, norm="ortho")
-        return mean_of(self.norm(found + change), known)
+        change = torch.fft.irfft(mixed.flatten(2), n=behaviours.shape[1], dim=1, norm="ortho")
+        return mean_of(self.norm(behaviours + change), known)

@@ -41,10 +41,10 @@ def nearest(query: Tensor, history: Tensor, known: Tensor, count: int) -> Tensor
     return order.topk(min(count, length), largest=False).indices.sort().values
 
 
-def taken(values: Tensor, places: Tensor) -> Tensor:
+def taken(values: Tensor, positions: Tensor) -> Tensor:
     """Return the values (B, L, ...) at the given positions, (B, count, ...)."""
-    shape = places.shape + (1,) * (values.dim() - 2)
-    return values.gather(1, places.view(shape).expand(*places.shape, *values.shape[2:]))
+    shape = positions.shape + (1,) * (values.dim() - 2)
+    return values.gather(1, positions.view(shape).expand(*positions.shape, *values.shape[2:]))
 
 
 class TargetAttention(nn.Module):

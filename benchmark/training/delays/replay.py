@@ -74,5 +74,5 @@ class Replay:
 
 
 def arrange(table: Table, schedule: Schedule | None) -> Table | Replay:
-    """Return the table itself, of which every row is seen with its final labels, or a stream."""
+    """Return the table itself, whose rows all have their final labels, or its replay."""
     return table if schedule is None else Replay.of(table, schedule)
