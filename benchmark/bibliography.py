@@ -6,6 +6,7 @@ import difflib
 import re
 import textwrap
 from functools import lru_cache
+from pathlib import Path
 
 from benchmark import registry
 
@@ -31,22 +32,27 @@ def entry(folder: str, key: str, source: str) -> str:
 
 
 def known(folder: str) -> dict[str, str]:
-    """Return all entries of a folder's ``references.bib`` by key.
+    """Return all entries of the ``references.bib`` of a kind of plugin, by key.
+
+    An entry of the project is not replaced by one of an added folder.
 
     Raises:
         ValueError: it is not BibTeX, or has a key twice.
     """
-    path = registry.ROOT / folder / NAME
-    return _read(folder, path.stat().st_mtime_ns) if path.is_file() else {}
+    by_key = dict[str, str]()
+    for path in (place / NAME for place in registry.places(folder)):
+        if path.is_file():
+            by_key |= _read(path, path.stat().st_mtime_ns)
+    return by_key
 
 
 @lru_cache(maxsize=8)
-def _read(folder: str, _: int) -> dict[str, str]:
-    text = (registry.ROOT / folder / NAME).read_text(encoding="utf-8")
+def _read(path: Path, _: int) -> dict[str, str]:
+    text, source = path.read_text(encoding="utf-8"), registry.shown(path)
     names = keys(text)
     if twice := sorted({key for key in names if names.count(key) > 1}):
-        raise ValueError(f"{folder}/{NAME} has {' and '.join(twice)} twice; rename or delete one")
-    return entries(text, f"{folder}/{NAME}")
+        raise ValueError(f"{source} has {' and '.join(twice)} twice; rename or delete one")
+    return entries(text, source)
 
 
 def keys(citation: str) -> list[str]:

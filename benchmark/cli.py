@@ -185,25 +185,32 @@ def show(workspace: Workspace) -> None:
 
 def datasets(workspace: Workspace) -> None:
     """Print all datasets: what they have, how to get them, what is here."""
+    from benchmark import plugin_folders
     from benchmark.documentation.cards.listing import Folders, table
 
+    plugin_folders.add(workspace.params.plugins)
     print(table(Folders(workspace.raw, workspace.processed, CARDS)))
 
 
 def cards(workspace: Workspace) -> None:
     """Write the cards of all datasets to docs/datasets/, with counts of those that are ready."""
+    from benchmark import plugin_folders
     from benchmark.documentation.cards.listing import Folders
     from benchmark.documentation.cards.write import write_all
 
+    plugin_folders.add(workspace.params.plugins)
     folders = Folders(workspace.raw, workspace.processed, CARDS)
     print(f"wrote {write_all(folders)} and a card per dataset in {CARDS}/")
 
 
 def methods() -> None:
     """Write the list of all methods to docs/methods.md."""
+    from benchmark import plugin_folders
     from benchmark.documentation.catalogue import markdown
     from benchmark.files import write_text
+    from benchmark.studies import Workspace
 
+    plugin_folders.add(Workspace().params.plugins)
     write_text(METHODS, markdown())
     print(f"wrote {METHODS}")
 

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from benchmark import registry
+from benchmark import plugin_folders, registry
 from benchmark.configuration import documents
 from benchmark.configuration.allowed import Allowed
 from benchmark.configuration.documents import Node, Place
@@ -247,6 +247,8 @@ class Leaderboard(Section):
 class Params(Section):
     """The whole file: settings × replicates × methods, how they are trained, what is reported."""
 
+    plugins: Annotated[tuple[str, ...], Allowed("a list of folders")] = ()
+    """Folders with methods/ and datasets/ of your own, which are searched before the project's."""
     datasets: Several[Name]
     """The datasets, by their file names in datasets/."""
     methods: Annotated[Several[Name], Allowed("all, or a non-empty list of file names in methods/")]
@@ -272,6 +274,17 @@ class Params(Section):
     def source(self) -> Node:
         """The files that the params were read from, for sentences about mistakes in them."""
         return self._source
+
+    @field_validator("plugins")
+    @classmethod
+    def _searched(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
+        """Have each searched, so that the keys below may name what it holds."""
+        paths = [registry.ROOT, *map(Path, folders)]
+        for number, folder in enumerate(folders):
+            if reason := plugin_folders.fault(Path(folder), paths[: number + 1]):
+                raise WrongValueError(str(number), reason)
+        plugin_folders.add(folders)
+        return folders
 
     @field_validator("methods", mode="before")
     @classmethod

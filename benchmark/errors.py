@@ -8,8 +8,9 @@ import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from benchmark.plugin_folders import KINDS, added
+
 ROOT = Path(__file__).resolve().parent.parent
-PLUGINS = ("methods", "datasets")
 RAISE = dis.opmap["RAISE_VARARGS"]
 
 
@@ -74,7 +75,7 @@ def _is_own(error: BaseException) -> bool:
         return True
     frame, _ = frames[-1]
     path = Path(frame.f_code.co_filename)
-    if not path.is_relative_to(ROOT) or path.is_relative_to(ROOT / "methods"):
+    if not path.is_relative_to(ROOT) or _is_in(path, "methods"):
         return False
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
@@ -85,12 +86,19 @@ def _is_own(error: BaseException) -> bool:
 def _location(error: BaseException) -> str:
     """Return file, line and function of the last frame in a plugin, or else in the project."""
     frames = [
-        (Path(frame.filename).relative_to(ROOT), frame)
+        (path, frame)
         for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).is_relative_to(ROOT)
+        if (path := Path(frame.filename)).is_relative_to(ROOT) or _is_in(path, *KINDS)
     ]
-    plugins = [pair for pair in frames if pair[0].parts[0] in PLUGINS]
+    plugins = [pair for pair in frames if _is_in(pair[0], *KINDS)]
     if not (candidates := plugins or frames):
         return ""
     path, frame = candidates[-1]
-    return f"{path.as_posix()}, line {frame.lineno}, in {frame.name}"
+    shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    return f"{shown.as_posix()}, line {frame.lineno}, in {frame.name}"
+
+
+def _is_in(path: Path, *kinds: str) -> bool:
+    """Tell whether a file is a plugin of one of the kinds."""
+    places = (root / kind for root in (ROOT, *added()) for kind in kinds)
+    return any(path.is_relative_to(place) for place in places)

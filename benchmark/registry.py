@@ -1,7 +1,7 @@
 """Plugins: one class per file, found by folder, loaded by path.
 
 ``datasets`` is also the import name of a well-known package, hence no plugin is ever imported
-by name.
+by name. The folders of :mod:`benchmark.plugin_folders` are searched first, then the project's own.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from benchmark import plugin_folders
 from benchmark.errors import BenchmarkError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,7 +44,7 @@ def located(folder: str, name: str, *unchanged: type[BaseException]) -> Iterator
             raise
         what = error.msg if isinstance(error, SyntaxError) else error
         text = f"{type(error).__name__}: {what}".removesuffix(": ")
-        raise PluginError(f"{folder}/{name}.py, line {line}: {text}") from error
+        raise PluginError(f"{shown(path_of(folder, name))}, line {line}: {text}") from error
 
 
 def _line(error: BaseException, path: Path) -> int | None:
@@ -54,14 +55,25 @@ def _line(error: BaseException, path: Path) -> int | None:
     return next((x.lineno for x in reversed(frames) if x.filename == str(path)), None)
 
 
+def places(folder: str) -> list[Path]:
+    """Return the folders in which plugins of a kind are searched, in this order."""
+    return [root / folder for root in (*plugin_folders.added(), ROOT)]
+
+
 def names(folder: str) -> list[str]:
-    """Return the plugin names of a folder below the project root, sorted."""
-    return sorted(p.stem for p in (ROOT / folder).glob("*.py") if not p.stem.startswith("_"))
+    """Return the names of all plugins of a kind, sorted."""
+    return sorted({path.stem for place in places(folder) for path in place.glob("[!_]*.py")})
 
 
 def path_of(folder: str, name: str) -> Path:
-    """Return where the file of a plugin lies."""
-    return ROOT / folder / f"{name}.py"
+    """Return where the file of a plugin lies, or would lie in the project."""
+    paths = [place / f"{name}.py" for place in places(folder)]
+    return next((path for path in paths if path.is_file()), paths[-1])
+
+
+def shown(path: Path) -> str:
+    """Return a path for messages: relative to the project, if it lies there."""
+    return (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path).as_posix()
 
 
 def load(folder: str, name: str, base: type[T]) -> type[T]:
@@ -88,7 +100,7 @@ def load(folder: str, name: str, base: type[T]) -> type[T]:
     ]
     if len(classes) != 1:
         what = f"exactly one {base.__name__}, found {len(classes)}"
-        raise LookupError(f"{folder}/{name}.py must define {what}")
+        raise LookupError(f"{shown(path)} must define {what}")
     return classes[0]
 
 
@@ -96,4 +108,5 @@ def _unknown(folder: str, name: str, base: type) -> str:
     known = names(folder)
     close = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
-    return f"no {base.__name__} {name!r} in {folder}/{hint} Known: {', '.join(known)}"
+    searched = " or ".join(f"{shown(place)}/" for place in reversed(places(folder)))
+    return f"no {base.__name__} {name!r} in {searched}{hint} Known: {', '.join(known)}"

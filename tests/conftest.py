@@ -15,6 +15,8 @@ from benchmark.data.dataset import Dataset
 from benchmark.data.preprocess import preprocess
 from benchmark.registry import ROOT
 
+Params.read(ROOT / "params.yaml")  # whose plugins are tested like the project's own
+
 
 class TinyFunnel(Dataset):
     """A few thousand impressions of the whole funnel, in which the two fields matter."""

@@ -11,7 +11,7 @@ from typing import get_args
 import polars as pl
 import pytest
 from helpers.layouts import coat, jd_micro
-from helpers.raw_logs import LAYOUTS, comparable, layout, load, same
+from helpers.raw_logs import comparable, laid_out, layout, load, same
 
 from benchmark import bibliography, registry
 from benchmark.config import Params
@@ -27,9 +27,9 @@ RESERVED = {*LABELS, *ORACLE, "split", "policy", "group"}
 
 
 def test_the_walk_finds_the_adapters_and_params_names_some_of_them() -> None:
-    laid_out = {path.stem for path in LAYOUTS.glob("*.py")}
-    assert {*laid_out, "oracle_funnel"} <= set(NAMES)
-    assert len(laid_out) > 3
+    names = laid_out()
+    assert {*names, "oracle_funnel"} <= set(NAMES)
+    assert len(names) > 3
     assert set(Params.read(ROOT / "params.yaml").datasets) <= set(NAMES)
 
 

@@ -29,7 +29,7 @@ every_method = every(NAMES)
 
 
 def source(name: str) -> Path:
-    return registry.ROOT / "methods" / f"{name}.py"
+    return registry.path_of("methods", name)
 
 
 # --- the folder

@@ -20,7 +20,7 @@ from helpers import cluster, errands
 from helpers.projects import work_here, write_small_params
 from helpers.runs import records, run, task
 
-from benchmark import registry
+from benchmark import plugin_folders, registry
 from benchmark.cli import main
 from benchmark.config import Launch, Protocol
 from benchmark.configuration.names import check_options
@@ -122,6 +122,18 @@ def test_every_pool_keeps_the_contract(opened: Any, tmp_path: Path) -> None:
             fails.result(90)
         with pytest.raises(LostError, match=f"an errand: {ATTEMPTS} workers died of it, "):
             dies.result(90)
+
+
+@SOME
+def test_workers_find_the_plugins_of_the_process_that_starts_them(
+    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(plugin_folders.VARIABLE, "[]")
+    (tmp_path / "group" / "methods").mkdir(parents=True)
+    (tmp_path / "group" / "methods" / "of_a_group.py").touch()
+    plugin_folders.add([tmp_path / "group"])
+    with opened(tmp_path) as executor:
+        assert "of_a_group" in executor.submit(registry.names, "methods").result(90)
 
 
 @EVERY

@@ -81,7 +81,8 @@ def _import_error(folder: str, name: str, base: type) -> Iterator[str]:
     try:
         registry.load(folder, name, base)
     except Exception as error:  # noqa: BLE001 (whatever an author's file raises)
-        yield f"{folder}/{name}.py cannot be imported: {sentence(error)}"
+        path = registry.shown(registry.path_of(folder, name))
+        yield f"{path} cannot be imported: {sentence(error)}"
 
 
 def _files(params: StudyParams) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, get_type_hints
 
 import polars as pl
 
-from benchmark import bibliography
+from benchmark import bibliography, registry
 from benchmark.data.options import Options, options_from
 from benchmark.schema import Stage
 
@@ -91,7 +91,8 @@ class Dataset(ABC):
         Raises:
             LookupError: there is none.
         """
-        return bibliography.entry("datasets", self.cite, f"datasets/{self.name}.py")
+        source = registry.shown(registry.path_of("datasets", self.name))
+        return bibliography.entry("datasets", self.cite, source)
 
     @property
     def scratch(self) -> Path:

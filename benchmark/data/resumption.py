@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmark import registry
 from benchmark.code_keys import code_key
 from benchmark.data.dataset import Dataset
 from benchmark.data.fetching.raw import MANIFEST
@@ -56,7 +57,7 @@ def _sweep(scratch: Path) -> None:
 def inputs(dataset: Dataset, raw: Path) -> str:
     """Return a hash of what processed data are made from: options, code and raw files."""
     adapter = Path(inspect.getfile(type(dataset)))
-    bases = (adapter.with_name(f"{name}.py") for name in dataset.depends_on[1:])
+    bases = (registry.path_of("datasets", name) for name in dataset.depends_on[1:])
     files = sorted(path for path in raw.rglob("*") if path.is_file())
     return fingerprint(
         [

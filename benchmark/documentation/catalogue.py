@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 from typing import get_args
 
 from optuna.distributions import (
@@ -52,7 +53,7 @@ def _row(name: str, method: type[Method]) -> str:
     links = [base + value for key, base in LINKS.items() if (value := field(entry, key))]
     if not links:
         raise ValueError(
-            f"{method.cite!r} in methods/references.bib, which methods/{name}.py cites, needs one "
+            f"{method.cite!r} in methods/references.bib, which {_file(name)} cites, needs one "
             f"of {', '.join(LINKS)}"
         )
     paper = f"[{field(entry, 'title')}]({links[0]}), {venue} {field(entry, 'year')}"
@@ -64,7 +65,7 @@ def _row(name: str, method: type[Method]) -> str:
 
 def _section(name: str, method: type[Method]) -> str:
     text = inspect.getdoc(method) or ""
-    source = f"[{method.name}](../methods/{name}.py), after `{method.cite}`"
+    source = f"{_link(name, method)}, after `{method.cite}`"
     parts = [f"{source}: {_inline(text.splitlines()[0])}"]
     space = method.search_space.items()
     if tuned := [
@@ -76,11 +77,21 @@ def _section(name: str, method: type[Method]) -> str:
     return "\n".join(f"\n{part}" for part in (f"## {name}", *parts)) + "\n"
 
 
+def _file(name: str) -> str:
+    return registry.shown(registry.path_of("methods", name))
+
+
+def _link(name: str, method: type[Method]) -> str:
+    """Return the method's title, with a link to its file if that lies in the project."""
+    file = _file(name)
+    return method.name if Path(file).is_absolute() else f"[{method.name}](../{file})"
+
+
 def _part(name: str, text: str, label: str) -> str:
     """Return the paragraph of a docstring that begins with a label."""
     found = re.search(rf"^{label}: (.+?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
     if not found:
-        raise ValueError(f"the docstring in methods/{name}.py lacks a paragraph {label!r}")
+        raise ValueError(f"the docstring in {_file(name)} lacks a paragraph {label!r}")
     return _inline(found[1])
 
 

@@ -132,5 +132,4 @@ def _caller(frame: FrameType | None) -> str:
     if frame is None or frame.f_back is None:
         return "a method"
     path = Path(frame.f_back.f_code.co_filename)
-    shown = path.relative_to(registry.ROOT) if path.is_relative_to(registry.ROOT) else path
-    return f"{shown.as_posix()}, line {frame.f_back.f_lineno}"
+    return f"{registry.shown(path)}, line {frame.f_back.f_lineno}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
 
-from benchmark import bibliography
+from benchmark import bibliography, registry
 from benchmark.schema import Need, Schema
 from benchmark.training.batch import Batch, Features, Prediction
 from benchmark.training.blueprint import Blueprint
@@ -36,8 +38,8 @@ class Phase:
 
 
 def _file(method: type[Method]) -> str:
-    """Return the plugin's file, as the project names it."""
-    return method.__module__.removeprefix("benchmark_plugins.").replace(".", "/") + ".py"
+    """Return the file of a method for messages."""
+    return registry.shown(Path(str(sys.modules[method.__module__].__file__)))
 
 
 class _Citation:

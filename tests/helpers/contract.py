@@ -94,7 +94,7 @@ def _unusable(error: Exception, name: str) -> str | None:
 
 def _raised(error: Exception, name: str) -> str | None:
     """Return which line raised what, None if no line of the file did."""
-    source = str(registry.ROOT / "methods" / f"{name}.py")
+    source = str(registry.path_of("methods", name))
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == source]
     if not frames:
         return None
@@ -134,6 +134,6 @@ def _place(name: str, attribute: str) -> str:
 
 def _class(name: str) -> ast.ClassDef:
     """Return the class of a method in the syntax tree of its file."""
-    tree = ast.parse((registry.ROOT / "methods" / f"{name}.py").read_text("utf-8"))
+    tree = ast.parse((registry.path_of("methods", name)).read_text("utf-8"))
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     return next(node for node in classes if node.name == kind(name).__name__)

@@ -21,12 +21,16 @@ from typing import Any
 import polars as pl
 from polars.testing import assert_frame_equal
 
-from benchmark import registry
+from benchmark import plugin_folders, registry
 from benchmark.data.dataset import Dataset, kept
 from benchmark.schema import LABELS, PROPENSITY, TIMES
+from helpers import layouts
 
 Row = dict[str, Any]
-LAYOUTS = Path(__file__).parent / "layouts"
+layouts.__path__ = [
+    *layouts.__path__,
+    *(str(folder / "layouts") for folder in plugin_folders.added()),
+]
 
 
 def load(name: str) -> type[Dataset]:
@@ -34,14 +38,21 @@ def load(name: str) -> type[Dataset]:
 
 
 def layout(name: str) -> ModuleType:
-    """Return the module that writes (and reads) the raw files of an adapter."""
+    """Return the module that writes (and reads) the raw files of an adapter.
+
+    That of an adapter in a folder of ``plugins`` lies in ``layouts/`` there.
+    """
     return importlib.import_module(f"helpers.layouts.{load(name)().base or name}")
+
+
+def laid_out() -> list[str]:
+    """Return the names of all layouts."""
+    return sorted(path.stem for folder in layouts.__path__ for path in Path(folder).glob("*.py"))
 
 
 def comparable() -> list[str]:
     """Return the adapters that have a slow reader."""
-    names = sorted(path.stem for path in LAYOUTS.glob("*.py"))
-    return [name for name in names if hasattr(layout(name), "read")]
+    return [name for name in laid_out() if hasattr(layout(name), "read")]
 
 
 def in_share(key: str, share: float) -> bool:

@@ -35,7 +35,7 @@ from benchmark.registry import ROOT
 from benchmark.schema import Schema
 from helpers import mutations
 from helpers.projects import write_small_params
-from helpers.raw_logs import LAYOUTS, layout, load
+from helpers.raw_logs import laid_out, layout, load
 
 METHODS = ("naive", "esmm")
 PATIENCE = 60.0  # seconds that a damaged file may take
@@ -173,7 +173,7 @@ def files(count: int, seed: int) -> Iterator[Outcome]:
 def damaged(seed: int) -> Outcome:
     """Damage a file as the seed says, and process it."""
     draw = random.Random(seed)
-    name = draw.choice(sorted(path.stem for path in LAYOUTS.glob("*.py")))
+    name = draw.choice(laid_out())
     with TemporaryDirectory() as folder:
         raw, ready = Path(folder) / "raw", Path(folder) / "ready"
         layout(name).write(raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
@@ -13,6 +14,7 @@ import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayTaskError, WorkerCrashedError
 
 from benchmark.execution.executors.executor import ATTEMPTS, LostError
+from benchmark.plugin_folders import VARIABLE, added
 from benchmark.registry import ROOT
 
 A = TypeVar("A")
@@ -36,11 +38,12 @@ class Ray:
         self._open = set[Future[Any]]()
 
     def __enter__(self) -> Self:
+        plugins = [str(folder) for folder in added()]
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         ray.init(
             address=self._address,
             num_cpus=self._workers,
-            runtime_env={"env_vars": {"PYTHONPATH": path}},
+            runtime_env={"env_vars": {"PYTHONPATH": path, VARIABLE: json.dumps(plugins)}},
             include_dashboard=False if self._address == "local" else None,
             log_to_driver=False,
         )

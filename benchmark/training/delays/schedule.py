@@ -2,9 +2,9 @@
 
 Training data end with the last click of the train split: nothing later is known. A label
 schedule says which clicks arrive, and how long after they were made; what is known then follows
-from their delays alone, so that no label can come from the future. Schedules that run through time begin one
-attribution window after the first click: from there on, if nothing drifts, as many conversions of
-earlier clicks arrive as will arrive of later ones after the end.
+from their delays alone, so that no label can come from the future. Schedules that run through time
+begin one attribution window after the first click: from there on, if nothing drifts, as many
+conversions of earlier clicks arrive as will arrive of later ones after the end.
 
 All times are counted in attribution windows.
 """
