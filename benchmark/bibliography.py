@@ -25,8 +25,10 @@ def entry(folder: str, key: str, source: str) -> str:
     if key not in by_key:
         close = difflib.get_close_matches(key, by_key, 1)
         hint = f"write {close[0]!r} if you mean that, or " if close else ""
+        places = reversed(registry.places(folder))
+        where = " or ".join(registry.shown(place / NAME) for place in places)
         raise LookupError(
-            f"{source} cites {key!r}, which is not in {folder}/{NAME}; {hint}add the entry there"
+            f"{source} cites {key!r}, which is not in {where}; {hint}add the entry there"
         )
     return by_key[key]
 

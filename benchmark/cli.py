@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import ROOT, sentence
+from benchmark import registry
+from benchmark.errors import sentence
 
 if TYPE_CHECKING:
     from benchmark.studies import Workspace
@@ -338,24 +339,24 @@ OF_RECORDS = {report, show, score, optuna}  # need no file of a method or datase
 
 
 class _Version(argparse.Action):
-    """Print the version in pyproject.toml, which is read for this alone."""
+    """Print the version, which is read for this alone."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from benchmark.release import release
 
-        print(*release(ROOT) or ("unknown",))
+        print(*release(registry.ROOT) or ("unknown",))
         parser.exit()
 
 
-def _names(folder: str, pattern: str) -> Callable[..., list[str]]:
-    """Return what completes a name in the shell."""
-    return lambda **_: sorted(path.stem for path in (ROOT / folder).glob(pattern))
+def _names(folder: str) -> Callable[..., list[str]]:
+    """Return what completes the name of a plugin in the shell."""
+    return lambda **_: registry.names(folder)
 
 
-COMPLETIONS = {
-    "dataset": _names("datasets", "[!_]*.py"),
-    "method": _names("methods", "[!_]*.py"),
-    "--study": _names("studies", "[!_]*/"),
+COMPLETIONS: dict[str, Callable[..., list[str]]] = {
+    "dataset": _names("datasets"),
+    "method": _names("methods"),
+    "--study": lambda **_: sorted(path.name for path in Path("studies").glob("[!_]*/")),
 }
 
 

@@ -12,7 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from benchmark.files import fingerprint
-from benchmark.registry import ROOT
+from benchmark.plugin_folders import KINDS
+from benchmark.registry import ROOT, home
 
 PACKAGE = "benchmark"
 # Their content is part of every key by its values, so that their text cannot change a number.
@@ -21,7 +22,7 @@ BY_VALUE = frozenset({"benchmark/config.py", "benchmark/studies.py"})
 
 def code_key(*roots: Path) -> str:
     """Return the hash of the code that the given files and their imports consist of."""
-    return fingerprint(f"{_name(path)}={_digest(path)}" for path in sorted(closure(roots)))
+    return fingerprint(sorted(f"{_name(path)}={_digest(path)}" for path in closure(roots)))
 
 
 def closure(roots: Iterable[Path]) -> frozenset[Path]:
@@ -36,7 +37,9 @@ def closure(roots: Iterable[Path]) -> frozenset[Path]:
 
 
 def _name(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+    in_wheel = home() != ROOT and any(path.is_relative_to(home() / kind) for kind in KINDS)
+    root = home() if in_wheel else ROOT
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
 def _digest(path: Path) -> str:

@@ -19,7 +19,7 @@ from typing import TypeVar
 from benchmark import plugin_folders
 from benchmark.errors import BenchmarkError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent  # the project's, or where packages are installed
 
 T = TypeVar("T")
 
@@ -55,9 +55,15 @@ def _line(error: BaseException, path: Path) -> int | None:
     return next((x.lineno for x in reversed(frames) if x.filename == str(path)), None)
 
 
+def home() -> Path:
+    """Return where the project's own plugins lie; a wheel has them inside of the package."""
+    installed = ROOT / "benchmark"
+    return installed if (installed / "methods").is_dir() else ROOT
+
+
 def places(folder: str) -> list[Path]:
     """Return the folders in which plugins of a kind are searched, in this order."""
-    return [root / folder for root in (*plugin_folders.added(), ROOT)]
+    return [root / folder for root in (*plugin_folders.added(), home())]
 
 
 def names(folder: str) -> list[str]:
@@ -73,7 +79,7 @@ def path_of(folder: str, name: str) -> Path:
 
 def shown(path: Path) -> str:
     """Return a path for messages: relative to the project, if it lies there."""
-    return (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path).as_posix()
+    return (path.relative_to(home()) if path.is_relative_to(home()) else path).as_posix()
 
 
 def load(folder: str, name: str, base: type[T]) -> type[T]:

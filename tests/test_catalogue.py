@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -67,7 +68,8 @@ def test_every_method_has_a_row_and_a_section_in_order() -> None:
     assert {line.count("|") for line in tables} == {6}
     for name in NAMES:
         method = registry.load("methods", name, Method)
-        assert f"[{method.name}](../methods/{name}.py)" in text
+        path = os.path.relpath(registry.path_of("methods", name), registry.ROOT / "docs")
+        assert f"[{method.name}]({path})" in text
         assert all(f"`{option}`" in text for option in method.search_space)
 
 

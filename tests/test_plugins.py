@@ -42,7 +42,8 @@ class ShopOfAGroup(Dataset):
     title = "Shop of a group"
     cite = "group2026own"
     licence = "MIT"
-    claims = "None."
+    claims = """Nothing may be claimed: the rows are written by hand, without any model, and
+    serve as an example of a dataset that a group keeps for itself."""
     stages = ("impression", "click", "conversion")
     categorical = ("item",)
 
@@ -53,7 +54,8 @@ class ShopOfAGroup(Dataset):
                 "click": [1, 0, 1, 0] * 3,
                 "conversion": [1, None, 0, None] * 3,
                 "split": ["train"] * 4 + ["valid"] * 4 + ["test"] * 4,
-            }
+            },
+            schema_overrides={"click": pl.Int8, "conversion": pl.Int8},
         )
 '''
 

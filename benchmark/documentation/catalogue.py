@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from pathlib import Path
 from typing import get_args
@@ -65,7 +66,7 @@ def _row(name: str, method: type[Method]) -> str:
 
 def _section(name: str, method: type[Method]) -> str:
     text = inspect.getdoc(method) or ""
-    source = f"{_link(name, method)}, after `{method.cite}`"
+    source = f"[{method.name}]({_link(name)}), after `{method.cite}`"
     parts = [f"{source}: {_inline(text.splitlines()[0])}"]
     space = method.search_space.items()
     if tuned := [
@@ -81,10 +82,10 @@ def _file(name: str) -> str:
     return registry.shown(registry.path_of("methods", name))
 
 
-def _link(name: str, method: type[Method]) -> str:
-    """Return the method's title, with a link to its file if that lies in the project."""
-    file = _file(name)
-    return method.name if Path(file).is_absolute() else f"[{method.name}](../{file})"
+def _link(name: str) -> str:
+    """Return the path of a method's file from docs/, where the list lies."""
+    path = os.path.relpath(registry.path_of("methods", name), registry.ROOT / "docs")
+    return Path(path).as_posix()
 
 
 def _part(name: str, text: str, label: str) -> str:
