@@ -52,7 +52,7 @@ def _card(name: str) -> Card | None:
     return Card(
         family=family(path),
         needs=[need for need in get_args(Need) if need in kind.requires],
-        file=_shown(path),
+        file=registry.shown(path),
         summary=text.splitlines()[0] if text else "",
         formulas=[_joined(formula) for formula in _FORMULA.findall(text)],
         evidence=_part(text, "Evidence"),
@@ -70,12 +70,6 @@ def _families(path: Path) -> dict[str, str]:
     """Return the family of each method that a file of families names."""
     content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return {name: title for title, names in content.items() for name in names}
-
-
-def _shown(path: Path) -> str:
-    return (
-        path.relative_to(registry.ROOT) if path.is_relative_to(registry.ROOT) else path
-    ).as_posix()
 
 
 _FORMULA = re.compile(r"^ *\.\. math::(.+?)(?:\n\n(?! )|\Z)", re.DOTALL | re.MULTILINE)
