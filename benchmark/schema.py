@@ -69,12 +69,12 @@ class Field(_Record):
 class Schema(_Record):
     """What a processed dataset holds.
 
-    ``stages`` lists the funnel stages that the log has: one without "impression" consists of
+    ``stages`` lists the funnel stages that the dataset has: one without "impression" consists of
     clicks only, and nothing about the entire space can be learned or claimed from it.
     ``proxy_label`` is what "conversion" means where no conversion is logged, else None.
     ``options`` are the adapter's, as chosen.
     ``attribution_window`` is how long after its click a conversion counts, in the unit of the
-    log's ``TIMES``; it is None where the log has no times. ``has_propensity`` is whether the log
+    log's ``TIMES``; it is None where there are no times. ``has_propensity`` is whether it
     publishes with which probability its policy showed each row.
     """
 

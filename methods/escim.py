@@ -68,9 +68,9 @@ class ESCIM(CtrCvr):
         label = above_conversions if self.label_rule == "max" else top_share
         imagined = self.prior.imagine(batch, label)
         factual = self.cvr_weight * losses.ips_loss(prediction, batch, floor)
-        asked = self.counterfactual_weight * losses.ips_loss(prediction, imagined, floor)
+        counterfactual = self.counterfactual_weight * losses.ips_loss(prediction, imagined, floor)
         entire_space = losses.ctr_loss(prediction, batch) + losses.ctcvr_loss(prediction, batch)
-        return entire_space + factual + asked
+        return entire_space + factual + counterfactual
 
 
 class LatentPrior(nn.Module):

@@ -27,7 +27,7 @@ T = TypeVar("T", bound=np.generic)
 
 @dataclass(frozen=True)
 class Labels:
-    """The truth about one split: arrays (N,), NaN where unknown, None where the log lacks it.
+    """The truth about one split: arrays (N,), NaN where unknown, None where the dataset lacks it.
 
     ``group`` is ``NO_GROUP`` in rows that belong to none.
     The two estimates are of P(click) and P(conversion | click), fitted on the train split.
@@ -54,7 +54,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Population:
-    """The rows of one task's metrics: arrays (n,), None where the log or the method lacks it."""
+    """The rows of one task's metrics: arrays (n,), None where dataset or method lacks it."""
 
     label: Array
     score: Array
@@ -100,7 +100,7 @@ def population(name: str, labels: Labels, scores: Scores) -> Population:
     """Return one of :data:`POPULATIONS`.
 
     Raises:
-        UndefinedError: the log or the method lacks what it takes, or it has no rows.
+        UndefinedError: the dataset or the method lacks what it takes, or it has no rows.
     """
     rows, label, score, truth = POPULATIONS[name](labels, scores)
     if not rows.any():

@@ -61,7 +61,7 @@ class Embeddings(Backbone):
         return torch.cat([fields, torch.stack(summaries, 1)], 1)
 
     def summary(self, index: int, target: Tensor, behaviours: Tensor, known: Tensor) -> Tensor:
-        """Return what stands for a sequence in its row, (B, size).
+        """Return the summary of a sequence, (B, size).
 
         ``target`` (B, size) is the embedding of the row's own value, ``behaviours`` (B, L, size)
         those of the sequence, of which only the ``known`` (B, L) count.

@@ -103,15 +103,22 @@ def doubly_robust_risk(errors: Tensor, imputed: Tensor, inverse: Tensor) -> Tens
     return (imputed + inverse * (errors - imputed)).mean()
 
 
-def dr_loss(prediction: Prediction, batch: Batch, floor: float) -> Tensor:
+def dr_loss(
+    prediction: Prediction, batch: Batch, floor: float, pseudo_label: Tensor | None = None
+) -> Tensor:
     """Return the mean of δ̂ + o · (e(r, r̂) - δ̂) / ô over impressions, the doubly robust risk.
 
     Unbiased if the propensities or the imputed errors δ̂ are right. δ̂ is a constant here, or the
-    risk could be lowered by imputing badly: the gradient equals that of :func:`ips_loss`.
+    risk could be lowered by imputing badly: the gradient equals that of :func:`ips_loss`. With an
+    imputed ``pseudo_label`` r̃ (B,), only that is a constant: δ̂ = e(r̃, r̂) teaches r̂ on unclicked
+    impressions too.
     """
-    imputed = _present(prediction.imputed_error, "imputed error").detach()
-    weights = click_weights(prediction, batch, floor)
-    return doubly_robust_risk(cvr_errors(prediction, batch), imputed, weights)
+    errors = cvr_errors(prediction, batch)
+    if pseudo_label is None:
+        imputed = _present(prediction.imputed_error, "imputed error").detach()
+    else:
+        imputed = prediction.cvr.cross_entropy(pseudo_label.detach())
+    return doubly_robust_risk(errors, imputed, click_weights(prediction, batch, floor))
 
 
 def imputation_loss(prediction: Prediction, batch: Batch, floor: float) -> Tensor:

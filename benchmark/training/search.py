@@ -1,8 +1,8 @@
 """Optuna by batch-synchronous ask and tell: the same study on one worker or forty, or resumed.
 
-Each batch is asked with a sampler seeded by the batch's number, from declared distributions, and
-told in the order of asking. Replaying finished trials therefore gives the very same questions,
-which is how a killed study goes on.
+A sampler seeded by the number of a batch draws its trials from the declared distributions, and
+their values are reported in the order of the trials. Replaying finished trials therefore draws the
+very same trials again, which is how a killed study resumes.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from benchmark.training.method import Cvr
 
 
 class DelayedFeedback(Cvr):
-    """Fit the CVR to labels as known on arrival, each click weighted by what it stands for.
+    """Fit the CVR to labels as known on arrival, with a weight for each click.
 
     A subclass says when clicks arrive, and how much one weighs.
     """

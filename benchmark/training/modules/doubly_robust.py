@@ -165,7 +165,7 @@ class VarianceReduced(DoublyRobust):
     double_learning: bool = tuned(True, choices=(False, True))
 
     def start_epoch(self) -> None:
-        """Copy the prediction network, if asked to."""
+        """Copy the prediction network in double learning."""
         if self.double_learning:
             self.imputer.load_state_dict(self.predictor.state_dict())
 

@@ -43,21 +43,17 @@ class ImputingTowers(Method):
         imputation, the mean of u (e - ê)². Imputed labels let the risk teach the CVR on all
         impressions, imputed errors on clicks alone.
         """
-        prediction, imputed = self._read(batch.features)
+        prediction, pseudo_label = self._read(batch.features)
         imputation = losses.imputation_loss(prediction, batch, floor)
-        errors = losses.cvr_errors(prediction, batch)
-        weights = losses.click_weights(prediction, batch, floor)
-        return prediction, losses.doubly_robust_risk(errors, imputed, weights) + imputation
+        return prediction, losses.dr_loss(prediction, batch, floor, pseudo_label) + imputation
 
-    def _read(self, features: Features) -> tuple[Prediction, Tensor]:
-        """Return the prediction, and its imputed error (B,) with the third tower a constant."""
+    def _read(self, features: Features) -> tuple[Prediction, Tensor | None]:
+        """Return the prediction and the pseudo-label, None where errors are imputed."""
         ctr, cvr, third = self.towers(self.backbone(features))
         click, converts = Probability.from_logit(ctr), Probability.from_logit(cvr)
         if self.imputes == "error":
-            error = softplus(third)
-            constant = error.detach()
+            error, label = softplus(third), None
         else:
             label = third.sigmoid()
             error = converts.detach().cross_entropy(label)
-            constant = converts.cross_entropy(label.detach())
-        return Prediction(ctr=click, cvr=converts, imputed_error=error), constant
+        return Prediction(ctr=click, cvr=converts, imputed_error=error), label
