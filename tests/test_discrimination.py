@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from threadpoolctl import threadpool_limits
 
 from benchmark.metrics import discrimination
 from benchmark.metrics.discrimination import Classes, gauc
@@ -34,6 +35,15 @@ SCORES = {
 
 def auc(label: np.ndarray, score: np.ndarray) -> float:
     return discrimination.auc(Classes.at(label, Order.of(score)))
+
+
+def test_no_bit_of_an_auc_depends_on_the_threads_of_linear_algebra() -> None:
+    label, score = RNG.random((20, 50_000)), RNG.random(50_000)
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append([auc(row, score) for row in label])
+    assert found[0] == found[1]
 
 
 def average_precision(label: np.ndarray, score: np.ndarray) -> float:

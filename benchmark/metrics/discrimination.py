@@ -63,7 +63,8 @@ def auc(classes: Classes) -> float:
     The weights w are 1 unless others are given.
     """
     high, low, same = classes.positive, classes.negative, classes.same.sum()
-    wins = high @ (2 * np.cumsum(low) - low) - same
+    # Not a dot product: its last digits depend on how many threads the linear algebra has.
+    wins = (high * (2 * np.cumsum(low) - low)).sum() - same
     return float(wins / (2 * (high.sum() * low.sum() - same)))
 
 
