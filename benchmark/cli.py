@@ -303,7 +303,7 @@ COMMANDS = (
             "?method": METHOD,
             "--fits": "how many final fits and how many trials of each method; by default 1",
             "--seed": "of the sample; by default 0",
-            "--tolerance": "by which numbers may differ; by default 0: all are bit-identical",
+            "--tolerance": "by which numbers may differ; by default 1e-9, predictions in no bit",
             "--workers": "how many trainings at a time; by default one per core or GPU",
             "--!adopt": "give records of other code today's keys where their sample is the same",
         }

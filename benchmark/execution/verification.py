@@ -1,7 +1,7 @@
 """Fits on record made again: does this checkout's code lead to the numbers that are published?
 
 Code that was rearranged without a change of any number has other keys, and all records are out of
-date. Where a sample of every task's fits comes out bit-identical, its records may be adopted: they
+date. Where a sample of every task's fits comes out the same, its records may be adopted: they
 get today's key, keep the commit that fitted them, and say how many fits were compared.
 """
 
@@ -25,6 +25,7 @@ from benchmark.execution import predictions
 from benchmark.execution.executors.executor import Executor
 from benchmark.execution.fitting import Job, Work
 from benchmark.execution.provenance import SHOWN, describe, environment
+from benchmark.execution.scoring import TOLERANCE
 from benchmark.execution.tasks import Cell
 from benchmark.files import write_json
 from benchmark.sealing import DIGEST, read_sealed, read_unsealed
@@ -61,13 +62,13 @@ def verify(
     opened: AbstractContextManager[Executor],
     fits: int = 1,
     seed: int = 0,
-    tolerance: float = 0.0,
+    tolerance: float = TOLERANCE,
 ) -> list[Remade]:
     """Make a random sample of the fits on record again, and compare.
 
     The sample has up to ``fits`` of the final fits and as many trials of every task with records.
-    Numbers may differ by ``tolerance``, relative to their size or absolute if that is less than 1;
-    at 0 all have to be bit-identical, the predictions included.
+    Numbers may differ by ``tolerance``, relative to their size or absolute if that is less than 1.
+    By default that is the rounding of sums, and the predictions have to be bit-identical.
 
     Raises:
         FileNotFoundError: nothing is on record, or the data were not prepared.
@@ -179,7 +180,7 @@ def _differences(
         yield "the data are not those that it was fitted on"
         return
     ignored = set(INCIDENTAL)
-    if tolerance or "predictions" not in recorded:
+    if tolerance > TOLERANCE or "predictions" not in recorded:
         ignored.add("predictions")
     first, second = (
         dict(_flat({name: value for name, value in record.items() if name not in ignored}))

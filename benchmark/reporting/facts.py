@@ -147,8 +147,8 @@ def _adopted(results: DatasetResults) -> str:
         return ""
     fits = sum(adopted.fits for adopted in found.values())
     return (
-        f"Fitted by earlier code and kept, as {fits} of the fits, some of each method, came out "
-        f"bit-identical with that of this checkout: {_which(list(found), results)}."
+        f"Fitted by earlier code and kept, as {fits} of the fits, some of each method, gave the "
+        f"same numbers when that of this checkout made them again: {_which(list(found), results)}."
     )
 
 
