@@ -37,9 +37,14 @@ def closure(roots: Iterable[Path]) -> frozenset[Path]:
 
 
 def _name(path: Path) -> str:
-    in_wheel = home() != ROOT and any(path.is_relative_to(home() / kind) for kind in KINDS)
-    root = home() if in_wheel else ROOT
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    return _name_below(ROOT, home(), path)
+
+
+@lru_cache(maxsize=1024)
+def _name_below(root: Path, own: Path, path: Path) -> str:
+    in_wheel = own != root and any(path.is_relative_to(own / kind) for kind in KINDS)
+    base = own if in_wheel else root
+    return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.name
 
 
 def _digest(path: Path) -> str:
@@ -55,15 +60,23 @@ def _parsed(path: Path, _: int) -> tuple[str, frozenset[Path]]:
     """Return the hash of a file's code, and which files it imports; cached until it is edited."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     imports = frozenset(file for module in _modules(tree) for file in _files(module))
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = node.body[ast.get_docstring(node, clean=False) is not None :]
     return fingerprint([ast.dump(tree)]), imports
 
 
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield a module and all statements in it; expressions, which are far more, have none."""
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        if not isinstance(child, ast.expr):
+            yield from _statements(child)
+
+
 def _modules(tree: ast.AST) -> Iterator[str]:
     """Yield the dotted names that may be modules, wherever they are imported."""
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
