@@ -118,6 +118,17 @@ def test_what_is_wrong_with_a_table_is_one_sentence(
     assert says in fault(file(tmp_path, text))
 
 
+def test_an_open_quote_at_the_end_is_told_in_an_archive_and_behind_a_long_cell(
+    tmp_path: Path,
+) -> None:
+    text = f'item,name,price\n1,x,2\n2,{"y" * 100_000},"'
+    says = "the last line: its last quote is open; get it again"
+    for path in (file(tmp_path, text), file(tmp_path, gzip.compress(text.encode()), "log.csv.gz")):
+        assert fault(path) == f"{path}, {says}"
+        path.write_bytes(path.read_bytes()[:-20])
+        assert says not in fault(path), "an archive or a line that is cut off elsewhere"
+
+
 def test_cells_may_be_missing_in_the_last_column(tmp_path: Path) -> None:
     text = 'item,name,price\n1,"x\n\ny, z",\n2,y,\n3,"",\n'
     assert scan_table(file(tmp_path, text), COLUMNS).collect()["price"].to_list() == [None] * 3
