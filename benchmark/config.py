@@ -21,7 +21,7 @@ from pydantic import (
 from benchmark import plugin_folders, registry
 from benchmark.configuration import documents
 from benchmark.configuration.allowed import Allowed
-from benchmark.configuration.documents import Node, Place
+from benchmark.configuration.documents import Node, Place, shortened
 from benchmark.configuration.mistakes import WrongValueError, validated
 
 T = TypeVar("T")
@@ -30,7 +30,9 @@ T = TypeVar("T")
 def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     for value in values:
         if values.count(value) > 1:
-            raise WrongValueError("", f"{value!r} stands in it twice, once is enough")
+            raise WrongValueError(
+                "", f"{shortened(repr(value))} stands in it twice, once is enough"
+            )
     return values
 
 

@@ -13,6 +13,7 @@ from benchmark.configuration import documents
 from benchmark.configuration.allowed import allowed
 from benchmark.configuration.documents import parse
 from benchmark.configuration.mistakes import validated
+from benchmark.configuration.names import check_names
 from benchmark.errors import ConfigError
 from benchmark.registry import ROOT
 from benchmark.studies import StudyParams, Workspace
@@ -161,6 +162,25 @@ def test_a_wrong_value_is_one_sentence_with_key_value_and_what_is_allowed(
     setting: str, sentence: str, tmp_path: Path
 ) -> None:
     assert told(setting, folder=tmp_path).startswith(f"--set: {sentence}")
+
+
+LONG = "x" * 1000  # the longest simple key of YAML has 1,024 characters
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        f"datasets=[{LONG}]", f"methods=[{LONG}, {LONG}]", f"{LONG}=3", f"protocol.{LONG}=3",
+        f"launch={{{LONG}: 1, {LONG}: 2}}", f"launch=!{LONG} 3", f"launch=!!int {LONG}",
+        f"launch={{!!int {LONG}: 1}}", LONG,
+    ],
+)  # fmt: skip
+def test_a_long_value_or_key_is_shortened(setting: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        check_names(StudyParams.read(ROOT / "params.yaml", settings=[setting]))
+    for sentence in error.value.sentences:
+        assert "xxx…" in sentence
+        assert "x" * 61 not in sentence
 
 
 def test_a_missing_key_is_one_sentence_with_the_line_of_its_section(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from benchmark.errors import ConfigError
 
 BYTES, VALUES, DEPTH = 1_000_000, 20_000, 20
+LONGEST = 60  # characters of a value or a key that a sentence shows
 TAG = "tag:yaml.org,2002:"
 SCALARS = ("int", "float", "bool", "null")
 TEXTS = ("str", "timestamp", "value", "merge")
@@ -151,11 +152,18 @@ def setting(text: str) -> Node:
     key, equals, value = text.partition("=")
     parts = [part.strip() for part in key.split(".")]
     if not equals or not all(parts):
-        raise ConfigError([f"--set: {text!r} is no assignment, as in 'protocol.max_epochs=3'"])
+        raise ConfigError(
+            [f"--set: {shortened(repr(text))} is no assignment, as in 'protocol.max_epochs=3'"]
+        )
     node = parse(value, "--set", lines=False)
     for part in reversed(parts):
         node = Node({part: node}, node.place)
     return node
+
+
+def shortened(text: str) -> str:
+    """Return a text, or as much of its beginning as a sentence has room for."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _no_yaml(error: Exception, place: Place, *, lines: bool) -> str:
@@ -195,12 +203,14 @@ class _Builder:
         for key, value in raw.value:
             place = self._place(key)
             if not isinstance(key, ScalarNode) or self._name(key) not in TEXTS:
-                what = key.value if isinstance(key, ScalarNode) else "a list or a mapping"
+                what = (
+                    shortened(key.value) if isinstance(key, ScalarNode) else "a list or a mapping"
+                )
                 self._refuse(place, f"a key must be text, not {what}")
             name = str(key.value)
             if name in lines:
                 first = f"first in line {lines[name].line}" if self._lines else "remove one"
-                self._refuse(place, f"key {name!r} stands twice, {first}")
+                self._refuse(place, f"key {shortened(repr(name))} stands twice, {first}")
             lines[name] = place
             yield name, self.node(value, depth + 1, key)
 
@@ -211,11 +221,13 @@ class _Builder:
         try:
             return self._yaml.constructor.construct_object(raw)
         except (ValueError, YAMLError):
-            self._refuse(place, f"{raw.value[:40]!r} cannot be read as {self._name(raw)}")
+            self._refuse(place, f"{shortened(repr(raw.value))} cannot be read as {self._name(raw)}")
 
     def _check_tag(self, raw: Any, place: Place, allowed: Sequence[str]) -> None:
         if self._name(raw) not in allowed:
-            self._refuse(place, f"the tag {str(raw.tag)!r} is not allowed; write plain values")
+            self._refuse(
+                place, f"the tag {shortened(repr(str(raw.tag)))} is not allowed; write plain values"
+            )
 
     def _name(self, raw: Any) -> str:
         return str(raw.tag).removeprefix(TAG)

@@ -10,10 +10,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from benchmark.configuration.allowed import allowed, members
-from benchmark.configuration.documents import Node
+from benchmark.configuration.documents import Node, shortened
 from benchmark.errors import ConfigError, did_you_mean
-
-LONGEST = 60
 
 M = TypeVar("M", bound=BaseModel)
 Path = tuple[str | int, ...]
@@ -57,7 +55,7 @@ def wrong(node: Node, path: Path, must: str) -> str:
 
 def dotted(path: Sequence[str | int]) -> str:
     """Return a path as it is written on the command line, such as ``protocol.hidden[0]``."""
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{shortened(key)}" for key in path)
     return text.removeprefix(".") or "the file"
 
 
@@ -69,7 +67,7 @@ def shown(node: Node) -> str:
     if isinstance(value, dict | list) and not value:
         return "empty"
     text = repr(value) if isinstance(value, str | dict | list) else node.text or str(value)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return shortened(text)
 
 
 def _sentences(kind: Any, node: Node, start: Path, error: ValidationError) -> list[str]:

@@ -12,7 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from benchmark import registry
-from benchmark.configuration.documents import Node
+from benchmark.configuration.documents import Node, shortened
 from benchmark.configuration.mistakes import Path, mistake, validated, wrong
 from benchmark.errors import ConfigError, did_you_mean, sentence
 from benchmark.metrics.criteria import CRITERIA
@@ -109,7 +109,7 @@ def _unknown(
 ) -> Iterator[str]:
     for path, name in named.items():
         if name not in known:
-            what = "is" if path[-1] == name else f"is {name!r}, which is"
+            what = "is" if path[-1] == name else f"is {shortened(repr(name))}, which is"
             yield mistake(source, path, f"{what} not in {where}; {did_you_mean(name, known)}")
 
 
