@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import model_validator
 
 from benchmark import registry
 from benchmark.config import Count, Name, Params, Section, Several
@@ -66,6 +68,28 @@ class Selection(Section):
     """Hyper-parameter settings per method and replicate among which each criterion chooses."""
 
 
+class Arms(Section):
+    """A study of randomised arms: whether predictions agree with what a random draw shows."""
+
+    field: str
+    """The categorical field of the datasets that has the arm of each row."""
+    values: Several[int | str]
+    """The arms, as the raw files have them."""
+    control: int | str
+    """The arm with which each other one is compared."""
+    strata: tuple[str, ...] = ()
+    """Categorical fields, known before the draw, by which the calibration is split."""
+
+    @model_validator(mode="after")
+    def _controlled(self) -> Self:
+        if len({type(value) for value in self.values}) > 1:
+            raise ValueError("values must be all numbers or all text")
+        if self.control not in self.values:
+            named = ", ".join(map(str, self.values))
+            raise ValueError(f"control {self.control!r} must be one of the values {named}")
+        return self
+
+
 class StudyParams(Params):
     """``params.yaml`` of the benchmark or of a study, with the sections that only studies use."""
 
@@ -75,6 +99,8 @@ class StudyParams(Params):
     """A sensitivity study, which names settings in place of ``datasets``."""
     selection: Selection | None = None
     """A selection study, which trains candidates in place of final fits."""
+    arms: Arms | None = None
+    """A study of randomised arms, whose report stands beside the leaderboard."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from benchmark.reporting.citations import references
 from benchmark.reporting.published import publish, schema
 from benchmark.reporting.records import read
 from benchmark.reporting.studies import orderings
+from benchmark.reporting.studies.arms import report as arms
+from benchmark.reporting.studies.arms import rows as arm_rows
 from benchmark.reporting.studies.regret import measure as regret
 from benchmark.reporting.studies.regret import plots as regret_plots
 from benchmark.reporting.studies.regret import report as regret_report
@@ -18,7 +20,8 @@ from benchmark.reporting.studies.sensitivity import comparison as sensitivity
 from benchmark.reporting.studies.sensitivity import page as sensitivity_page
 from benchmark.reporting.studies.sensitivity import plots as sensitivity_plots
 from benchmark.reporting.table import build
-from benchmark.studies import Workspace
+from benchmark.schema import Schema
+from benchmark.studies import Arms, Workspace
 
 
 def write(workspace: Workspace) -> None:
@@ -40,6 +43,8 @@ def write(workspace: Workspace) -> None:
         _orderings(workspace)
     if (workspace.folder / "published.yaml").is_file():
         _reproduction(workspace)
+    if params.arms is not None:
+        _arms(workspace, params.arms)
     if workspace.study is not None:
         pack(workspace)
 
@@ -85,6 +90,24 @@ def _orderings(workspace: Workspace) -> None:
     asked = orderings.Orderings.read(workspace.folder / "orderings.yaml")
     text = orderings.markdown(asked, read(workspace), workspace.params.leaderboard.confidence)
     write_text(workspace.results / "orderings.md", text)
+
+
+def _arms(workspace: Workspace, asked: Arms) -> None:
+    for setting, found in zip(workspace.settings(), read(workspace), strict=True):
+        first = setting.replicate(0)
+        study = arms.Study(
+            title=found.title,
+            claims=Schema.read(first).claims,
+            asked=asked,
+            rows=arm_rows.read(first, asked),
+            test=arm_rows.read(first, asked, ("test",)),
+            methods=[
+                arms.Method(task.title, replicates)
+                for task, replicates in arm_rows.predicted(workspace, setting, found)
+            ],
+            confidence=workspace.params.leaderboard.confidence,
+        )
+        arms.write(study, workspace.results)
 
 
 def _reproduction(workspace: Workspace) -> None:

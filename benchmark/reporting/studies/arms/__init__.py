@@ -1,0 +1,1 @@
+"""What randomised arms show, and how far predictions agree with it."""
