@@ -102,7 +102,7 @@ def report(workspace: Workspace) -> None:
 
 
 def restore(workspace: Workspace) -> None:
-    """Bring back the published records of a study, so that `run` makes only what is missing."""
+    """Bring back the published records, so that `run` makes only what is missing."""
     from benchmark.execution.archive import restore as restore_records
 
     print(f"{restore_records(workspace)} records restored to {workspace.runs}")
@@ -327,7 +327,9 @@ COMMANDS = (
     Command(download, {"dataset": DATASET} | IN_STUDY, rare=True),
     Command(preprocess, {"dataset": DATASET} | IN_STUDY, rare=True),
     Command(export_recbole, {"dataset": DATASET}, rare=True),
-    Command(restore, {"study": "a folder in studies/"}, rare=True),
+    Command(
+        restore, {"?study": "a folder in studies/; by default the benchmark itself"}, rare=True
+    ),
     Command(cards, rare=True),
     Command(methods, rare=True),
 )

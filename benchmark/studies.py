@@ -95,6 +95,8 @@ class StudyParams(Params):
 
     renamed: ClassVar[Mapping[str, str]] = {"sweep": "write `sensitivity`, with `factors`"}
 
+    title: str | None = None
+    """A study's title, on its page and wherever it is linked; by default its folder's name."""
     sensitivity: Sensitivity | None = None
     """A sensitivity study, which names settings in place of ``datasets``."""
     selection: Selection | None = None

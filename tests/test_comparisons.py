@@ -223,8 +223,8 @@ def test_the_comparison_comes_first_and_details_on_demand(tmp_path: Path) -> Non
 
 def test_the_page_shows_the_comparison_above_the_details(tmp_path: Path) -> None:
     found = table()
-    written = publish([found], params(), {}, {}, title="T", version="1", citation="@misc{t}")
-    page.write(written, [found], {found.results.dataset: []}, {}, tmp_path / "index.html")
+    written = publish([found], [], params(), {}, {}, title="T", version="1", citation="@misc{t}")
+    page.write(written, [found], page.Parts({found.results.dataset: []}), tmp_path / "index.html")
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     static = text.split('class="static"')[1].split("</details>")[0]
     head, details = static.split("<details><summary>All metrics and costs")

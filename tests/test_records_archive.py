@@ -49,7 +49,7 @@ def test_a_path_that_leads_out_is_refused(workspace: Workspace) -> None:
 
 
 def test_without_published_records_there_is_one_sentence(workspace: Workspace) -> None:
-    with pytest.raises(FileNotFoundError, match="no records were published with the study"):
+    with pytest.raises(FileNotFoundError, match="no records were published"):
         restore(workspace)
 
 

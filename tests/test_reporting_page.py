@@ -13,8 +13,14 @@ import pytest
 from helpers.fake_runs import CLICKS, METHODS, NEEDS, ORACLE, edit, tables, write_project
 
 from benchmark.cli import main
-from benchmark.files import write_json
+from benchmark.files import write_json, write_text
+from benchmark.reporting import documents, site
+from benchmark.reporting.contrasts import Cell
+from benchmark.reporting.limits import around
+from benchmark.reporting.metric import Metric
 from benchmark.reporting.scatter import spread
+from benchmark.reporting.statistics import interval
+from benchmark.studies import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +97,28 @@ def test_pictures_are_xml_that_names_methods_and_populations(published: Path) ->
         assert "<dc:date>" not in path.read_text(encoding="utf-8")
 
 
+def cell(*values: float) -> Cell:
+    found = np.array(values)
+    return Cell(interval(found, 0.95, (0.0, 1.0)), found, best=False, style=".4f")
+
+
+def test_an_axis_shows_most_values_though_one_is_far_off() -> None:
+    auc = Metric.parse("cvr_auc_oracle")
+    usual = [cell(0.75 + shift, 0.77 + shift) for shift in (0.0, 0.002, 0.004, 0.006, 0.008)]
+    low, high = around([*usual, cell(0.1, 0.12)], auc, replicates=True)
+    assert 0.74 < low < 0.75
+    assert 0.778 < high < 0.79
+    low, _ = around([*usual, cell(0.2, *np.linspace(0.75, 0.78, 30))], auc, replicates=True)
+    assert 0.74 < low < 0.75
+
+
+def test_an_axis_of_an_auc_stays_within_0_and_1() -> None:
+    auc = Metric.parse("cvr_auc_oracle")
+    assert around([cell(0.02, 0.98)], auc)[0] >= 0
+    assert around([cell(0.02, 0.98), cell(0.5, 1.0)], auc, replicates=True) == (0, 1)
+    assert around([cell(0.7)], auc) == pytest.approx((0.63, 0.77))
+
+
 def test_names_beside_points_keep_their_distance_and_order() -> None:
     wanted = [0.1, 0.11, 0.12, 0.5, 0.97, 0.98, 0.99]
     places = spread(wanted, 0.05)
@@ -149,3 +177,24 @@ def test_random_impressions_stand_in_for_an_oracle(project: Path) -> None:
     assert main(["report"]) == 0
     picture = project / "results/plots" / ORACLE / "clicked_vs_oracle.svg"
     assert "CVR AUC, impressions shown at random" in picture.read_text(encoding="utf-8")
+
+
+def test_pages_of_studies_have_titles_of_their_own_and_lead_to_each_other(project: Path) -> None:
+    for name, text in {"one": "title: Which when?\n", "two": ""}.items():
+        write_text(project / "studies" / name / "params.yaml", f"# About it.\n{text}")
+        write_text(
+            project / "results/studies" / name / "report.md", "# A & B\n\n## C\n\n|a|\n|-|\n|1|\n"
+        )
+        documents.write(
+            project / "results/studies" / name / "report.md", {}, site.others(Workspace(name))
+        )
+    assert main(["report"]) == 0
+    main_page = (project / "results/index.html").read_text(encoding="utf-8")
+    assert '<a href="studies/one/index.html">Which when?</a>' in main_page
+    assert '<a href="studies/two/index.html">Two</a>' in main_page
+    text = (project / "results/studies/two/index.html").read_text(encoding="utf-8")
+    assert "<title>A &amp; B – CVR debiasing benchmark</title>" in text
+    assert "<h2>C</h2>" in text
+    assert "<td>1</td>" in text
+    assert '<a href="../../index.html">Main leaderboard</a>' in text
+    assert '<a href="../one/index.html">Which when?</a>' in text

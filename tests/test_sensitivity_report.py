@@ -143,7 +143,8 @@ def test_files_hold_every_number_and_every_picture(project: Path) -> None:
     assert one.loc["cvr_bias_oracle", "mean_cost"] == pytest.approx(0.02)
     pictures = sorted(path.relative_to(results / "plots") for path in results.rglob("*.svg"))
     assert list(map(str, pictures)) == [
-        "rain/levels.svg", "ranking_cvr_auc_oracle.svg", "ranking_cvr_bias_oracle.svg",
+        "rain/levels.svg", "ranking_cost.svg", "ranking_cvr_auc_oracle.svg",
+        "ranking_cvr_bias_oracle.svg",
         "ranks_cvr_auc_oracle.svg", "ranks_cvr_bias_oracle.svg",
         "wind/levels.svg",
     ]  # fmt: skip
@@ -151,7 +152,7 @@ def test_files_hold_every_number_and_every_picture(project: Path) -> None:
         assert ET.parse(results / "plots" / path).getroot().tag.endswith("svg")
     page = (results / "index.html").read_text(encoding="utf-8")
     assert "How hard it &lt;blows&gt;." in page
-    assert page.count("<figure") == 4
+    assert page.count("<figure") == 7
     text = (results / "which_method_when.md").read_text(encoding="utf-8")
     assert "## By setting: absolute CVR bias, all impressions (oracle)" in text
     assert "@inproceedings" in (results / "references.bib").read_text(encoding="utf-8")

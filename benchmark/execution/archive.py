@@ -1,4 +1,4 @@
-"""The records of a study as one file that can be published, and back.
+"""The records of the benchmark or of a study as one file that can be published, and back.
 
 The folder of runs is not in Git; the file is. Restored records are used as if they had been made
 here: their keys tell whether they are of the present code, data and protocol, and their digests
@@ -21,7 +21,7 @@ FILE = "records.parquet"
 
 
 def pack(workspace: Workspace) -> Path:
-    """Write all records of a study into one file, a row each, and return its path."""
+    """Write all records into one file, a row each, and return its path."""
     paths = sorted(workspace.runs.rglob("*.json"))
     rows = {
         "path": [path.relative_to(workspace.runs).as_posix() for path in paths],
@@ -39,12 +39,12 @@ def restore(workspace: Workspace) -> int:
     """Write the records of the file that are not there into the folder of runs; return how many.
 
     Raises:
-        FileNotFoundError: the study has no such file.
+        FileNotFoundError: there is no such file.
         ValueError: a path in it leads out of the folder.
     """
     source = workspace.results / FILE
     if not source.is_file():
-        raise FileNotFoundError(f"{source} is not there: no records were published with the study")
+        raise FileNotFoundError(f"{source} is not there: no records were published")
     rows = parquet.read(source)
     written = 0
     for name, record in rows.iter_rows():

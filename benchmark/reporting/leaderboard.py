@@ -50,8 +50,13 @@ def write(datasets: Sequence[DatasetResults], params: Params, folder: Path) -> N
 
 def named(task: Task) -> str:
     """Return a method's title, and the name of its file where that cannot be guessed from it."""
-    guessed = _letters(task.method) in (_letters(task.title), "")
-    return task.title if guessed else f"{task.title} ({task.method})"
+    return titled(task.method, task.title)
+
+
+def titled(method: str, title: str) -> str:
+    """Return the same of a method by its file name."""
+    guessed = _letters(method) in (_letters(title), "")
+    return title if guessed else f"{title} ({method})"
 
 
 def _letters(text: str) -> str:

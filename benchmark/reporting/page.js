@@ -71,22 +71,30 @@
     node.append(...children);
     return node;
   }
-  function chart(about, xs, ys, xTitle, yTitle, draw) {
-    const [width, height, left, bottom] = [560, 240, 64, 40];
+  // Ticks at round numbers, about so many, as they are printed.
+  function round(low, high, count) {
+    const least = (high - low) / count;
+    const power = 10 ** Math.floor(Math.log10(least));
+    const step = [1, 2, 5, 10].map((factor) => factor * power).find((found) => found >= least);
+    const [first, last] = [Math.ceil(low / step), Math.floor(high / step)];
+    const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
+    return Array.from({ length: last - first + 1 }, (_, place) => ((first + place) * step).toFixed(digits));
+  }
+  function chart(about, xs, ys, xTitle, yTitle, draw, height = 240) {
+    const [width, left, bottom] = [560, 64, 40];
     const scale = ([low, high], from, to) => {
       const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
       const [a, b] = [low - room, high + room];
       const place = (value) => from + ((value - a) / (b - a)) * (to - from);
-      return Object.assign(place, { ticks: [0.1, 0.5, 0.9].map((share) => a + share * (b - a)) });
+      return Object.assign(place, { ticks: round(a, b, 5) });
     };
-    const x = scale([Math.min(...xs), Math.max(...xs)], left, width - 8);
-    if (xs.every(Number.isInteger)) x.ticks = [...new Set([xs[0], Math.round(mean([xs[0], xs.at(-1)])), xs.at(-1)])];
+    const x = scale([Math.min(...xs), Math.max(...xs)], left, width - 24);
+    if (xs.every(Number.isInteger)) x.ticks = x.ticks.filter((tick) => Number.isInteger(Number(tick)));
     const y = ys.length ? scale([Math.min(...ys), Math.max(...ys)], height - bottom, 10) : () => 0;
-    const short = (value) => Number(value.toPrecision(3)).toString();
     const axes = [
       svg("path", { class: "axis", d: `M${left} 8V${height - bottom}H${width - 8}` }),
-      ...x.ticks.map((v) => svg("text", { x: x(v), y: height - bottom + 14, "text-anchor": "middle" }, short(v))),
-      ...(y.ticks ?? []).map((v) => svg("text", { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, short(v))),
+      ...x.ticks.map((v) => svg("text", { x: x(v), y: height - bottom + 14, "text-anchor": "middle" }, v.replace("-", "−"))),
+      ...(y.ticks ?? []).map((v) => svg("text", { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, v.replace("-", "−"))),
       svg("text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, xTitle),
       svg("text", { x: left, y: 8, "text-anchor": "end" }, yTitle),
     ];
@@ -129,12 +137,12 @@
       `paired over ${found.gains.length} replicates. Verdict: ${found.verdict} as a single comparison; ` +
       `${found.corrected} after correction for all ${pairs} pairs (Bonferroni).`;
     const xs = [...found.gains, 0, ...(found.low == null ? [] : [found.low, found.high])];
-    const picture = chart(text, xs, [], `difference in ${label(metric)}`, "", (x, _, box) => [
+    const picture = chart(text, xs, [], `gain in ${data.metrics[metric].label}, ${data.metrics[metric].population} (right of 0: ${titleOf(first)} is better)`, "", (x, _, box) => [
       svg("path", { class: "zero", d: `M${x(0)} 8V${box.height - box.bottom}` }),
-      ...found.gains.map((gain, place) => dot(x(gain), 60 + 12 * (place % 7), `replicate ${place}: ${show(gain)}`)),
-      ...(found.low == null ? [] : [svg("path", { class: "interval", d: `M${x(found.low)} 35H${x(found.high)}` })]),
-      dot(x(found.mean), 35, `mean: ${show(found.mean)}`, "mean"),
-    ]);
+      ...found.gains.map((gain, place) => dot(x(gain), 48 + 10 * (place % 5), `replicate ${place}: ${show(gain)}`)),
+      ...(found.low == null ? [] : [svg("path", { class: "interval", d: `M${x(found.low)} 25H${x(found.high)}` })]),
+      dot(x(found.mean), 25, `mean: ${show(found.mean)}`, "mean"),
+    ], 150);
     return el("div", { class: "contrast" }, el("p", { class: "verdict" }, text), picture);
   }
 
@@ -210,7 +218,7 @@
           remember({ dataset: setting.name, metric: value });
         }),
         el("label", {}, el("input", { type: "checkbox", name: "defaults",
-          change: (event) => { this.defaults = event.target.checked; this.show(); } }), " published hyper-parameters beside tuned ones"));
+          change: (event) => { this.defaults = event.target.checked; this.show(); } }), " default hyper-parameters beside tuned ones"));
       this.toggles = el("details", { class: "columns" });
       this.count = el("p", { class: "soft", role: "status" });
       this.table = el("table", {});
@@ -284,7 +292,7 @@
     cell(entry, column) {
       const score = column.metric && entry.scores[column.metric];
       const text = column.text(entry);
-      const beside = this.defaults && score?.default ? el("small", {}, `published: ${score.default.text}`) : null;
+      const beside = this.defaults && score?.default ? el("small", {}, `default: ${score.default.text}`) : null;
       return el("td", { "data-column": column.key }, score?.best ? el("b", {}, text) : text, beside);
     }
 
@@ -331,7 +339,7 @@
       el("td", {}, entry.scores[name].text), el("td", {}, entry.scores[name].default?.text ?? "–"),
       el("td", {}, entry.scores[name].gain ? `${entry.scores[name].gain.text}, ${entry.scores[name].gain.verdict}` : "–")));
     const reference = data.methods[data.reference]?.title ?? data.reference ?? "the reference";
-    const head = ["Metric", "tuned", "published hyper-parameters", `Δ to ${reference}`].map((text) => el("th", { scope: "col" }, text));
+    const head = ["Metric", "Tuned", "Default", `Δ to ${reference}`].map((text) => el("th", { scope: "col" }, text));
     const chosen = Object.entries(entry.hyperparameters).map(([name, value]) => `${name} ${value}`).join(", ");
     return [
       el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": `Results on ${setting.title}` },
@@ -346,7 +354,7 @@
     const done = entry.trials.map((trial, place) => [place, trial]).filter(([, trial]) => trial.value != null);
     if (done.length < 2) return [];
     const told = (trial) => Object.entries(trial.hyperparameters).map(([name, value]) => `${name} ${value}`).join(", ");
-    const about = `Search: the value of each of ${entry.trials.length} trials on the validation split; the first has the published hyper-parameters.`;
+    const about = `Search: the value of each of ${entry.trials.length} trials on the validation split; the first has the default hyper-parameters.`;
     const picture = chart(about, done.map(([place]) => place), done.map(([, trial]) => trial.value), "trial", "", (x, y) =>
       done.map(([place, trial]) => dot(x(place), y(trial.value), `trial ${place}: ${trial.value}; ${told(trial)}`)));
     const importance = Object.entries(entry.importance).sort((a, b) => b[1] - a[1]).map(([name, value]) => `${name} ${value}`).join(", ");

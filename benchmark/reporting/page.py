@@ -6,9 +6,10 @@ filter, compare and copy. Both show the same ``leaderboard.json``, which the pag
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -19,16 +20,20 @@ from markupsafe import Markup
 from benchmark.bibliography import keys
 from benchmark.files import write_text
 from benchmark.reporting.contrasts import Cell
-from benchmark.reporting.leaderboard import UNVERIFIED, named
+from benchmark.reporting.leaderboard import UNVERIFIED, named, titled
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.published import Published
 from benchmark.reporting.records import Task
+from benchmark.reporting.site import NAME
 from benchmark.reporting.table import Table
 
 CAPTIONS = {
     "headline": "Mean over replicates and its interval; methods from best to worst by the first "
-    "panel. An axis ends before methods far from all others, whose value stands at its end.",
-    "cost": "The first headline metric against the time of a fit. Blue: the methods that no other "
+    "panel. An axis ends before values far from all others; a method's stands at its end.",
+    "cost": "The first headline metric against the time of a fit, with intervals over replicates. "
+    "Blue: the methods that no other beats in both (Pareto front). An axis ends before methods far "
+    "from all others.",
+    "ranking_cost": "The mean rank against the time of a fit. Blue: the methods that no other "
     "beats in both (Pareto front).",
     "calibration": "Reliability: predicted against observed CVR, averaged over replicates, one "
     "panel per method from best to worst. Each point is a tenth of the rows by prediction; oracle: "
@@ -37,8 +42,9 @@ CAPTIONS = {
     "with intervals over replicates: where the order differs by more than these, clicks mislead.",
 }
 RANKING = (
-    "Mean rank over all settings and replicates with half a critical difference to each side "
-    "(Nemenyi): methods whose bars do not overlap are significantly different."
+    "Critical difference diagram: the mean rank over all replicates of all settings with half a "
+    "critical difference to each side (Nemenyi). Methods whose bars do not overlap are "
+    "significantly different. At the right, the rank and the interval of the true rank."
 )
 
 
@@ -52,42 +58,62 @@ class Picture:
     pdf: str = ""
 
 
-def write(
-    published: Published,
-    tables: Sequence[Table],
-    pictures: Mapping[str, Iterable[Path]],
-    others: Mapping[str, str],
-    path: Path,
-) -> None:
-    """Write the page; ``pictures`` are SVG files by dataset, ``others`` pages by title."""
+@dataclass(frozen=True)
+class Parts:
+    """What a page has beside its tables.
+
+    ``pictures`` are SVG files by dataset, those over all under ""; ``documents`` are further
+    sections and ``others`` further pages, by title.
+    """
+
+    pictures: Mapping[str, Sequence[Path]]
+    documents: Mapping[str, Markup] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
+
+
+def write(published: Published, tables: Sequence[Table], parts: Parts, path: Path) -> None:
+    """Write the page."""
     templates = environment()
     templates.filters |= {"groups": _groups, "prose": prose, "formula": formula}
-    templates.globals |= {"cite": _cite, "named": _named, "value": _value}
+    templates.globals |= {"cite": _cite, "named": _named, "value": _value, "titled": titled}
     text = templates.get_template("page.html.j2").render(
+        title=published.title,
+        up=os.path.relpath(Path(), path.parent),
         published=published,
         tables=tables,
+        documents=parts.documents,
         pictures={
-            dataset: [
-                picture(dataset or "all", file, CAPTIONS.get(file.stem, RANKING), path.parent)
-                for file in paths
-            ]
-            for dataset, paths in pictures.items()
+            dataset: [picture(dataset or "all", file, caption(file), path.parent) for file in paths]
+            for dataset, paths in _arranged(parts.pictures).items()
         },
-        others=others,
+        others=parts.others,
         unverified=UNVERIFIED,
         data=Markup(published.text().strip().replace("<", r"\u003c")),
     )
     write_text(path, text)
 
 
+def _arranged(pictures: Mapping[str, Sequence[Path]]) -> dict[str, Sequence[Path]]:
+    """Show the cost in the only setting in the overview, as that over several settings is."""
+    settings = [name for name in pictures if name]
+    if len(settings) != 1:
+        return dict(pictures)
+    own = pictures[settings[0]]
+    cost = [path for path in own if path.stem == "cost"]
+    others = [path for path in own if path not in cost]
+    return {settings[0]: others, "": [*pictures.get("", ()), *cost]}
+
+
 def environment() -> Environment:
     """Return the templates beside this file, which escape what they are given."""
-    return Environment(
+    found = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
+    found.globals["site"] = NAME
+    return found
 
 
 def picture(group: str, path: Path, caption: str, page: Path | None = None) -> Picture:
@@ -99,6 +125,11 @@ def picture(group: str, path: Path, caption: str, page: Path | None = None) -> P
     pdf = path.with_suffix(".pdf")
     link = pdf.relative_to(page).as_posix() if page and pdf.is_file() else ""
     return Picture(Markup(svg), caption, f"{group}, {path.stem}", link)
+
+
+def caption(path: Path) -> str:
+    """Return what a picture of the leaderboard shows."""
+    return CAPTIONS.get(path.stem, RANKING)
 
 
 def prose(text: str) -> Markup:

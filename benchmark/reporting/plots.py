@@ -55,7 +55,8 @@ def headline(table: Table) -> Figure:
     figure = Figure(figsize=(WIDTH, 1.1 + 0.25 * len(table.rows)))
     panels = figure.subplots(1, len(table.headline), sharey=True, squeeze=False)[0]
     for axes, metric in zip(panels, table.headline, strict=True):
-        axes.set_xlim(around([cell for row in table.rows if (cell := row.cells[metric])]))
+        cells = [cell for row in table.rows if (cell := row.cells[metric])]
+        axes.set_xlim(around(cells, metric, replicates=True))
         for place, row in enumerate(table.rows):
             if cell := row.cells[metric]:
                 _dots(axes, place, cell)
@@ -124,13 +125,17 @@ def _curves(row: Row) -> dict[str, Array]:
 
 
 def _usual(curves: Sequence[Array]) -> Array:
-    """Return the points of all curves but those of methods whose largest value is far off.
+    """Return the points of all curves but those of methods whose least or largest is far off.
 
     One method that predicts what no other does would else leave no room for all others.
     """
-    highest = np.log([max(float(points.max()), 1e-12) for points in curves])
-    kept = [points for points, far in zip(curves, far_off(highest), strict=True) if not far]
-    return np.concatenate(kept)
+    logs = [np.log(points[points > 0]) for points in curves if (points > 0).any()]
+    if not logs:
+        return np.ones(1)
+    far = far_off(np.array([log.max() for log in logs])) | far_off(
+        np.array([log.min() for log in logs])
+    )
+    return np.exp(np.concatenate([log for log, off in zip(logs, far, strict=True) if not off]))
 
 
 def _panel(axes: Axes, title: str, curves: dict[str, Array]) -> None:

@@ -12,10 +12,11 @@ from scipy import stats
 from benchmark.bibliography import keys
 from benchmark.config import Params
 from benchmark.metrics.directions import HIGHER, LOWER, ZERO
-from benchmark.reporting import latex
+from benchmark.reporting import latex, ranking
 from benchmark.reporting.cards import Card
 from benchmark.reporting.contrasts import Cell, Gain
 from benchmark.reporting.metric import Metric
+from benchmark.reporting.ranking import Ranking
 from benchmark.reporting.records import Fit, Task
 from benchmark.reporting.statistics import Interval
 from benchmark.reporting.table import Row, Table
@@ -67,13 +68,13 @@ class Score(Estimate):
     matched: Difference | None = None
     """The difference to the reference with a similar number of parameters."""
     default: Estimate | None = None
-    """The same metric with the published hyper-parameters."""
+    """The same metric with the default hyper-parameters."""
     tuning: Difference | None = None
-    """The difference of tuned to published hyper-parameters."""
+    """The difference of tuned to default hyper-parameters."""
     values: list[float]
     """The value in each replicate."""
     default_values: list[float] | None = None
-    """The value in each replicate with the published hyper-parameters."""
+    """The value in each replicate with the default hyper-parameters."""
 
 
 class Trial(Model):
@@ -104,12 +105,14 @@ class Entry(Model):
     """The number of trained parameters; none where a method has no such count."""
     seconds: float
     """The training time of all fits, tuning included."""
+    seconds_per_fit: float
+    """The mean training time of a replicate."""
     diverged: int
     """How many fits of the search diverged."""
     hyperparameters: dict[str, Any]
     """What the search chose."""
     trials: list[Trial]
-    """The search in its order; the first trial has the published hyper-parameters."""
+    """The search in its order; the first trial has the default hyper-parameters."""
     importance: dict[str, float]
     """Rank correlation, without sign, of each hyper-parameter with the value over the trials."""
     curves: list[list[float]]
@@ -207,6 +210,44 @@ class Method(Model):
     """Keys of ``references``."""
 
 
+class Rank(Model):
+    """The place of a method in a ranking."""
+
+    method: str
+    """Its file name in methods/, without .py."""
+    mean: float
+    """The mean of its ranks within the blocks, 1 the best."""
+    rank: float
+    """Its rank by that mean."""
+    low: int
+    """The lower limit of the rank's interval."""
+    high: int
+    """The upper limit of the rank's interval."""
+    time: float
+    """The time of a fit relative to that of ``unit``, a geometric mean over settings."""
+
+
+class Ranked(Model):
+    """The methods that every setting has, ranked over all replicates of all settings (blocks)."""
+
+    metric: str
+    """The metric that ranks them."""
+    settings: int
+    """How many settings have it."""
+    blocks: int
+    """How many replicates of settings are ranked."""
+    p: float
+    """The p-value of Friedman's test that all methods rank alike."""
+    critical_difference: float
+    """By how much two mean ranks must differ to be significantly different (Nemenyi)."""
+    about: str
+    """The same in words."""
+    unit: str
+    """The title of the method that times are relative to."""
+    ranks: list[Rank]
+    """The methods, from the best mean rank to the worst."""
+
+
 class Published(Model):
     """The results of the benchmark, or of one of its studies."""
 
@@ -226,6 +267,8 @@ class Published(Model):
     """By file name in methods/, without .py."""
     settings: list[Setting]
     """What the methods are compared on."""
+    rankings: list[Ranked]
+    """The methods ranked over all settings, by each headline metric that allows it."""
     references: dict[str, str]
     """BibTeX entries by key."""
     citation: str
@@ -268,6 +311,7 @@ def schema() -> str:
 
 def publish(
     tables: Sequence[Table],
+    rankings: Sequence[Ranking],
     params: Params,
     cards: Mapping[str, Card],
     references: Mapping[str, str],
@@ -282,8 +326,29 @@ def publish(
         metrics={name: _metric(metric) for name, metric in metrics.items()},
         methods={name: _method(task, cards.get(name)) for name, task in sorted(tasks.items())},
         settings=[_setting(table, params) for table in tables],
+        rankings=[_ranked(one) for one in rankings],
         references=dict(references),
         **about,
+    )
+
+
+def _ranked(found: Ranking) -> Ranked:
+    places = found.places
+    columns = found.methods, found.means, places.rank, places.low, places.high, found.times
+    return Ranked(
+        metric=found.metric.name,
+        settings=found.settings,
+        blocks=found.blocks.shape[1],
+        p=_short(found.p_value, 3),
+        critical_difference=_short(found.difference, 4),
+        about=ranking.sentence(found),
+        unit=found.unit,
+        ranks=[
+            Rank(
+                method=name, mean=_short(mean, 4), rank=rank, low=low, high=high, time=_short(t, 3)
+            )
+            for name, mean, rank, low, high, t in zip(*columns, strict=True)
+        ],
     )
 
 
@@ -354,6 +419,7 @@ def _entry(table: Table, row: Row, draws: int) -> Entry:
         replicates=len(task.replicates),
         parameters=task.replicates[0].parameters or None,
         seconds=_short(task.seconds),
+        seconds_per_fit=_short(task.seconds_per_fit),
         diverged=sum(fit.diverged is not None for fit in task.trials),
         hyperparameters=_shortened(task.replicates[0].hyperparameters),
         trials=trials,

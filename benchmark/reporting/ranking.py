@@ -5,7 +5,7 @@ Ranks within blocks weigh all settings alike, whatever the scale and the spread 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from benchmark.reporting.contrasts import defined
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.palette import BLUE, GREY, WIDTH
 from benchmark.reporting.records import DatasetResults
+from benchmark.reporting.scatter import rank_costs
 from benchmark.reporting.statistics import Ranks, critical_difference, friedman, ranks
 from benchmark.reporting.svg import save
 
@@ -30,15 +31,19 @@ LEAST_METHODS = 3  # of two, the table's paired test says more
 class Ranking:
     """The methods from the best mean rank to the worst, over the blocks of several settings.
 
-    ``blocks`` (methods, blocks) are the ranks within each, 1 the best; ``settings`` counts where
-    they come from, ``places`` are the ranks by the mean with their intervals.
+    ``methods`` are their file names. ``blocks`` (methods, blocks) are the ranks within each, 1 the
+    best; ``settings`` counts where they come from, ``places`` are the ranks by the mean with their
+    intervals, ``times`` (methods,) are those of a fit relative to that of the method ``unit``.
     """
 
     metric: Metric
+    methods: tuple[str, ...]
     titles: tuple[str, ...]
     blocks: Array
     settings: int
     places: Ranks
+    times: Array
+    unit: str
     confidence: float
 
     @property
@@ -58,12 +63,21 @@ class Ranking:
         return critical_difference(methods, blocks, self.confidence)
 
 
-def rank(datasets: Sequence[DatasetResults], metric: Metric, confidence: float) -> Ranking | None:
+def rank(
+    datasets: Sequence[DatasetResults],
+    metric: Metric,
+    confidence: float,
+    reference: str | None = None,
+) -> Ranking | None:
     """Rank the methods that have the metric in every setting that knows it.
 
-    None if they are fewer than three, or if there is one block alone.
+    Times are relative to that of the reference, or of the best method without one. None if the
+    methods are fewer than three, or if there is one block alone.
     """
-    found = [values for results in datasets if (values := defined(metric, results.reported))]
+    known = [
+        (results, values) for results in datasets if (values := defined(metric, results.reported))
+    ]
+    found = [values for _, values in known]
     common = [name for name in (found[0] if found else ()) if all(name in one for one in found)]
     if len(common) < LEAST_METHODS:
         return None
@@ -74,8 +88,22 @@ def rank(datasets: Sequence[DatasetResults], metric: Metric, confidence: float) 
     if places is None:
         return None
     named = {task.method: task.title for results in datasets for task in results.reported}
-    titles = tuple(named[common[place]] for place in order)
-    return Ranking(metric, titles, blocks[order], len(found), places, confidence)
+    methods = tuple(common[place] for place in order)
+    titles = tuple(named[method] for method in methods)
+    unit = methods.index(reference) if reference in methods else 0
+    times = _times([results for results, _ in known], methods)
+    return Ranking(
+        metric, methods, titles, blocks[order], len(found), places, times / times[unit],
+        titles[unit], confidence,
+    )  # fmt: skip
+
+
+def _times(datasets: Sequence[DatasetResults], methods: Sequence[str]) -> Array:
+    """Return the seconds of a fit, a geometric mean over settings, (methods,)."""
+    settings = [{task.method: task for task in results.reported} for results in datasets]
+    seconds = [[tasks[name].seconds_per_fit for name in methods] for tasks in settings]
+    found: Array = stats.gmean(np.maximum(np.array(seconds), 1e-3), axis=0)
+    return found
 
 
 def table(found: Ranking) -> pd.DataFrame:
@@ -108,9 +136,9 @@ def sentence(found: Ranking) -> str:
 
 
 def draw(found: Ranking) -> Figure:
-    """Draw each mean rank with half a critical difference to each side.
+    """Draw each mean rank with half a critical difference to each side, a diagram for many methods.
 
-    Methods whose bars do not overlap are significantly different.
+    Methods whose bars do not overlap are significantly different. At the right stand the ranks.
     """
     figure = Figure(figsize=(WIDTH, 1.1 + 0.19 * len(found.titles)))
     axes = figure.subplots()
@@ -121,9 +149,17 @@ def draw(found: Ranking) -> Figure:
             means[chosen], places[chosen], xerr=found.difference / 2, fmt="o", color=color, ms=4
         )
     axes.axvline(means[0] + found.difference / 2, color=BLUE, lw=0.8, ls=":")
-    axes.set_yticks(places, found.titles, fontsize=7 if len(places) > 20 else 8.5)
+    size = 7 if len(places) > 20 else 8.5
+    axes.set_yticks(places, found.titles, fontsize=size)
     axes.set_ylim(len(places) - 0.4, -0.6)
+    axes.set_xlim(0, len(places) + 1)
     axes.tick_params(axis="y", length=0)
+    bounds = zip(found.places.rank, found.places.low, found.places.high, strict=True)
+    for place, (own, low, high) in enumerate(bounds):
+        axes.annotate(
+            f"{own:g} [{low}–{high}]", (1.02, place), xycoords=("axes fraction", "data"),
+            va="center", fontsize=size, color=BLUE if alike[place] else "0.35",
+        )  # fmt: skip
     axes.set_xlabel(
         f"mean rank by {found.metric.label}, {found.metric.population}, over "
         f"{found.blocks.shape[1]} blocks (1 is best)\n± half a critical difference: methods whose "
@@ -132,16 +168,29 @@ def draw(found: Ranking) -> Figure:
     return figure
 
 
-def write(datasets: Sequence[DatasetResults], params: Params, folder: Path) -> None:
-    """Write ``ranking.md``, ``ranking.csv`` and a picture by each headline metric."""
-    asked = [Metric.parse(name) for name in params.leaderboard.headline]
-    found = [one for m in asked if (one := rank(datasets, m, params.leaderboard.confidence))]
+def rank_all(datasets: Sequence[DatasetResults], params: Params) -> list[Ranking]:
+    """Return the ranking by each headline metric that allows one."""
+    asked, board = [Metric.parse(name) for name in params.leaderboard.headline], params.leaderboard
+    ranked = (rank(datasets, metric, board.confidence, board.reference) for metric in asked)
+    return [one for one in ranked if one]
+
+
+def write(found: Sequence[Ranking], folder: Path) -> list[Path]:
+    """Write ``ranking.md``, ``ranking.csv`` and the pictures, whose paths are returned."""
     frames = [table(one).assign(metric=one.metric.name) for one in found]
     rows = pd.concat(frames) if frames else pd.DataFrame(columns=["method"])
     write_text(folder / "ranking.csv", rows.to_csv(index=False, lineterminator="\n"))
     write_text(folder / "ranking.md", "\n\n".join([_HEAD, *map(_section, found)]) + "\n")
-    pictures = ((f"ranking_{one.metric.name}", draw(one)) for one in found)
-    save(pictures, folder / "plots", "ranking")
+    return save(_figures(found), folder / "plots", "ranking")
+
+
+def _figures(found: Sequence[Ranking]) -> Iterator[tuple[str, Figure]]:
+    """Yield a picture of each ranking; against cost too, where no single setting's table has it."""
+    for one in found:
+        yield f"ranking_{one.metric.name}", draw(one)
+    for one in found[:1]:
+        if one.settings > 1:
+            yield "ranking_cost", rank_costs(one)
 
 
 _HEAD = """# Ranking over all settings

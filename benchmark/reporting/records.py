@@ -106,6 +106,11 @@ class Task:
         tuned = () if self.replicates == self.defaults else self.replicates
         return sum(fit.seconds for fit in (*self.trials, *self.defaults, *tuned))
 
+    @property
+    def seconds_per_fit(self) -> float:
+        """Mean training time of a replicate."""
+        return float(np.mean([fit.seconds for fit in self.replicates]))
+
     def values(self, metric: str) -> Array | None:
         """Return a test metric of each replicate, (replicates,); None if undefined."""
         return _values(self.replicates, metric)

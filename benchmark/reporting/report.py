@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
+from markupsafe import Markup
+
 from benchmark.execution.archive import pack
 from benchmark.files import write_json, write_text
-from benchmark.reporting import cards, leaderboard, page, plots, ranking, site
+from benchmark.reporting import cards, documents, leaderboard, page, plots, ranking, site
 from benchmark.reporting.citations import references
 from benchmark.reporting.published import publish, schema
 from benchmark.reporting.records import read
@@ -33,44 +38,44 @@ def write(workspace: Workspace) -> None:
         ValueError: a record cannot be read.
     """
     params = workspace.params
+    asks = workspace.folder / "orderings.yaml"
+    more = {"orderings": _orderings(workspace, asks)} if asks.is_file() else {}
     if params.selection is not None:
         _regret(workspace)
     elif params.sensitivity is not None:
         _sensitivity(workspace)
     else:
-        _leaderboard(workspace)
-    if (workspace.folder / "orderings.yaml").is_file():
-        _orderings(workspace)
+        _leaderboard(workspace, more)
     if (workspace.folder / "published.yaml").is_file():
         _reproduction(workspace)
     if params.arms is not None:
         _arms(workspace, params.arms)
-    if workspace.study is not None:
-        pack(workspace)
+    pack(workspace)
 
 
-def _leaderboard(workspace: Workspace) -> None:
+def _leaderboard(workspace: Workspace, more: Mapping[str, Markup]) -> None:
     params, results, found = workspace.params, workspace.results, read(workspace)
     leaderboard.write(found, params, results)
-    tables = [build(setting, params) for setting in found]
-    pictures = plots.draw(tables, results / "plots")
+    tables, rankings = [build(one, params) for one in found], ranking.rank_all(found, params)
     described = cards.read(task.method for setting in found for task in setting.tasks)
-    cited = references(found)
-    published = publish(tables, params, described, cited, **site.about(workspace.study))
+    about = site.about(workspace)
+    published = publish(tables, rankings, params, described, references(found), **about)
     write_text(results / "leaderboard.json", published.text())
     write_text(results / "leaderboard.schema.json", schema())
     write_json(results / "metrics.json", published.headlines())
     write_text(results / "headline.csv", published.bars())
-    ranking.write(found, params, results)
-    pictures[""] = sorted((results / "plots").glob("ranking_*.svg"))
-    page.write(published, tables, pictures, site.others(workspace), results / "index.html")
+    pictures = plots.draw(tables, results / "plots")
+    pictures[""] = ranking.write(rankings, results)
+    parts = page.Parts(pictures, more, site.others(workspace))
+    page.write(published, tables, parts, results / "index.html")
 
 
 def _sensitivity(workspace: Workspace) -> None:
     params, results, found = workspace.params, workspace.results, sensitivity.read(workspace)
     pictures = sensitivity_plots.draw(found, results / "plots")
-    sensitivity_page.write(found, params, pictures, results)
-    ranking.write([table.results for table in found.tables.values()], params, results)
+    ranked = ranking.rank_all([table.results for table in found.tables.values()], params)
+    pictures[""] += ranking.write(ranked, results)
+    sensitivity_page.write(found, params, pictures, site.others(workspace), results)
 
 
 def _regret(workspace: Workspace) -> None:
@@ -83,13 +88,17 @@ def _regret(workspace: Workspace) -> None:
     study, chosen = workspace.section("sensitivity"), workspace.section("selection")
     about = regret_report.conditions(params, study, chosen)
     write_text(results / "regret.md", regret_report.markdown(means, default, confidence, about))
-    regret_plots.draw(means, results / "plots")
+    pictures = regret_plots.draw(means, results / "plots")
+    shown = dict(zip(pictures, regret_plots.CAPTIONS, strict=True))
+    documents.write(results / "regret.md", shown, site.others(workspace))
 
 
-def _orderings(workspace: Workspace) -> None:
-    asked = orderings.Orderings.read(workspace.folder / "orderings.yaml")
+def _orderings(workspace: Workspace, path: Path) -> Markup:
+    """Write which published orderings hold, and return it as a section of the page."""
+    asked = orderings.Orderings.read(path)
     text = orderings.markdown(asked, read(workspace), workspace.params.leaderboard.confidence)
     write_text(workspace.results / "orderings.md", text)
+    return documents.html(text, deeper=1)
 
 
 def _arms(workspace: Workspace, asked: Arms) -> None:
@@ -115,3 +124,4 @@ def _reproduction(workspace: Workspace) -> None:
     variants = {name: read(Workspace(own.study))[0] for name, own in found.variants.items()}
     confidence = workspace.params.leaderboard.confidence
     reproduction.write(found, variants, confidence, workspace.results)
+    documents.write(workspace.results / "reproduction.md", {}, site.others(workspace))

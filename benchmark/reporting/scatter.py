@@ -1,8 +1,10 @@
-"""Evaluation on clicks against the truth: one point per method, no two names overlapping."""
+"""A point per method, no two names overlapping: clicks against truth, quality against cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +16,9 @@ from benchmark.reporting.limits import around
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.palette import BLUE, GREY, WIDTH
 from benchmark.reporting.table import Table
+
+if TYPE_CHECKING:
+    from benchmark.reporting.ranking import Ranking
 
 Point = tuple[str, float, float]
 HEIGHT = 4.2
@@ -41,8 +46,8 @@ def scatter(table: Table, clicked: Metric, unbiased: Metric) -> Figure:
     axes.set_xlabel(f"{clicked.label}, {clicked.population}")
     axes.set_ylabel(f"{unbiased.label}, {unbiased.population}")
     if pairs:
-        axes.set_xlim(around([x for _, x, _ in pairs]))
-        axes.set_ylim(around([y for _, _, y in pairs]))
+        axes.set_xlim(around([x for _, x, _ in pairs], clicked))
+        axes.set_ylim(around([y for _, _, y in pairs], unbiased))
     points = [(task.title, x.interval.mean, y.interval.mean) for task, x, y in pairs]
     if len(points) > 2:
         rho = spearmanr([x for _, x, _ in points], [y for _, _, y in points]).statistic
@@ -53,33 +58,66 @@ def scatter(table: Table, clicked: Metric, unbiased: Metric) -> Figure:
     return figure
 
 
+@dataclass(frozen=True)
+class Spent:
+    """A method with what a fit takes, what it reaches, and that as a cost (lower is better)."""
+
+    title: str
+    time: float
+    value: float
+    cost: float
+    errors: list[list[float]] | None = None
+
+
 def costs(table: Table, metric: Metric) -> Figure:
     """Draw a metric against the time of a fit, and the methods that no other beats in both."""
-    tasks = [(row.task, cell) for row in table.rows if (cell := row.cells[metric])]
-    seconds = [float(np.mean([fit.seconds for fit in task.replicates])) for task, _ in tasks]
-    worse = metric.measure.cost(np.array([cell.interval.mean for _, cell in tasks]))
-    front = pareto(np.array(seconds), worse)
+    cells = [(row.task, cell) for row in table.rows if (cell := row.cells[metric])]
+    found = [
+        Spent(
+            task.title,
+            task.seconds_per_fit,
+            cell.interval.mean,
+            float(metric.measure.cost(np.array([cell.interval.mean]))[0]),
+            cell.interval.errors,
+        )
+        for task, cell in cells
+    ]
+    figure, axes = _trade_off(found, around([cell for _, cell in cells], metric))
+    axes.set_xlabel("seconds per fit, on the device of the table (log)")
+    axes.set_ylabel(f"{metric.label} {metric.measure.arrow}, {metric.population}")
+    return figure
+
+
+def rank_costs(ranking: Ranking) -> Figure:
+    """Draw the mean rank over all blocks against the time of a fit."""
+    rows = zip(ranking.titles, ranking.times, ranking.means, strict=True)
+    found = [Spent(title, float(time), float(mean), float(mean)) for title, time, mean in rows]
+    figure, axes = _trade_off(found, (len(found) + 0.5, 0.5))  # the best is on top
+    axes.set_xlabel(f"time per fit, relative to {ranking.unit} (log)")
+    axes.set_ylabel(f"mean rank by {ranking.metric.label},\n{ranking.metric.population}")
+    return figure
+
+
+def _trade_off(found: Sequence[Spent], limits: tuple[float, float]) -> tuple[Figure, Axes]:
+    front = pareto(np.array([x.time for x in found]), np.array([x.cost for x in found]))
     figure = Figure(figsize=(WIDTH, HEIGHT))
     axes = figure.subplots()
     axes.set_xscale("log")
-    axes.set_ylim(around([cell for _, cell in tasks]))
-    for place, (_, cell) in enumerate(tasks):
-        color = BLUE if place in front else GREY
-        mean = cell.interval.mean
+    axes.set_ylim(limits)
+    for place, one in enumerate(found):
+        color, alpha = (BLUE, 1.0) if place in front else (GREY, 0.6)
         axes.errorbar(
-            seconds[place], mean, yerr=cell.interval.errors, fmt="o", color=color, ms=4,
-            elinewidth=0.8, alpha=1 if place in front else 0.6,
+            one.time, one.value, yerr=one.errors, fmt="o", color=color, ms=4, elinewidth=0.8,
+            alpha=alpha,
         )  # fmt: skip
+    times = [one.time for one in found]
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("{x:g}" if max(seconds) < 10 * min(seconds) else "")
-    means = [tasks[place][1].interval.mean for place in front]
-    axes.step([seconds[i] for i in front], means, where="post", color=BLUE, lw=0.8)
-    axes.set_xlabel("seconds per fit, tuned, on the device of the table (log)")
-    axes.set_ylabel(f"{metric.label} {metric.measure.arrow}, {metric.population}")
-    shown = [place for place in range(len(tasks)) if len(tasks) <= NAMED or place in front]
-    points = [(tasks[i][0].title, seconds[i], tasks[i][1].interval.mean) for i in shown]
-    _label(axes, points, gap=0.165 / (HEIGHT - 0.7))
-    return figure
+    axes.xaxis.set_minor_formatter("{x:g}" if max(times) < 10 * min(times) else "")
+    best = [found[place] for place in front]
+    axes.step([x.time for x in best], [x.value for x in best], where="post", color=BLUE, lw=0.8)
+    shown = found if len(found) <= NAMED else best
+    _label(axes, [(x.title, x.time, x.value) for x in shown], gap=0.165 / (HEIGHT - 0.7))
+    return figure, axes
 
 
 def pareto(first: Array, second: Array) -> list[int]:

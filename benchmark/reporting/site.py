@@ -8,25 +8,30 @@ from typing import Any
 
 import yaml
 
-from benchmark.studies import Workspace
+from benchmark.studies import STUDIES, Workspace
 
 NAME = "CVR debiasing benchmark"
+MAIN = "Main leaderboard"
 CITATION = Path("CITATION.cff")
 PAGES = ("index.html", "leaderboard.md", "reproduction.md", "regret.md")
 
 
 def title(study: str | None) -> str:
-    """Return the title of the page of a study, or of the benchmark itself."""
-    return f"{NAME}: {_words(study)}" if study else NAME
+    """Return the title of a study, as its params give it, or of the benchmark itself."""
+    if study is None:
+        return NAME
+    path = STUDIES / study / "params.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return str((content or {}).get("title", study.replace("_", " ").capitalize()))
 
 
-def about(study: str | None) -> dict[str, Any]:
+def about(workspace: Workspace) -> dict[str, Any]:
     """Return title, study, version and citation, as the file for citations tells them."""
     known = yaml.safe_load(CITATION.read_text(encoding="utf-8")) if CITATION.is_file() else {}
     version = str(known.get("version", "unknown"))
     return {
-        "title": title(study),
-        "study": study,
+        "title": title(workspace.study),
+        "study": workspace.study,
         "version": version,
         "citation": _bibtex(known, version),
     }
@@ -34,19 +39,15 @@ def about(study: str | None) -> dict[str, Any]:
 
 def others(workspace: Workspace) -> dict[str, str]:
     """Return the pages of the benchmark and of its studies that are there, by title, as links."""
-    found = {} if workspace.study is None else {NAME: Path("results/index.html")}
+    found = {} if workspace.study is None else {MAIN: Path("results/index.html")}
     for folder in sorted(Path("results/studies").glob("*/")):
         page = next((folder / name for name in PAGES if (folder / name).is_file()), None)
         if page is not None and folder.name != workspace.study:
-            found[f"Study: {_words(folder.name)}"] = page
+            found[title(folder.name)] = page
     return {
         name: Path(os.path.relpath(page, workspace.results)).as_posix()
         for name, page in found.items()
     }
-
-
-def _words(study: str) -> str:
-    return study.replace("_", " ")
 
 
 def _bibtex(known: dict[str, Any], version: str) -> str:

@@ -30,6 +30,7 @@ def save(figures: Iterable[tuple[str, Figure]], folder: Path, salt: str) -> list
             for kind, metadata in UNDATED.items():
                 with replacing(paths[-1].with_suffix(f".{kind}")) as temporary:
                     figure.savefig(temporary, format=kind, metadata=metadata)
+                figure.set_layout_engine("none")  # found once, it serves every format
     return paths
 
 

@@ -27,8 +27,12 @@ LEGEND = {
     BOUND: "oracle criterion",
     REFERENCE: "no selection",
 }
-
-
+CAPTIONS = (
+    "Regret of each selection criterion: mean over candidate sets and its interval, a row of "
+    "panels per target and a panel per setting. Lower is better.",
+    "Rank correlation of each selection criterion with the target over the candidates of a set: "
+    "mean over candidate sets and its interval. Higher is better.",
+)
 Value = Callable[[Mean], Interval | None]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from benchmark.config import Params
 from benchmark.files import write_text
 from benchmark.reporting import citations
 from benchmark.reporting.facts import facts
-from benchmark.reporting.page import environment, picture
+from benchmark.reporting.page import Picture, caption, environment, picture
 from benchmark.reporting.studies.sensitivity.comparison import Comparison, quantity
 from benchmark.reporting.studies.sensitivity.report import (
     by_method,
@@ -36,9 +36,13 @@ RANKS = (
 
 
 def write(
-    found: Comparison, params: Params, pictures: Mapping[str, Iterable[Path]], results: Path
+    found: Comparison,
+    params: Params,
+    pictures: Mapping[str, Sequence[Path]],
+    others: Mapping[str, str],
+    results: Path,
 ) -> None:
-    """Write all files but the pictures.
+    """Write all files but the pictures; ``others`` are further pages by title.
 
     Raises:
         ValueError: a citation is not BibTeX, or two differ under one key.
@@ -48,8 +52,8 @@ def write(
     entries = "".join(f"{entry}\n\n" for entry in references.values()).removesuffix("\n")
     table = found.frame().to_csv(index=False, lineterminator="\n", float_format="%.6g")
     page = environment().get_template("studies/sensitivity/page.html.j2")
-    shown = {factor: _pictures(found, factor, paths) for factor, paths in pictures.items()}
-    html = page.render(**content, pictures=shown, references=references)
+    shown = {factor: _pictures(found, factor, paths, results) for factor, paths in pictures.items()}
+    html = page.render(**content, pictures=shown, references=references, others=others)
     write_text(results / "sensitivity.csv", table)
     write_text(results / "which_method_when.md", markdown(content))
     write_text(results / "references.bib", entries)
@@ -100,8 +104,13 @@ def _grid(table: pd.DataFrame) -> str:
     return escaped.to_markdown(index=False, disable_numparse=True)
 
 
-def _pictures(found: Comparison, factor: str, paths: Iterable[Path]) -> list[Any]:
-    ranks = [RANKS.format(quantity=quantity(metric)) for metric in found.headline]
+def _pictures(
+    found: Comparison, factor: str, paths: Sequence[Path], results: Path
+) -> list[Picture]:
+    maps = {
+        f"ranks_{metric.name}": RANKS.format(quantity=quantity(metric)) for metric in found.headline
+    }
     levels = CAPTION.format(factor=factor.replace("_", " "), confidence=found.confidence)
-    captions = [levels] if factor else ranks
-    return [picture(factor, path, text) for path, text in zip(paths, captions, strict=False)]
+    captions = [levels if factor else maps.get(path.stem, caption(path)) for path in paths]
+    pairs = zip(paths, captions, strict=True)
+    return [picture(factor or "all", path, text, results) for path, text in pairs]
