@@ -88,7 +88,7 @@ def write(published: Published, tables: Sequence[Table], parts: Parts, path: Pat
         },
         others=parts.others,
         unverified=UNVERIFIED,
-        data=Markup(published.text().strip().replace("<", r"\u003c")),
+        data=Markup(published.text(short=True).strip().replace("<", r"\u003c")),
     )
     write_text(path, text)
 

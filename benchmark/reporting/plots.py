@@ -69,7 +69,7 @@ def headline(table: Table) -> Figure:
         handles = [
             Line2D([], [], color=BLUE, marker="o", label=BEST),
             Line2D([], [], color=GREY, marker="o", label="other"),
-            Line2D([], [], color=GREY, marker="o", alpha=0.6, ls="", ms=3, label="a replicate"),
+            Line2D([], [], color=GREY, marker="|", alpha=0.6, ls="", ms=5, label="a replicate"),
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=3)
     return figure
@@ -77,9 +77,9 @@ def headline(table: Table) -> Figure:
 
 def _dots(axes: Axes, place: int, cell: Cell) -> None:
     color = BLUE if cell.best else GREY
-    if len(cell.values) > 1:
-        below = np.full(len(cell.values), place + 0.28)
-        axes.plot(cell.values, below, "o", color=color, ms=3, alpha=0.4, mew=0)
+    if len(cell.values) > 1:  # strokes of one path: many dots would be most of the page's size
+        heights = np.tile([place + 0.2, place + 0.38, np.nan], len(cell.values))
+        axes.plot(np.repeat(cell.values, 3), heights, color=color, lw=0.7, alpha=0.6)
     low, high = axes.get_xlim()
     mean = cell.interval.mean
     if low <= mean <= high:

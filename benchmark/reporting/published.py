@@ -274,9 +274,16 @@ class Published(Model):
     citation: str
     """The BibTeX entry of the benchmark."""
 
-    def text(self) -> str:
-        """Return it as JSON, without keys that have no value, the same for the same results."""
+    def text(self, *, short: bool = False) -> str:
+        """Return it as JSON, without keys that have no value, the same for the same results.
+
+        The short one, for the page, lacks the replicates with default hyper-parameters.
+        """
         content = self.model_dump(mode="json", exclude_none=True)
+        if short:
+            entries = (entry for setting in content["settings"] for entry in setting["entries"])
+            for score in (score for entry in entries for score in entry["scores"].values()):
+                score.pop("default_values", None)
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
 
     def headlines(self) -> dict[str, dict[str, dict[str, float]]]:
