@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+import yaml
 from helpers.contract import every, kind, line_of, reject, require
 from optuna.distributions import BaseDistribution
 
 from benchmark import bibliography, registry
 from benchmark.config import Params
+from benchmark.reporting import cards, page
 
 NAMES = registry.names("methods")
 ALLOWED_IMPORTS = (
@@ -33,6 +35,25 @@ def source(name: str) -> Path:
 
 
 # --- the folder
+
+
+def test_a_family_names_methods_of_the_folder_once() -> None:
+    text = (registry.ROOT / "methods" / cards.FAMILIES).read_text(encoding="utf-8")
+    named = [name for names in yaml.safe_load(text).values() for name in names]
+    assert sorted(named) == sorted(set(named))
+    assert set(named) <= set(NAMES)
+
+
+def test_the_card_of_every_method_has_formula_evidence_and_differences() -> None:
+    found = cards.read(NAMES)
+    assert list(found) == NAMES
+    for name, card in found.items():
+        assert card.summary, name
+        assert card.formulas, name
+        assert card.evidence, name
+        assert card.differs, name
+        assert card.file == f"methods/{name}.py"
+        page.formula(card.formulas[0])
 
 
 def test_configuration_names_methods_of_the_folder_once() -> None:

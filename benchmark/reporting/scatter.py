@@ -150,11 +150,11 @@ def _named(
 
 def _label(axes: Axes, points: Sequence[Point], gap: float) -> None:
     """Write the names in a column at the right, ``gap`` apart at least, each led to its point."""
-    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    points = [point for point in points if left <= point[1] <= right and low <= point[2] <= high]
-    ordered = sorted(points, key=lambda point: (point[2], point[1]))
-    places = spread([(y - low) / (high - low) for _, _, y in ordered], gap)
-    for (name, x, y), place in zip(ordered, places, strict=True):
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    placed = [((y - bottom) / (top - bottom), x, y, name) for name, x, y in points]
+    ordered = sorted(one for one in placed if left <= one[1] <= right and 0 <= one[0] <= 1)
+    places = spread([one[0] for one in ordered], gap)
+    for (_, x, y, name), place in zip(ordered, places, strict=True):
         axes.annotate(
             name, (x, y), (1.04, place), textcoords="axes fraction", va="center",
             arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.5, "shrinkA": 1, "shrinkB": 3},
@@ -163,6 +163,8 @@ def _label(axes: Axes, points: Sequence[Point], gap: float) -> None:
 
 def spread(wanted: Sequence[float], gap: float) -> Array:
     """Return increasing positions at least ``gap`` apart, as near the wanted ones as can be."""
+    if not len(wanted):
+        return np.empty(0)
     steps = gap * np.arange(len(wanted))
     nearest = isotonic_regression(np.asarray(wanted) - steps).x
     return np.clip(nearest, 0, max(0.0, 1 - steps[-1])) + steps
