@@ -40,6 +40,8 @@ def write(workspace: Workspace) -> None:
     params = workspace.params
     asks = workspace.folder / "orderings.yaml"
     more = {"orderings": _orderings(workspace, asks)} if asks.is_file() else {}
+    if params.arms is not None:
+        more |= {"arms": _arms(workspace, params.arms)}
     if params.selection is not None:
         _regret(workspace)
     elif params.sensitivity is not None:
@@ -48,8 +50,6 @@ def write(workspace: Workspace) -> None:
         _leaderboard(workspace, more)
     if (workspace.folder / "published.yaml").is_file():
         _reproduction(workspace)
-    if params.arms is not None:
-        _arms(workspace, params.arms)
     pack(workspace)
 
 
@@ -101,7 +101,8 @@ def _orderings(workspace: Workspace, path: Path) -> Markup:
     return documents.html(text, deeper=1)
 
 
-def _arms(workspace: Workspace, asked: Arms) -> None:
+def _arms(workspace: Workspace, asked: Arms) -> Markup:
+    """Write what randomised arms say of the predictions, and return it as a section of the page."""
     for setting, found in zip(workspace.settings(), read(workspace), strict=True):
         first = setting.replicate(0)
         study = arms.Study(
@@ -117,6 +118,7 @@ def _arms(workspace: Workspace, asked: Arms) -> None:
             confidence=workspace.params.leaderboard.confidence,
         )
         arms.write(study, workspace.results)
+    return documents.html((workspace.results / "arms.md").read_text(encoding="utf-8"), deeper=1)
 
 
 def _reproduction(workspace: Workspace) -> None:
