@@ -10,7 +10,7 @@ times say. Its options are a subclass of :class:`Options`, or of
 
 from pydantic import Field
 
-from benchmark.data.dataset import DataError, Dataset, Source
+from benchmark.data.dataset import DataError, Dataset, Reported, Source
 from benchmark.data.fetching.raw import find, find_all
 from benchmark.data.options import History, Options, WindowDays
 from benchmark.data.reading.attribution import split_at, split_by_time
@@ -29,6 +29,7 @@ __all__ = [
     "Field",
     "History",
     "Options",
+    "Reported",
     "Source",
     "Span",
     "WindowDays",

@@ -9,7 +9,7 @@ import polars as pl
 
 from benchmark.data.partitions import stored
 from benchmark.data.reading.layouts import Rule
-from benchmark.dataset import DataError, Dataset, Source, find, scan_table, split_by_hash
+from benchmark.dataset import DataError, Dataset, Reported, Source, find, scan_table, split_by_hash
 
 PAGE = "https://tianchi.aliyun.com/dataset/408"
 USER = ("101", "121", "122", "124", "125", "126", "127", "128", "129")
@@ -47,6 +47,28 @@ class AliCCP(Dataset):
     categorical = (*USER, *ITEM)
     sources = tuple(Source(file=f"sample_{part}.tar.gz", page=PAGE) for part in ("train", "test"))
     min_count = 11
+    reported = (
+        Reported(
+            0.639,
+            "AITM",
+            "purchase task on test, after reprocessing; the author expects about 0.65; whether "
+            "over clicks or all impressions is not said",
+            "https://github.com/xidongbo/AITM/issues/1",
+        ),
+        Reported(
+            0.6429,
+            "ESMM",
+            "test; CTR 0.5731; features and sampling are not said",
+            "https://github.com/meta-soul/MetaSpore/pull/123",
+        ),
+        Reported(
+            0.6816,
+            "ESMM on DeepFM",
+            "clicked rows of a validation part whose users' states (common features) are not in "
+            "train, not the official test; long fields cut and hashed; CTR 0.5927, CTCVR 0.6401",
+            "https://github.com/limings02/ali-ccp-multitask-ranking",
+        ),
+    )
 
     def parts(self, raw: Path) -> Mapping[str, pl.LazyFrame]:
         return {part: self._part(raw, part) for part in ("train", "test")}

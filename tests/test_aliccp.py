@@ -208,3 +208,19 @@ def test_real_samples_of_many_values_come_back_from_raw_files(real: Path, tmp_pa
         known = {field: int(first[field]) for field in dataset.categorical if field in first}
         assert len(known) > 10
         assert {field: row[field] for field in known} == known
+
+
+def test_real_raw_lines_are_read(real: Path, raw: Path) -> None:
+    """Two lines in the publisher's own layout, of 343 and 811 features, beside samples of hand."""
+    path = real / "aliccp_raw_lines/common_features_train.csv"
+    text = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    users = [user.strip().split(",") for user in text]
+    changed(raw, "common_features_train.csv", lambda lines: [*lines, *text])
+    samples = [line(f"9{n},1,{n},{state}", ITEM) for n, (state, *_) in enumerate(users)]
+    changed(raw, "sample_skeleton_train.csv", lambda lines: [*lines, *samples])
+    table = load("aliccp")().table(raw).filter(split="train").tail(len(users)).collect()
+    found = table.select(FIELDS, "click", "conversion").rows(named=True)
+    for number, ((*_, features), row) in enumerate(zip(users, found, strict=True)):
+        ids = dict(x.split("\x03")[0].split("\x02") for x in features.split("\x01"))
+        known = {field: int(ids[field]) for field in FIELDS}
+        assert row == known | {"click": 1, "conversion": number}

@@ -13,7 +13,7 @@ from conftest import TinyFunnel
 from helpers.layouts import coat
 
 from benchmark import registry
-from benchmark.data.dataset import Dataset
+from benchmark.data.dataset import Dataset, Reported
 from benchmark.data.preprocess import preprocess
 from benchmark.documentation.cards import facts
 from benchmark.documentation.cards.card import card, index
@@ -161,6 +161,21 @@ def test_what_was_left_out_is_told(tiny: facts.Facts) -> None:
     found = tiny.model_copy(update={"dropped": {"conversion without click": 1234}})
     text = card(item_of(TinyFunnel(), found))
     assert "Left out: 1,234 rows (conversion without click)." in text
+
+
+def test_values_of_others_are_listed_with_their_sources(tiny: facts.Facts) -> None:
+    dataset = TinyFunnel()
+    assert "## Reported elsewhere" not in card(item_of(dataset, tiny))
+    dataset.reported = (
+        Reported(0.7, "B", "all | rows", "https://b.example/1"),
+        Reported(0.61, "A", "clicks", "https://a.example/1"),
+    )
+    text = card(item_of(dataset, tiny))
+    first, second = (
+        text.index("| 0.61 | A | clicks | <https://a.example/1> |"),
+        text.index("| 0.7 | B | all \\| rows | <https://b.example/1> |"),
+    )
+    assert first < second
 
 
 def test_facts_come_back_as_they_were_written(tiny: facts.Facts, tmp_path: Path) -> None:

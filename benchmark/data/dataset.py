@@ -39,6 +39,19 @@ class Source:
     size: int | None = None
 
 
+@dataclass(frozen=True)
+class Reported:
+    """A CVR AUC that someone reports on a dataset: by which model, under which protocol, where.
+
+    ``source`` is the page on which the value was read.
+    """
+
+    cvr_auc: float
+    model: str
+    protocol: str
+    source: str
+
+
 class Dataset(ABC):
     """A public log, mapped honestly to the funnel.
 
@@ -58,6 +71,7 @@ class Dataset(ABC):
     # The categorical field that a history lists values of, and how many; may follow the options.
     sequences: Mapping[str, tuple[str, int]] = {}
     sources: tuple[Source, ...] = ()  # empty: simulated, nothing to fetch
+    reported: tuple[Reported, ...] = ()  # by others, to place a number of one's own
     base: str | None = None  # the dataset whose raw files the sources are; None: its own
     attribution_window: float | None = None  # where the table has times, in their unit
     min_count: int = 1  # ids seen less often in train are "unknown"

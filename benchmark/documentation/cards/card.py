@@ -71,6 +71,7 @@ def card(item: Item) -> str:
         dataset.claims,
         "## Counts",
         *(_counts(item.name, item.facts) if item.facts else [ABSENT.format(name=item.name)]),
+        *_reported(dataset),
         "## Citation",
         f"```bibtex\n{dataset.citation}\n```",
     ]
@@ -113,6 +114,21 @@ def _options_table(dataset: Dataset) -> Iterable[str]:
             for name, field in fields.items()
         ]
         yield _table(("option", "default", "allowed", "meaning"), rows)
+
+
+def _reported(dataset: Dataset) -> Iterable[str]:
+    """Yield which values others report, and where they were read."""
+    if dataset.reported:
+        yield "## Reported elsewhere"
+        yield (
+            "CVR AUC as others report it, to place a number of your own. Protocols differ, so the "
+            "values rank no models. Only values that were read at their source are listed."
+        )
+        rows = [
+            (f"{found.cvr_auc:g}", found.model, _cell(found.protocol), f"<{found.source}>")
+            for found in sorted(dataset.reported, key=lambda found: found.cvr_auc)
+        ]
+        yield _table(("CVR AUC", "model", "protocol", "source"), rows)
 
 
 def _yaml(value: object) -> str:
