@@ -219,7 +219,7 @@ def test_real_raw_lines_are_read(real: Path, raw: Path) -> None:
     samples = [line(f"9{n},1,{n},{state}", ITEM) for n, (state, *_) in enumerate(users)]
     changed(raw, "sample_skeleton_train.csv", lambda lines: [*lines, *samples])
     table = load("aliccp")().table(raw).filter(split="train").tail(len(users)).collect()
-    found = table.select(FIELDS, "click", "conversion").rows(named=True)
+    found = table.select(*FIELDS, "click", "conversion").rows(named=True)
     for number, ((*_, features), row) in enumerate(zip(users, found, strict=True)):
         ids = dict(x.split("\x03")[0].split("\x02") for x in features.split("\x01"))
         known = {field: int(ids[field]) for field in FIELDS}
