@@ -184,6 +184,15 @@ def show(workspace: Workspace) -> None:
         print(f"picture: {picture}")
 
 
+def compare(method: str, workspace: Workspace) -> None:
+    """Compare a method with all others of the leaderboard or of a study, on a page as well."""
+    from benchmark.reporting import versus
+
+    matchups = versus.compare(method, workspace)
+    print(versus.plain(matchups))
+    print(f"page: {versus.write(method, matchups, workspace)}")
+
+
 def datasets(workspace: Workspace) -> None:
     """Print all datasets: what they have, how to get them, what is here."""
     from benchmark import plugin_folders
@@ -286,6 +295,7 @@ COMMANDS = (
     Command(run, {"?setting": SETTING, "?method": METHOD} | IN_STUDY | LAUNCH),
     Command(report, IN_STUDY),
     Command(show, IN_STUDY),
+    Command(compare, {"method": METHOD} | IN_STUDY),
     Command(optuna, IN_STUDY),
     Command(
         score,
@@ -337,7 +347,7 @@ RARE = "rarely used, with a --help of their own:\n  "
 
 
 WITHOUT_WORKSPACE = {methods, new_method, new_dataset}
-OF_RECORDS = {report, show, score, optuna}  # need no file of a method or dataset any more
+OF_RECORDS = {report, show, compare, score, optuna}  # need no file of a method or dataset any more
 
 
 class _Version(argparse.Action):

@@ -1,0 +1,261 @@
+"""One method against all others of a table: wins, ties, losses, effects, cost, what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark.config import Leaderboard
+from benchmark.execution import archive
+from benchmark.files import write_text
+from benchmark.reporting import records
+from benchmark.reporting.contrasts import Gain, defined, gains
+from benchmark.reporting.metric import Array, Metric
+from benchmark.reporting.page import environment
+from benchmark.reporting.records import DatasetResults, Task
+from benchmark.reporting.statistics import Interval, differences, equivalent, interval
+from benchmark.reporting.table import duration
+from benchmark.studies import Workspace
+
+FOLDER = "comparisons"
+HEAD = ("Against", "Δ", "Effect", "p (Holm)", "Verdict")
+READING = (
+    "Δ: by how much the method is better than the other one, paired over replicates (above 0: "
+    "better), with the interval of a single comparison. Effect: the mean of Δ over its standard "
+    "deviation (Cohen's d of paired values). A win or a loss is significant after Holm's "
+    "correction for all others; a tie is not, or is below the margin of equivalence if it is "
+    "called equivalent."
+)
+
+
+@dataclass(frozen=True)
+class Duel:
+    """The method against another one in a metric; ``effect`` is None without any spread."""
+
+    other: Task
+    gain: Gain
+    effect: float | None
+    style: str
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """What the table says of it, in the order of its head."""
+        difference = self.gain.difference
+        adjusted = difference.adjusted
+        return (
+            self.other.title,
+            difference.interval.text(self.style),
+            "–" if self.effect is None else f"{self.effect:+.2f}",
+            "–" if adjusted is None else "< 0.001" if adjusted < 0.001 else f"{adjusted:.3f}",
+            self.gain.verdict,
+        )
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The method against all others in a metric, from the one it is most ahead of."""
+
+    metric: Metric
+    own: Interval
+    duels: tuple[Duel, ...]
+
+    @property
+    def name(self) -> str:
+        """The metric and its rows in words."""
+        return f"{self.metric.label}, {self.metric.population} {self.metric.measure.arrow}"
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Wins, ties and losses."""
+        wins = sum(duel.gain.difference.better for duel in self.duels)
+        losses = sum(duel.gain.difference.worse for duel in self.duels)
+        return wins, len(self.duels) - wins - losses, losses
+
+    @property
+    def summary(self) -> str:
+        """The value with its interval, and the counts."""
+        wins, ties, losses = self.counts
+        value = self.own.text(self.metric.measure.style)
+        return f"{value}; {wins} wins, {ties} ties, {losses} losses"
+
+
+@dataclass(frozen=True)
+class Matchup:
+    """The method in a setting: contests by metric, the headline first, and its costs.
+
+    ``reason`` says why there are none; ``failures`` what went wrong, with the method or others.
+    """
+
+    results: DatasetResults
+    reason: str | None
+    headline: tuple[Contest, ...]
+    others: tuple[Contest, ...]
+    costs: tuple[tuple[str, str, str], ...]
+    failures: tuple[str, ...]
+
+
+def compare(method: str, workspace: Workspace) -> list[Matchup]:
+    """Compare the fits of a method on record with those of a leaderboard, in all its settings.
+
+    Published records that are not there are restored.
+
+    Raises:
+        FileNotFoundError: nothing is on record, or a setting with runs has no data.
+        LookupError: no fit of the method is on record.
+        ValueError: a record cannot be read.
+    """
+    methods = workspace.params.methods
+    _restore(workspace)
+    if method not in methods:
+        named = f"methods=[{', '.join((*methods, method))}]"
+        workspace = Workspace(workspace.study, (*workspace.changes, named))
+    found = records.read(workspace)
+    tasks = {results.dataset: _own(results, method) for results in found}
+    if not any(task.provenance for task in tasks.values()):
+        study = f" --study {workspace.study}" if workspace.study else ""
+        setting = found[0].dataset
+        raise LookupError(
+            f"no fit of {method!r} is on record in {workspace.runs}; name it in the methods of "
+            f"params.yaml and run `python -m benchmark run {setting} {method}{study}`"
+        )
+    params = workspace.params.leaderboard
+    return [_matchup(results, tasks[results.dataset], params) for results in found]
+
+
+def _restore(workspace: Workspace) -> None:
+    """Bring published records back if some method of the params has none."""
+    known = {path.parent.name for path in workspace.runs.glob("*/*/task.json")}
+    if (workspace.results / archive.FILE).is_file() and not known.issuperset(
+        workspace.params.methods
+    ):
+        archive.restore(workspace)
+
+
+def _own(results: DatasetResults, method: str) -> Task:
+    return next(task for task in results.tasks if task.method == method)
+
+
+def _matchup(results: DatasetResults, own: Task, params: Leaderboard) -> Matchup:
+    failures = tuple(_failures(results, own))
+    if own.excluded is not None:
+        return Matchup(results, own.excluded, (), (), (), failures)
+    wanted = dict.fromkeys((*params.headline, *params.columns))
+    contests = [
+        contest
+        for name in wanted
+        if (contest := _contest(Metric.parse(name), results.reported, own, params.confidence))
+    ]
+    first = tuple(contest for contest in contests if contest.metric.name in params.headline)
+    rest = tuple(contest for contest in contests if contest not in first)
+    return Matchup(results, None, first, rest, tuple(_costs(results, own)), failures)
+
+
+def _contest(metric: Metric, tasks: Sequence[Task], own: Task, confidence: float) -> Contest | None:
+    """Test the method against all others as one family; None where it has no such metric."""
+    values = defined(metric, tasks)
+    if own.method not in values:
+        return None
+    behind = gains(metric, tasks, own.method)
+    single = interval(values[own.method], confidence, metric.measure.bounds)
+    if behind is None:
+        return Contest(metric, single, ())
+    ahead, margin = -behind, metric.margin
+    same = [False] * len(ahead) if margin is None else equivalent(ahead, confidence, margin)
+    by_name = {task.method: task for task in tasks}
+    others = [by_name[name] for name in values if name != own.method]
+    rows = zip(others, ahead, differences(ahead, confidence), same, strict=True)
+    duels = [
+        Duel(
+            other,
+            Gain(difference, bool(alike), other.title),
+            _effect(gain),
+            f"+{metric.measure.style.lstrip('+')}",
+        )
+        for other, gain, difference, alike in rows
+    ]
+    duels.sort(key=lambda duel: -duel.gain.difference.interval.mean)
+    return Contest(metric, single, tuple(duels))
+
+
+def _effect(gain: Array) -> float | None:
+    if len(gain) == 1 or np.ptp(gain) == 0:
+        return None
+    return float(gain.mean() / gain.std(ddof=1))
+
+
+def _costs(results: DatasetResults, own: Task) -> Iterator[tuple[str, str, str]]:
+    """Yield what the method takes, and the median of the others."""
+    others = [task for task in results.reported if task is not own]
+    measures: dict[str, tuple[Callable[[Task], float], Callable[[float], str]]] = {
+        "Parameters": (lambda task: task.replicates[0].parameters, lambda x: f"{x:,.0f}"),
+        "Time of a fit": (_fit_seconds, duration),
+        "Time with tuning": (lambda task: task.seconds, duration),
+        "Epochs": (_epochs, lambda x: f"{x:g}"),
+    }
+    for name, (measure, text) in measures.items():
+        usual = text(median(measure(task) for task in others)) if others else "–"
+        yield name, text(measure(own)), usual
+
+
+def _fit_seconds(task: Task) -> float:
+    return median(fit.seconds for fit in task.replicates)
+
+
+def _epochs(task: Task) -> float:
+    return median(len(fit.history) for fit in task.replicates)
+
+
+def _failures(results: DatasetResults, own: Task) -> Iterator[str]:
+    if own.excluded is not None:
+        yield f"{own.title}: {own.excluded}"
+    diverged = [fit.diverged for fit in own.trials if fit.diverged]
+    if diverged:
+        yield f"{own.title}: {len(diverged)} of {len(own.trials)} trials diverged: {diverged[0]}"
+    for task in results.tasks:
+        if task is not own and task.excluded is not None:
+            yield f"{task.title} is not compared: {task.excluded}"
+
+
+def plain(matchups: Sequence[Matchup]) -> str:
+    """Return the comparison for a terminal, with every duel of the first metric."""
+    return "\n\n".join(_section(matchup) for matchup in matchups)
+
+
+def _section(matchup: Matchup) -> str:
+    results = matchup.results
+    lines = [f"{results.title} ({results.dataset})"]
+    for contest in matchup.headline[:1]:
+        lines += [f"{contest.name}: {contest.summary}", _aligned(HEAD, _rows(contest))]
+    lines += [f"{c.name}: {c.summary}" for c in (*matchup.headline[1:], *matchup.others)]
+    if matchup.costs:
+        lines.append(_aligned(("Cost", "Its", "Median of others"), matchup.costs))
+    return "\n".join([*lines, *(f"- {text}" for text in matchup.failures)])
+
+
+def _rows(contest: Contest) -> list[tuple[str, ...]]:
+    return [duel.cells for duel in contest.duels]
+
+
+def _aligned(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    align = ["left"] + ["right"] * (len(head) - 1)
+    frame = pd.DataFrame([list(row) for row in rows], columns=list(head))
+    return frame.to_markdown(
+        index=False, tablefmt="simple", disable_numparse=True, colalign=align if rows else None
+    )
+
+
+def write(method: str, matchups: Sequence[Matchup], workspace: Workspace) -> Path:
+    """Write the comparison as one self-contained page, and return its path."""
+    own = [_own(matchup.results, method) for matchup in matchups]
+    title = next(task.title for task in own if task.provenance)
+    path = workspace.results / FOLDER / f"{method}.html"
+    template = environment().get_template("versus.html.j2")
+    text = template.render(title=title, matchups=matchups, head=HEAD, reading=READING)
+    write_text(path, text)
+    return path
