@@ -18,6 +18,16 @@ from benchmark.registry import ROOT
 Params.read(ROOT / "params.yaml")  # whose plugins are tested like the project's own
 
 
+# Files that wait for processes or take longest, begun first: none is left alone at the end.
+FIRST = ("test_run", "test_methods", "test_pipeline", "test_studies", "test_docs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files first; all others stay in their order."""
+    place = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(FIRST)))
+
+
 class TinyFunnel(Dataset):
     """A few thousand impressions of the whole funnel, in which the two fields matter."""
 

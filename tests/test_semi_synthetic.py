@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,11 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def drawn(raw: Path, **options: Any) -> pl.DataFrame:
+def redrawn(raw: Path, **options: Any) -> pl.DataFrame:
     return KIND(**options).table(raw).collect()
+
+
+drawn = lru_cache(redrawn)  # a teacher takes seconds, and several tests look at the same draw
 
 
 def log_odds(frame: pl.DataFrame, column: str) -> Array:
@@ -143,7 +147,7 @@ def test_rows_features_and_splits_stay_and_conversions_show_on_clicks(raw: Path)
     assert frame["conversion"].is_not_null().equals(frame["click"] == 1)
     clicked = frame.filter(click=1)
     assert clicked["conversion"].equals(clicked["oracle_conversion"], check_names=False)
-    assert frame.equals(drawn(raw))
+    assert frame.equals(redrawn(raw))
     assert not frame.select(ORACLE).equals(drawn(raw, seed=1).select(ORACLE))
 
 
@@ -239,7 +243,7 @@ def test_a_sample_keeps_groups_whole() -> None:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose params.yaml names a base that a person must get by hand."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["options"]["semi_synthetic"] = {"base": "aliexpress"}
+    params["options"]["semi_synthetic"] = {"base": "aliexpress", "teacher": "deep"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -134,6 +134,11 @@ def _place(name: str, attribute: str) -> str:
 
 def _class(name: str) -> ast.ClassDef:
     """Return the class of a method in the syntax tree of its file."""
-    tree = ast.parse((registry.path_of("methods", name)).read_text("utf-8"))
+    return _parsed(registry.path_of("methods", name), kind(name).__name__)
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(path: Path, title: str) -> ast.ClassDef:
+    tree = ast.parse(path.read_text("utf-8"))
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    return next(node for node in classes if node.name == kind(name).__name__)
+    return next(node for node in classes if node.name == title)
