@@ -41,7 +41,8 @@ def others(workspace: Workspace) -> dict[str, str]:
     """Return the pages of the benchmark and of its studies that are there, by title, as links."""
     found = {} if workspace.study is None else {MAIN: Path("results/index.html")}
     for folder in sorted(Path("results/studies").glob("*/")):
-        page = next((folder / name for name in PAGES if (folder / name).is_file()), None)
+        known = [folder / name for name in PAGES if (folder / name).is_file()]
+        page = next(iter([*known, *sorted(folder.glob("*.md"))]), None)
         if page is not None and folder.name != workspace.study:
             found[title(folder.name)] = page
     return {
