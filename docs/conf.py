@@ -82,12 +82,17 @@ def _api_section(module: str) -> str:
 def _copy_results(app: Sphinx) -> None:
     """Bring the published results, without the record of every fit, into the site's sources.
 
-    They are copied as they are into the site too, since their pages link to each other.
+    They are copied as they are into the site too, since their pages link to each other and to the
+    files of methods.
     """
     for folder in (Path(app.srcdir), Path(app.outdir)):
         shutil.rmtree(folder / "results", ignore_errors=True)
         ignored = shutil.ignore_patterns("runs")
         shutil.copytree(ROOT / "results", folder / "results", ignore=ignored)
+    others = shutil.ignore_patterns("__pycache__", "*.bib", "*.yaml")
+    shutil.copytree(
+        ROOT / "methods", Path(app.outdir) / "methods", ignore=others, dirs_exist_ok=True
+    )
 
 
 def _read(_app: Sphinx, page: str, source: list[str]) -> None:
