@@ -132,3 +132,13 @@ def test_trials_alone_do_not_carry_the_records_over(tasks: list[Task]) -> None:
 def test_nothing_on_record_is_one_sentence(published: list[Task], tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no fit is on record"):
         verify([replace(published[0], folder=tmp_path)], here())
+
+
+def test_records_of_other_defaults_are_not_adopted(tasks: list[Task]) -> None:
+    edit(tasks[0].folder / "task.json", key="of before", code="of before")
+    rate = tasks[0].protocol.learning_rate.model_copy(update={"default": 5e-3})
+    now = replace(tasks[0], protocol=tasks[0].protocol.model_copy(update={"learning_rate": rate}))
+    found = [replace(remade, task=now) for remade in verify(tasks[:1], here())]
+    edit(now.folder / "task.json", protocol=now.protocol.identity)
+    [(_, reason)] = adopt(found)
+    assert reason == "default/0.json: the method's defaults are others now"

@@ -29,6 +29,7 @@ from benchmark.execution.scoring import TOLERANCE
 from benchmark.execution.tasks import Cell
 from benchmark.files import write_json
 from benchmark.sealing import DIGEST, read_sealed, read_unsealed
+from benchmark.training.search import defaults
 
 TRIALS = "trials"
 INCIDENTAL = frozenset({"seconds", DIGEST})  # of a record: they say nothing about its numbers
@@ -118,6 +119,11 @@ def _refusal(
     changed = {name for name in now if name not in SHOWN and now[name] != recorded.get(name)}
     if others := sorted(changed - REPLACED - {"key"}):
         return f"it was fitted with other {', '.join(others)}"
+    task = sample[0].task
+    today = defaults(task.kind, task.protocol)
+    for path in sorted(task.folder.glob("default/*.json")):
+        if _record(path)["hyperparameters"] != today:
+            return f"default/{path.name}: the method's defaults are others now"
     if all(remade.path.parent.name == TRIALS for remade in sample):
         return "none of its final fits was compared"
     differing = [remade for remade in sample if remade.differences]
