@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from benchmark.data.partitions import stored
 from benchmark.data.reading.layouts import Rule
-from benchmark.dataset import DataError, Dataset, Reported, Source, find, scan_table, split_by_hash
+from benchmark.dataset import (
+    DataError,
+    Dataset,
+    History,
+    Options,
+    Reported,
+    Source,
+    find,
+    scan_table,
+    split_by_hash,
+)
 
 PAGE = "https://tianchi.aliyun.com/dataset/408"
 USER = ("101", "121", "122", "124", "125", "126", "127", "128", "129")
 ITEM = ("205", "206", "207", "216", "301", "508", "509", "702", "853")
-LISTS = ("109_14", "110_14", "127_14", "150_14", "210")
+PAST, INTENTIONS = ("109_14", "110_14", "127_14", "150_14"), "210"
+LISTS = (*PAST, INTENTIONS)
 FEATURE = rf"(?:{'|'.join((*USER, *ITEM, *LISTS))})\x02\d{{1,9}}\x03\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 FEATURES = {"common_feature_index": pl.String, "feature_num": pl.UInt32, "feature_list": pl.String}
 SAMPLE = {"sample_id": pl.String, "click": pl.Int8, "conversion": pl.Int8, **FEATURES}
 SHARES = {"train": 0.9, "valid": 0.1}
+
+
+class AliCCPOptions(Options):
+    """The options of Ali-CCP."""
+
+    histories: History = 0
+    """How many ids of each of a user's four histories are features, those of the largest counts."""
+    intentions: History = 0
+    """How many ids of an item's intentions (210) are features, those of the largest values."""
 
 
 class AliCCP(Dataset):
@@ -36,17 +57,21 @@ class AliCCP(Dataset):
         "features are lacking. Features are the 18 customary ids; one seen at most 10 times in "
         "train is unknown, and of several ids of the cross 853 the first is "
         "taken. The histories 109_14, 110_14, 127_14 and 150_14 and the "
-        "item's several intentions (210) are left out: they have ids of their own, not those of "
-        "206, 207 and 216, and histories come with counts, in no order of time. Valid is a tenth "
+        "item's several intentions (210) are left out by default: they have ids of their own, not "
+        "those of 206, 207 and 216, and histories come with counts, in no order of time. Options "
+        "histories and intentions take them in: the id of the largest value as a field, and the "
+        "ids of the largest values, rising, as a sequence of it; an id that is nobody's largest "
+        "is unknown. Valid is a tenth "
         "of the users (101) of the official train part, drawn by a hash: without times, a sample "
         "of a user in train might follow one in valid and tell of it, so none is in both, and all "
         "users of valid are unknown ids. The official test part, later as far as is known, "
         "has users of train again. Groups are users."
     )
     stages = ("impression", "click", "conversion")
-    categorical = (*USER, *ITEM)
+    categorical: tuple[str, ...] = (*USER, *ITEM)
     sources = tuple(Source(file=f"sample_{part}.tar.gz", page=PAGE) for part in ("train", "test"))
     min_count = 11
+    options: AliCCPOptions
     reported = (
         Reported(
             0.639,
@@ -70,6 +95,14 @@ class AliCCP(Dataset):
         ),
     )
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.lists = dict.fromkeys(PAST, self.options.histories) if self.options.histories else {}
+        self.item_lists = {INTENTIONS: n} if (n := self.options.intentions) else {}
+        every = self.lists | self.item_lists
+        self.categorical = (*USER, *ITEM, *every)
+        self.sequences = {f"{name}_all": (name, length) for name, length in every.items()}
+
     def parts(self, raw: Path) -> Mapping[str, pl.LazyFrame]:
         return {part: self._part(raw, part) for part in ("train", "test")}
 
@@ -81,7 +114,13 @@ class AliCCP(Dataset):
         users = self._users(find(raw, f"common_features_{part}.csv"), part)
         click, bought = pl.col("click") == 1, pl.col("conversion") == 1
         return (
-            samples.select("click", "conversion", "common_feature_index", *map(_value, ITEM))
+            samples.select(
+                "click",
+                "conversion",
+                "common_feature_index",
+                *map(_value, ITEM),
+                *_lists(self.item_lists),
+            )
             .join(users, on="common_feature_index", how="left", maintain_order="left")
             .with_columns(
                 dropped=pl.when(bought & ~click)
@@ -91,12 +130,12 @@ class AliCCP(Dataset):
                 conversion=pl.when(click).then("conversion"),
                 group=pl.col("101"),
             )
-        )
+        )  # fmt: skip
 
     def _users(self, path: Path, part: str) -> pl.LazyFrame:
         """Return the features of users' states, without the long lists."""
         index = pl.col("common_feature_index")
-        known = _scan(path, FEATURES).select(index, *map(_value, USER))
+        known = _scan(path, FEATURES).select(index, *map(_value, USER), *_lists(self.lists))
         person = pl.coalesce(pl.col("101").cast(pl.String), index)
         split = split_by_hash(person, SHARES) if part == "train" else pl.lit(part)
         users = stored(known.with_columns(split=split), self.scratch / f"users_{part}.parquet")
@@ -135,3 +174,14 @@ def _value(field: str) -> pl.Expr:
     """Return the id of a field, the first one if there are several."""
     found = pl.col("feature_list").str.extract(rf"(?:^|\x01){field}\x02(\d+)")
     return found.cast(pl.UInt32).alias(field)
+
+
+def _lists(lengths: Mapping[str, int]) -> Iterator[pl.Expr]:
+    """Yield, of each field of many ids, that of the largest value, and so many, rising."""
+    for field, length in lengths.items():
+        found = pl.col("feature_list").str.extract_all(rf"(?:^|\x01){field}\x02[^\x01]+")
+        value = pl.element().str.extract(r"\x03(.+)$").cast(pl.Float64)
+        ids = pl.element().str.extract(r"\x02(\d+)\x03").cast(pl.UInt32)
+        rising = found.list.eval(ids.sort_by(value, maintain_order=True)).list.tail(length)
+        yield rising.list.last().alias(field)
+        yield rising.alias(f"{field}_all")

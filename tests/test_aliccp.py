@@ -148,6 +148,14 @@ def test_the_table_is_what_a_slow_reader_reads(raw: Path) -> None:
     assert set(table["split"]) == {"train", "valid", "test"}
 
 
+def test_histories_and_intentions_are_read_if_asked_for(raw: Path) -> None:
+    dataset = load("aliccp")(histories=2, intentions=1)
+    table = same(dataset, raw, lambda folder: read(folder, histories=2, intentions=1))
+    assert table["109_14_all"].list.len().max() == 2
+    assert table["210_all"].list.len().max() == 1
+    preprocess(dataset, "aliccp", raw, raw.parent / "processed", verified=False)
+
+
 def restore(folder: Path, part: str, rows: list[tuple[str, str, list[str]]]) -> None:
     """Write labels and features of joined rows as the two raw files, a user's state per row."""
     states = [f"state_{number}" for number in range(len(rows))]

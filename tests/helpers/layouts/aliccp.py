@@ -10,6 +10,7 @@ from helpers.raw_logs import Row, in_share
 
 USER = ("101", "121", "122", "124", "125", "126", "127", "128", "129")
 ITEM = ("205", "206", "207", "216", "301", "508", "509", "702", "853")
+PAST = ("109_14", "110_14", "127_14", "150_14")
 STATES, SAMPLES = 40, 400
 
 
@@ -19,7 +20,11 @@ def write(folder: Path) -> None:
         (folder / f"sample_{part}").mkdir(parents=True)
         states = [f"{rng.getrandbits(64):016x}" for _ in range(STATES)]
         users = [
-            line(state, _feature(rng, USER, 0.9), _feature(rng, ("109_14", "150_14"), 3))
+            line(
+                state,
+                _feature(rng, USER, 0.9),
+                _feature(rng, PAST, 4),
+            )
             for state in states
         ]
         samples = [
@@ -51,7 +56,7 @@ def _feature(rng: random.Random, fields: tuple[str, ...], often: float) -> list[
     ] or ["301\x021\x031.0"]
 
 
-def read(folder: Path) -> Iterator[Row]:
+def read(folder: Path, histories: int = 0, intentions: int = 0) -> Iterator[Row]:
     for part in ("train", "test"):
         texts = {
             name: next(folder.rglob(f"{name}_{part}.csv")).read_text(encoding="utf-8")
@@ -60,7 +65,8 @@ def read(folder: Path) -> Iterator[Row]:
         users = {}
         for text in texts["common_features"].splitlines():
             state, _, features = text.split(",")
-            users[state] = _ids(features, USER)
+            past = PAST if histories else ()
+            users[state] = _ids(features, USER) | _lists(features, past, histories)
         for text in texts["sample_skeleton"].splitlines():
             _, click, bought, state, _, features = text.split(",")
             if (click, bought) == ("0", "1"):
@@ -71,6 +77,7 @@ def read(folder: Path) -> Iterator[Row]:
             yield {
                 **users[state],
                 **_ids(features, ITEM),
+                **_lists(features, ("210",) if intentions else (), intentions),
                 "group": users[state]["101"],
                 "split": cell if part == "train" else part,
                 "click": int(click),
@@ -85,3 +92,14 @@ def _ids(features: str, fields: tuple[str, ...]) -> Row:
         if field in ids and ids[field] is None:
             ids[field] = int(rest.split("\x03")[0])
     return ids
+
+
+def _lists(features: str, fields: tuple[str, ...], length: int) -> Row:
+    """Return the ids of fields that may have several, by their values, the largest last."""
+    found: Row = {}
+    for field in fields:
+        own = [x for x in features.split("\x01") if x.startswith(f"{field}\x02")]
+        own.sort(key=lambda x: float(x.split("\x03")[1]))
+        ids = [int(x.split("\x02")[1].split("\x03")[0]) for x in own][-length:]
+        found |= {field: ids[-1] if ids else None, f"{field}_all": ids}
+    return found
