@@ -244,6 +244,11 @@ class Leaderboard(Section):
 
     It is also trained with wider towers, so that each method is compared with as many parameters.
     """
+    own_references: dict[Name, Name] = {}
+    """The reference of a method's own family, by method, where ``reference`` is of another one.
+
+    Such a method is compared with both: what it gains within its family is not due to the family.
+    """
 
 
 class Params(Section):

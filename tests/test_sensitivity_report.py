@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,11 @@ from helpers.fake_sensitivity import (
     TWIN,
     write_study,
 )
+from scipy import stats
 
 from benchmark.cli import main
 from benchmark.files import read_json, write_json
+from benchmark.reporting.studies.sensitivity import effects
 from benchmark.reporting.studies.sensitivity.comparison import Comparison, alike, read
 from benchmark.reporting.studies.sensitivity.lines import named, panels
 from benchmark.reporting.studies.sensitivity.report import (
@@ -65,6 +68,41 @@ def test_methods_are_ranked_where_all_settings_have_them(found: Comparison) -> N
     assert found.ranks[auc]["base"].to_dict() == {BIASED: 1.5, TWIN: 1.5, PLAIN: 3}
     assert found.ranks[auc]["wind-2"].to_dict() == {PLAIN: 1, BIASED: 2.5, TWIN: 2.5}
     assert found.ranks[bias]["base"].to_dict() == {TWIN: 1, PLAIN: 2, BIASED: 3}
+
+
+def test_which_method_when_is_an_estimate_with_an_interval(found: Comparison) -> None:
+    auc, _ = found.headline
+    shown = effects.table(found, auc).set_index("Method").loc[found.titles[BIASED]]
+    gains = np.array([0.02, 0.02, -0.02, 0.02, 0.02])  # of any replicate, hence not shrunken
+    half = stats.t.ppf(0.975, 4) * stats.sem(gains)
+    assert shown["Mean effect"] == f"+0.0120 ± {half:.4f}"
+    assert shown["Worst in"] == "wind 2: -0.0200 [-0.0200, -0.0200]"
+    assert shown["Settings above 0, below 0"] == "4, 1 of 5"
+    assert set(effects.frame(found)["method"]) == {BIASED, TWIN}
+    assert not effects.effects(replace(found, reference=LATE), auc)
+
+
+def test_noisy_effects_are_shrunken_towards_their_mean(found: Comparison) -> None:
+    _, bias = found.headline
+    for effect in effects.effects(found, bias):
+        own = effect.estimate
+        assert own.retained < 1
+        off = np.abs(own.effects - own.mean) - np.abs(effect.raw - own.mean)
+        assert (off <= 1e-12).all()
+
+
+def test_the_report_shows_effects_and_the_ranking_over_all_blocks(project: Path) -> None:
+    results = project / "results/studies" / STUDY
+    text = (results / "which_method_when.md").read_text(encoding="utf-8")
+    assert "## Effect by setting: CVR AUC, all impressions (oracle)" in text
+    assert "| Weighted²" in text.split("## Effect by setting")[1]
+    page = (results / "index.html").read_text(encoding="utf-8")
+    assert "Which method when, as an estimate" in page
+    rows = pd.read_csv(results / "effects.csv")
+    assert len(rows) == 2 * 2 * len(SETTINGS)
+    assert {path.stem for path in (results / "plots").rglob("effects_*.svg")} == {
+        "effects_cvr_auc_oracle", "effects_cvr_bias_oracle",
+    }  # fmt: skip
 
 
 def test_the_base_stands_among_the_levels_of_every_factor(found: Comparison) -> None:
@@ -143,6 +181,7 @@ def test_files_hold_every_number_and_every_picture(project: Path) -> None:
     assert one.loc["cvr_bias_oracle", "mean_cost"] == pytest.approx(0.02)
     pictures = sorted(path.relative_to(results / "plots") for path in results.rglob("*.svg"))
     assert list(map(str, pictures)) == [
+        "effects_cvr_auc_oracle.svg", "effects_cvr_bias_oracle.svg",
         "rain/levels.svg", "ranking_cost.svg", "ranking_cvr_auc_oracle.svg",
         "ranking_cvr_bias_oracle.svg",
         "ranks_cvr_auc_oracle.svg", "ranks_cvr_bias_oracle.svg",
@@ -152,7 +191,7 @@ def test_files_hold_every_number_and_every_picture(project: Path) -> None:
         assert ET.parse(results / "plots" / path).getroot().tag.endswith("svg")
     page = (results / "index.html").read_text(encoding="utf-8")
     assert "How hard it &lt;blows&gt;." in page
-    assert page.count("<figure") == 7
+    assert page.count("<figure") == 9
     text = (results / "which_method_when.md").read_text(encoding="utf-8")
     assert "## By setting: absolute CVR bias, all impressions (oracle)" in text
     assert "@inproceedings" in (results / "references.bib").read_text(encoding="utf-8")

@@ -13,12 +13,10 @@ from scipy import stats
 from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 
-from benchmark.metrics.discrimination import Classes, auc
-from benchmark.metrics.ordering import Order
 from benchmark.reporting.metric import MARGINS
 from benchmark.reporting.statistics import (
     Interval,
-    clustered,
+    Resampled,
     critical_difference,
     differences,
     equivalent,
@@ -351,48 +349,20 @@ def test_effects_without_variance_among_settings_shrink_to_their_mean() -> None:
         shrunken(gains[:3], 0.95)
 
 
-# --- real datasets
+# --- real datasets: data that all replicates share, and weights
 
 
 def test_the_interval_of_a_real_dataset_covers_under_both_its_users_and_its_seeds() -> None:
-    rng, users, seeds, covered = np.random.default_rng(14), 60, 3, []
-    only_users = []
-    for repetition in range(REPETITIONS):
-        rows = rng.integers(1, 6, users).astype(float)
-        sums = rows * rng.normal(0.01, 0.05, users)
-        by_seed = rng.normal(0, 0.005, seeds)
+    rng, users, seeds, count = np.random.default_rng(14), 60, 3, REPETITIONS
+    by_user = rng.normal(0.01, 0.05, (count, users))
+    by_seed = rng.normal(0, 0.005, (count, seeds))
+    weights = rng.multinomial(users, np.full(users, 1 / users), 200) / users
+    values = by_user.mean(axis=1, keepdims=True) + by_seed
+    drawn = by_user @ weights.T + by_seed.mean(axis=1, keepdims=True)
 
-        def values(
-            weights: np.ndarray,
-            rows: np.ndarray = rows,
-            sums: np.ndarray = sums,
-            by_seed: np.ndarray = by_seed,
-        ) -> np.ndarray:
-            return weights @ sums / (weights @ rows) + by_seed
+    def covered(data: Resampled | None) -> float:
+        found = intervals(values, 0.95, data=data)
+        return float(np.mean([i.low <= 0.01 <= i.high for i in found]))
 
-        found = clustered(values, users, 0.95, resamples=60, seed=repetition)
-        covered.append(found.low <= 0.01 <= found.high)
-        width = student.ppf(0.975, seeds - 1) * by_seed.std(ddof=1) / seeds**0.5
-        only_users.append(abs(found.mean - 0.01) <= width)
-    assert close(float(np.mean(covered)), 0.95)
-    assert np.mean(only_users) < 0.9
-
-
-def test_pairing_by_the_same_draws_of_users_narrows_the_interval_of_a_difference_of_aucs() -> None:
-    rng, users, each = np.random.default_rng(15), 200, 10
-    user = np.repeat(np.arange(users), each)
-    truth = rng.normal(size=users * each) + np.repeat(rng.normal(size=users), each)
-    label = (rng.random(len(truth)) < 1 / (1 + np.exp(2 - truth))).astype(float)
-    scores = [truth + rng.normal(0, 0.5, len(truth)) for _ in range(2)]
-    orders = [Order.of(score) for score in scores]
-
-    def single(weights: np.ndarray) -> np.ndarray:
-        return np.array([auc(Classes.at(label, orders[0], weights[user]))])
-
-    def paired(weights: np.ndarray) -> np.ndarray:
-        return single(weights) - auc(Classes.at(label, orders[1], weights[user]))
-
-    alone, together = (clustered(v, users, 0.95, resamples=100) for v in (single, paired))
-    assert alone.half_width is not None
-    assert together.half_width is not None
-    assert 0 < together.half_width < alone.half_width
+    assert close(covered(Resampled(drawn, users)), 0.95)
+    assert covered(None) < 0.9

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from benchmark.config import Leaderboard
 from benchmark.references import is_matched
+from benchmark.reporting.evidence import Evidence
 from benchmark.reporting.metric import Array, Metric
-from benchmark.reporting.records import Task
+from benchmark.reporting.records import DatasetResults, Task
 from benchmark.reporting.statistics import (
     Difference,
     Interval,
+    Resampled,
     differences,
     equivalent,
     interval,
@@ -44,9 +44,9 @@ class Gain:
 class Cell:
     """A metric of a method; ``best`` if no method is significantly better.
 
-    ``gain`` is over the reference, ``matched`` over the one of the same capacity, ``tuning`` that
-    of the tuned hyper-parameters over the default ones, whose values ``default`` has. ``few``
-    tells that the population has few positives.
+    ``gain`` is over the reference, ``own`` over that of the method's family, ``matched`` over the
+    one of the same capacity, ``tuning`` that of the tuned hyper-parameters over the default ones,
+    whose values ``default`` has. ``few`` tells that the population has few positives.
     """
 
     interval: Interval
@@ -54,6 +54,7 @@ class Cell:
     best: bool
     style: str
     gain: Gain | None = None
+    own: Gain | None = None
     matched: Gain | None = None
     default: Interval | None = None
     tuning: Gain | None = None
@@ -64,59 +65,64 @@ class Cell:
         return self.interval.text(self.style, plus_minus) + ("†" if self.few else "")
 
 
-def column(
-    metric: Metric, tasks: Sequence[Task], params: Leaderboard, widened: Sequence[Task] = ()
-) -> dict[str, Cell | None]:
-    """Compare the methods in a metric; None for those in which it is undefined.
-
-    ``widened`` are fits of the reference with more parameters.
-    """
-    values = defined(metric, tasks)
-    cells: dict[str, Cell | None] = dict.fromkeys(task.method for task in tasks)
-    if not values:
+def column(metric: Metric, results: DatasetResults, params: Leaderboard) -> dict[str, Cell | None]:
+    """Compare the methods of a table in a metric; None for those in which it is undefined."""
+    cells: dict[str, Cell | None] = {task.method: None for task in results.reported}
+    evidence, confidence = Evidence(metric, results), params.confidence
+    if not (known := evidence.tasks):
         return cells
-    known = [task for task in tasks if task.method in values]
-    best = not_worse_than_best(
-        metric.measure.cost(np.array(list(values.values()))), params.confidence
-    )
-    over, matched, tuning = (
-        _compare(pairs, metric, params.confidence)
-        for pairs in (_to_reference(known, params), _matched(known, params, widened), _tuned(known))
+    costs, drawn = evidence.together([c for task in known if (c := evidence.costs(task))])
+    best = not_worse_than_best(costs, confidence, drawn)
+    over, own, matched, tuning = (
+        _compare(pairs, evidence, confidence)
+        for pairs in (
+            _to_reference(known, params),
+            _in_family(known, params),
+            _matched(known, params, results.widened),
+            _tuned(known),
+        )
     )
 
-    def bounded(found: Array) -> Interval:
-        return interval(found, params.confidence, metric.measure.bounds)
+    def bounded(task: Task, *, default: bool = False) -> Interval | None:
+        values = evidence.values(task, default=default)
+        if values is None:
+            return None
+        found, data = evidence.together([values])
+        return interval(found[0], confidence, metric.measure.bounds, data and data[0])
 
+    tuned = any(task.defaults != task.replicates for task in known if task.defaults)
     for task, is_best in zip(known, best, strict=True):
-        name, default = task.method, task.default_values(metric.name)
-        few = (task.positives(metric.key) or FEW) < FEW
+        name, values, mean = task.method, task.values(metric.name), bounded(task)
+        few = _has_few(task, metric)
+        if values is None or mean is None:
+            continue
         cells[name] = Cell(
-            bounded(values[name]),
-            values[name],
+            mean,
+            values,
             bool(is_best) and not few,
             metric.measure.style,
             over.get(name),
+            own.get(name),
             matched.get(name),
-            None if default is None else bounded(default),
+            bounded(task, default=True) if tuned else None,
             tuning.get(name),
             few,
         )
     return cells
 
 
-def defined(metric: Metric, tasks: Sequence[Task]) -> dict[str, Array]:
-    """Return the values of the methods in which a metric is defined, each (replicates,)."""
-    values = {task.method: task.values(metric.name) for task in tasks}
-    return {method: found for method, found in values.items() if found is not None}
+def _has_few(task: Task, metric: Metric) -> bool:
+    positives = task.positives(metric.key)
+    return positives is not None and positives < FEW
 
 
-def gains(metric: Metric, tasks: Sequence[Task], reference: str | None) -> Array | None:
+def gains(evidence: Evidence, reference: str | None) -> tuple[Array, Resampled | None] | None:
     """Return those of all other methods over a reference, (methods, replicates), if there are."""
-    values = defined(metric, tasks)
-    base = values.pop(reference or "", None)
-    if base is None or not values:
+    base = next((task for task in evidence.tasks if task.method == reference), None)
+    others = [task for task in evidence.tasks if task is not base]
+    if base is None or not others:
         return None
-    return metric.measure.cost(base) - metric.measure.cost(np.array(list(values.values())))
+    return evidence.together([g for task in others if (g := evidence.gain(task, base))])
 
 
 @dataclass(frozen=True)
@@ -127,24 +133,20 @@ class _Pair:
     base: Task
     default: bool = False
 
-    def gain(self, metric: Metric) -> Array | None:
-        """Return how much lower its costs are, (replicates,)."""
-        task, name = self.base, metric.name
-        base = task.default_values(name) if self.default else task.values(name)
-        own = self.task.values(name)
-        if base is None or own is None or len(base) != len(own):
-            return None
-        return metric.measure.cost(base) - metric.measure.cost(own)
 
-
-def _compare(pairs: Iterator[_Pair], metric: Metric, confidence: float) -> dict[str, Gain]:
+def _compare(pairs: Iterator[_Pair], evidence: Evidence, confidence: float) -> dict[str, Gain]:
     """Test all pairs as one family."""
-    found = [(pair, gain) for pair in pairs if (gain := pair.gain(metric)) is not None]
+    found = [
+        (pair, gain)
+        for pair in pairs
+        if (gain := evidence.gain(pair.task, pair.base, default=pair.default))
+    ]
     if not found:
         return {}
-    rows, margin = np.array([gain for _, gain in found]), metric.margin
-    same = [False] * len(rows) if margin is None else equivalent(rows, confidence, margin)
-    tested = zip(found, differences(rows, confidence), same, strict=True)
+    rows, data = evidence.together([gain for _, gain in found])
+    margin = evidence.metric.margin
+    same = [False] * len(rows) if margin is None else equivalent(rows, confidence, margin, data)
+    tested = zip(found, differences(rows, confidence, data), same, strict=True)
     return {
         pair.task.method: Gain(difference, bool(alike), pair.base.title)
         for (pair, _), difference, alike in tested
@@ -155,6 +157,14 @@ def _to_reference(tasks: Sequence[Task], params: Leaderboard) -> Iterator[_Pair]
     base = next((task for task in tasks if task.method == params.reference), None)
     if base is not None:
         yield from (_Pair(task, base) for task in tasks if task is not base)
+
+
+def _in_family(tasks: Sequence[Task], params: Leaderboard) -> Iterator[_Pair]:
+    """Pair each method with the reference of its own family, if it has one."""
+    by_name = {task.method: task for task in tasks}
+    for method, reference in params.own_references.items():
+        if method in by_name and reference in by_name:
+            yield _Pair(by_name[method], by_name[reference])
 
 
 def _matched(

@@ -10,8 +10,10 @@ from benchmark import registry
 from benchmark.config import Params, Pretraining, Protocol
 from benchmark.execution.code import code_of
 from benchmark.metrics.directions import HIGHER
+from benchmark.reporting.influence import influence
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import DatasetResults, Task
+from benchmark.reporting.resampling import DRAWS
 from benchmark.schema import SPLITS, Schema, funnel
 
 LATE = (
@@ -26,6 +28,12 @@ DRAWN = (
 TRAINED = (
     "A replicate is a fresh draw of the initial weights on the same data: it shows the spread of "
     "training, not that of tuning or of the data."
+)
+RESAMPLED = (
+    "A replicate is a fresh draw of the initial weights on the same data; {draws:,} bootstrap "
+    "draws of the {units:,} test {unit}, the same for all methods and to first order in the weight "
+    "of each, add how another test sample would differ. Intervals and tests cover both, not the "
+    "spread of tuning or of the training data."
 )
 
 
@@ -45,6 +53,7 @@ def facts(results: DatasetResults, params: Params) -> dict[str, str]:
         "Fields": f"{len(schema.categorical)} categorical, {len(schema.numeric)} numeric"
         + (f", {len(schema.sequences)} histories" if schema.sequences else ""),
         "Budget": f"{protocol.tuning.trials} trials per method; {params.replicates} replicates",
+        **({"Intervals cover": covered(results)} if params.replicates > 1 else {}),
         "Backbone": f"{backbone.name} of size {backbone.embedding_size}, shared layers "
         f"{_layers(backbone.hidden)}, towers {_layers(backbone.tower)}, "
         f"dropout {backbone.dropout:g}"
@@ -119,8 +128,13 @@ def notes(results: DatasetResults, params: Params) -> tuple[str, ...]:
     timed = (LATE,) if results.schema.attribution_window is not None else ()
     found = (selected(params.protocol), _spread(results, confidence), arrows)
     found = (*found, *_meaning(results.schema), *timed)
-    of_code = (_other_code(results), _adopted(results))
-    return (*found, *filter(None, (_left_out(results, params), *of_code)))
+    further = (
+        _of_weights(results, params),
+        _left_out(results, params),
+        _other_code(results),
+        _adopted(results),
+    )
+    return (*found, *filter(None, further))
 
 
 def _other_code(results: DatasetResults) -> str:
@@ -165,11 +179,42 @@ def _spread(results: DatasetResults, confidence: float) -> str:
     return (
         f"±: half-width of the {confidence:.0%} Student-t interval of the mean over replicates; "
         "in brackets its limits where they are not symmetric (bounded metrics have intervals on "
-        f"the logit or log scale). {DRAWN if results.redrawn else TRAINED} Bold: the best mean and "
+        f"the logit or log scale). {_varied(results)} Bold: the best mean and "
         "all methods not significantly different from it (paired t-test over replicates, "
         f"Holm-corrected, α = {1 - confidence:.2g}); the best method is chosen on the same "
         "replicates, so its lead is optimistically biased (winner's curse)."
     )
+
+
+def covered(results: DatasetResults) -> str:
+    """Return which randomness the intervals and tests of a table cover."""
+    if results.redrawn:
+        return "weights and draws of the world"
+    if results.resampling is not None:
+        return f"weights and test {results.resampling.unit}"
+    return f"weights only, as {results.unresampled}"
+
+
+def _varied(results: DatasetResults) -> str:
+    if results.redrawn:
+        return DRAWN
+    if (data := results.resampling) is None:
+        return TRAINED
+    return RESAMPLED.format(draws=DRAWS, units=data.units, unit=data.unit)
+
+
+def _of_weights(results: DatasetResults, params: Params) -> str:
+    """Return which metrics do not follow the resampled data; "" if all do, or nothing does."""
+    if results.resampling is None:
+        return ""
+    shown = dict.fromkeys((*params.leaderboard.headline, *params.leaderboard.columns))
+    labels = [
+        f"{metric.label}, {metric.population}"
+        for metric in map(Metric.parse, shown)
+        if influence(metric.measure.name) is None
+        if any(task.values(metric.name) is not None for task in results.reported)
+    ]
+    return f"Intervals of weights only: {'; '.join(labels)}." if labels else ""
 
 
 def _positives(results: DatasetResults, params: Params) -> dict[str, str]:

@@ -163,10 +163,11 @@ def _cite(citation: str) -> str:
 
 MEANS = (
     "dataset", "method", "title", "metric", "mean", "low", "high", "half_width", "best", "gain",
-    "gain_low", "gain_high", "gain_p", "gain_p_holm", "verdict", "matched_reference",
-    "matched_gain", "matched_low", "matched_high", "matched_verdict", "default", "tuning_gain",
-    "tuning_low", "tuning_high", "tuning_verdict", "rank", "rank_low", "rank_high", "positives",
-    "replicates", "trials", "seconds", "verified",
+    "gain_low", "gain_high", "gain_p", "gain_p_holm", "verdict", "own_reference", "own_gain",
+    "own_low", "own_high", "own_verdict", "matched_reference", "matched_gain", "matched_low",
+    "matched_high", "matched_verdict", "default", "tuning_gain", "tuning_low", "tuning_high",
+    "tuning_verdict", "rank", "rank_low", "rank_high", "positives", "replicates", "trials",
+    "seconds", "verified",
 )  # fmt: skip
 RUNS = (
     "dataset", "method", "seed", "key", "code", "data", "commit", "device", "hyperparameters",
@@ -183,7 +184,7 @@ def _means(tables: Sequence[Table], params: Params) -> list[dict[str, Any]]:
             continue
         names = sorted({name for task in results.reported for name in task.replicates[0].test})
         for metric in map(Metric.parse, filter(Metric.is_known, names)):
-            cells = column(metric, results.reported, params.leaderboard, results.widened)
+            cells = column(metric, results, params.leaderboard)
             lead = table.lead if table.lead and table.lead.metric == metric else None
             rows += [
                 {
@@ -216,6 +217,8 @@ def _statistics(cell: Cell) -> dict[str, Any]:
         **_gain("", cell.gain),
         "gain_p": _short(cell.gain.difference.p_value) if cell.gain else "",
         "gain_p_holm": _short(cell.gain.difference.adjusted) if cell.gain else "",
+        **_gain("own_", cell.own),
+        "own_reference": cell.own.over if cell.own else "",
         **_gain("matched_", cell.matched),
         "matched_reference": cell.matched.over if cell.matched else "",
         "default": _short(cell.default.mean) if cell.default else "",

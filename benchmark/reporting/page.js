@@ -134,7 +134,7 @@
     const limits = found.low == null ? "" : ` [${show(found.low)}, ${show(found.high)}]`;
     const pairs = setting.entries.length * (setting.entries.length - 1) / 2;
     const text = `${named(first)} over ${named(second)}: ${show(found.mean)}${limits}, above 0 better, ` +
-      `paired over ${found.gains.length} replicates. Verdict: ${found.verdict} as a single comparison; ` +
+      `paired over ${found.gains.length} replicates${setting.resampled ? ", of the weights alone" : ""}. Verdict: ${found.verdict} as a single comparison; ` +
       `${found.corrected} after correction for all ${pairs} pairs (Bonferroni).`;
     const xs = [...found.gains, 0, ...(found.low == null ? [] : [found.low, found.high])];
     const picture = chart(text, xs, [], `gain in ${data.metrics[metric].label}, ${data.metrics[metric].population} (right of 0: ${titleOf(first)} is better)`, "", (x, _, box) => [
@@ -150,6 +150,7 @@
 
   const COMPARISONS = {
     gain: (reference) => `Δ to ${reference}`,
+    own: () => "Δ within the family",
     matched: () => "Δ, equal capacity",
     tuning: () => "Gain by tuning",
   };

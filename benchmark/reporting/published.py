@@ -65,6 +65,8 @@ class Score(Estimate):
     """Whether some replicate has fewer than 30 positives."""
     gain: Difference | None = None
     """The difference to the reference method."""
+    own: Difference | None = None
+    """The difference to the reference of the method's own family."""
     matched: Difference | None = None
     """The difference to the reference with a similar number of parameters."""
     default: Estimate | None = None
@@ -94,7 +96,7 @@ class Entry(Model):
     scores: dict[str, Score]
     """By metric; those in which the method is undefined are absent."""
     rank: float | None = None
-    """By the mean of the first headline metric, 1 the best."""
+    """By the mean over replicates of the rank in the first headline metric, 1 the best."""
     rank_low: int | None = None
     """The lower limit of the rank's interval."""
     rank_high: int | None = None
@@ -166,6 +168,8 @@ class Setting(Model):
     """The methods, from best to worst by the first headline metric."""
     absent: list[Absent]
     """The methods that are not in the table."""
+    resampled: bool
+    """Whether intervals cover how another test sample would differ, beside the weights."""
     quantiles: Quantiles | None = None
     """What tests of any two methods need; none with one replicate."""
 
@@ -395,6 +399,7 @@ def _setting(table: Table, params: Params) -> Setting:
         metrics=[metric.name for metric in shown if metric not in table.headline],
         entries=[_entry(table, row, params.protocol.tuning.draws) for row in table.rows],
         absent=[Absent(method=x.method, reason=x.excluded or "") for x in table.excluded],
+        resampled=results.resampling is not None,
         quantiles=_quantiles(table, params.leaderboard.confidence),
     )
 
@@ -443,6 +448,7 @@ def _score(task: Task, metric: Metric, cell: Cell) -> Score:
         best=cell.best,
         few_positives=cell.few,
         gain=_difference(cell.gain, cell.style),
+        own=_difference(cell.own, cell.style),
         matched=_difference(cell.matched, cell.style),
         tuning=_difference(cell.tuning, cell.style),
         default=_default(cell),

@@ -16,12 +16,12 @@ from scipy import stats
 
 from benchmark.config import Params
 from benchmark.files import write_text
-from benchmark.reporting.contrasts import defined
+from benchmark.reporting.evidence import Evidence, blocks, common, places
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.palette import BLUE, GREY, WIDTH
 from benchmark.reporting.records import DatasetResults
 from benchmark.reporting.scatter import rank_costs
-from benchmark.reporting.statistics import Ranks, critical_difference, friedman, ranks
+from benchmark.reporting.statistics import Ranks, critical_difference, friedman
 from benchmark.reporting.svg import save
 
 LEAST_METHODS = 3  # of two, the table's paired test says more
@@ -33,7 +33,8 @@ class Ranking:
 
     ``methods`` are their file names. ``blocks`` (methods, blocks) are the ranks within each, 1 the
     best; ``settings`` counts where they come from, ``places`` are the ranks by the mean with their
-    intervals, ``times`` (methods,) are those of a fit relative to that of the method ``unit``.
+    intervals, ``times`` (methods,) are those of a fit relative to that of the method ``unit``. The
+    blocks of ``fixed`` settings share their data.
     """
 
     metric: Metric
@@ -45,6 +46,7 @@ class Ranking:
     times: Array
     unit: str
     confidence: float
+    fixed: tuple[str, ...] = ()
 
     @property
     def means(self) -> Array:
@@ -74,27 +76,21 @@ def rank(
     Times are relative to that of the reference, or of the best method without one. None if the
     methods are fewer than three, or if there is one block alone.
     """
-    known = [
-        (results, values) for results in datasets if (values := defined(metric, results.reported))
-    ]
-    found = [values for _, values in known]
-    common = [name for name in (found[0] if found else ()) if all(name in one for one in found)]
-    if len(common) < LEAST_METHODS:
+    found = [one for results in datasets if (one := Evidence(metric, results)).tasks]
+    names = common(found)
+    if len(names) < LEAST_METHODS or (ranks := places(found, confidence)) is None:
         return None
-    costs = [metric.measure.cost(np.array([one[name] for name in common])) for one in found]
-    blocks = stats.rankdata(np.concatenate(costs, axis=1), axis=0)
-    order = np.argsort(blocks.mean(axis=1), kind="stable")
-    places = ranks(blocks[order], confidence)
-    if places is None:
-        return None
+    ranked = blocks(found)
+    order = np.argsort(ranked.mean(axis=1), kind="stable")
     named = {task.method: task.title for results in datasets for task in results.reported}
-    methods = tuple(common[place] for place in order)
+    methods = tuple(names[place] for place in order)
     titles = tuple(named[method] for method in methods)
+    fixed = tuple(one.results.title for one in found if not one.results.redrawn)
     unit = methods.index(reference) if reference in methods else 0
-    times = _times([results for results, _ in known], methods)
+    times = _times([one.results for one in found], methods)
     return Ranking(
-        metric, methods, titles, blocks[order], len(found), places, times / times[unit],
-        titles[unit], confidence,
+        metric, methods, titles, ranked[order], len(found), ranks[order], times / times[unit],
+        titles[unit], confidence, fixed,
     )  # fmt: skip
 
 
@@ -132,6 +128,12 @@ def sentence(found: Ranking) -> str:
         "the number of methods that rank significantly better, plus one, to the number of those "
         "that do not rank significantly worse, by a bootstrap over blocks, and covers the true "
         f"rank with {found.confidence:.0%} confidence."
+        + (
+            f" The blocks of {', '.join(found.fixed)} share their data, so that the test and the "
+            "critical difference leave out how other data would differ."
+            if found.fixed
+            else ""
+        )
     )
 
 

@@ -13,8 +13,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.config import Params, Protocol
+from benchmark.execution.predictions import SUFFIX
+from benchmark.files import sha256
 from benchmark.references import MARK, is_widened
 from benchmark.reporting.metric import Array
+from benchmark.reporting.resampling import Resampling
 from benchmark.schema import Schema
 from benchmark.sealing import is_sealed
 from benchmark.studies import Setting, Workspace
@@ -41,6 +44,7 @@ class Fit(_Record):
     undefined: dict[str, str] = {}
     counts: dict[str, dict[str, float]] = {}
     reliability: dict[str, tuple[tuple[int, float, float], ...]] = {}
+    predictions: str = ""
 
 
 class Adopted(_Record):
@@ -80,7 +84,7 @@ class Task:
     """A method in a setting; ``excluded`` says why it is not in the table, None if it is.
 
     ``trials`` are the fits of the search, ``defaults`` those of the default hyper-parameters and
-    ``replicates`` those of the best ones, in order.
+    ``replicates`` those of the best ones, in order, of the ``part`` of the ``folder``.
     """
 
     method: str
@@ -89,6 +93,8 @@ class Task:
     replicates: tuple[Fit, ...]
     excluded: str | None
     defaults: tuple[Fit, ...] = ()
+    folder: Path = Path()
+    part: Literal["default", "tuned"] = "default"
 
     @property
     def title(self) -> str:
@@ -119,6 +125,11 @@ class Task:
         """Return the same of the default hyper-parameters."""
         return _values(self.defaults, metric)
 
+    def predicted(self, *, default: bool = False) -> dict[Path, Fit]:
+        """Return the final fits by the paths of their test predictions."""
+        fits, part = (self.defaults, "default") if default else (self.replicates, self.part)
+        return {self.folder / part / f"{place}{SUFFIX}": fit for place, fit in enumerate(fits)}
+
     def positives(self, space: str) -> float | None:
         """Return the fewest positives of a population in any replicate; None if not on record."""
         known = [fit.counts[space]["positives"] for fit in self.replicates if space in fit.counts]
@@ -135,13 +146,15 @@ def _values(fits: tuple[Fit, ...], metric: str) -> Array | None:
 class DatasetResults:
     """A dataset with its tasks; ``schema`` is None where nothing was prepared or run.
 
-    ``widened`` are finished fits of the reference method with more parameters.
+    ``widened`` are finished fits of the reference method with more parameters, ``data`` is the
+    folder of the splits.
     """
 
     dataset: str
     schema: Schema | None
     tasks: tuple[Task, ...]
     widened: tuple[Task, ...] = ()
+    data: Path = Path()
 
     @property
     def title(self) -> str:
@@ -157,6 +170,32 @@ class DatasetResults:
     def redrawn(self) -> bool:
         """Whether each replicate is a fresh draw of the data."""
         return any(task.redrawn for task in self.reported)
+
+    @cached_property
+    def unresampled(self) -> str:
+        """Why the test data cannot be resampled; "" if they can."""
+        if self.schema is None or self.redrawn or self.schema.has_oracle:
+            return "its data are simulated"
+        if not (self.data / "test.parquet").is_file():
+            return "the test split is not here"
+        tasks = (*self.reported, *self.widened)
+        lacking = dict.fromkeys(task.title for task in tasks if not _are_predicted(task))
+        if len(lacking) == len({task.title for task in tasks}):
+            return "predictions are missing"
+        return f"predictions of {', '.join(lacking)} are missing" if lacking else ""
+
+    @cached_property
+    def resampling(self) -> Resampling | None:
+        """The test data in bootstrap draws, where the replicates share them."""
+        if self.unresampled or self.schema is None:
+            return None
+        return Resampling.read(self.data, self.schema)
+
+
+def _are_predicted(task: Task) -> bool:
+    """Whether the predictions of all final fits are there, and are those on record."""
+    fits = task.predicted() | task.predicted(default=True)
+    return all(path.is_file() and sha256(path) == fit.predictions for path, fit in fits.items())
 
 
 def read(workspace: Workspace) -> list[DatasetResults]:
@@ -190,7 +229,8 @@ def read_setting(setting: Setting, workspace: Workspace) -> DatasetResults:
     folders = sorted(runs.glob(f"{params.leaderboard.reference}{MARK}*"))
     wider = (read_task(folder, folder.name, schema, params, prints) for folder in folders)
     finished = tuple(task for task in wider if task.excluded is None)
-    return DatasetResults(setting.name, schema, tuple(tasks), finished)
+    data = setting.replicate(0)
+    return DatasetResults(setting.name, schema, tuple(tasks), finished, data)
 
 
 def _fingerprints(setting: Setting, replicates: int) -> tuple[str | None, ...]:
@@ -232,7 +272,8 @@ def read_task(
         or _diverged((*default, *chosen))
         or _changed((*default, *chosen), data)
     )
-    return Task(method, provenance, trials, chosen, reason, default)
+    part = best.part if best else "default"
+    return Task(method, provenance, trials, chosen, reason, default, folder, part)
 
 
 def _fits(folder: Path, patterns: Iterable[str]) -> tuple[Fit, ...]:

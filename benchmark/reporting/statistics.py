@@ -3,13 +3,15 @@ r"""Intervals, tests and ranks: pure functions of arrays, the only place where a
 ``costs`` have a row per method and a column per replicate; lower ones are better, and replicate j
 is the same draw for every method, so that differences are paired. A block is a replicate of a
 setting. The significance level is :math:`\alpha = 1 -` ``confidence`` throughout.
+
+Where all replicates share their test data, their spread is that of training alone. ``data`` then
+adds that of the data: every function takes it that can.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,23 +73,63 @@ class Interval:
         return f"{mean} [{self.low:{style}}, {self.high:{style}}]"
 
 
-def interval(values: Array, confidence: float, bounds: Bounds = UNBOUNDED) -> Interval:
+@dataclass(frozen=True)
+class Resampled:
+    """Means over replicates on resampled test data, (..., draws): the same draws for all means.
+
+    ``clusters`` is how many independent clusters, such as users, bear on them.
+    """
+
+    means: Array
+    clusters: int
+
+    def __getitem__(self, rows: Any) -> Resampled:
+        """Return those of some of the means."""
+        return Resampled(self.means[rows], self.clusters)
+
+    def __sub__(self, other: Resampled) -> Resampled:
+        """Return differences, which the same draws pair."""
+        return Resampled(self.means - other.means, min(self.clusters, other.clusters))
+
+
+def moments(values: Array, data: Resampled | None = None) -> tuple[Array, Array, Array]:
+    r"""Return mean, standard error and degrees of freedom of the last axis, the replicates.
+
+    With ``data``, the variance of a mean is the sum of that over resampled data, at fixed weights,
+    and of that over replicates, at the given data; the degrees of freedom are those of Welch and
+    Satterthwaite.
+    """
+    mean, count = values.mean(axis=-1), values.shape[-1]
+    of_weights = values.var(axis=-1, ddof=1) / count
+    if data is None:
+        return mean, np.sqrt(of_weights), np.full(mean.shape, count - 1.0)
+    of_data = data.means.var(axis=-1, ddof=1)
+    total = of_data + of_weights
+    terms = of_data**2 / max(data.clusters - 1, 1) + of_weights**2 / (count - 1)
+    freedom = np.full(mean.shape, count - 1.0)
+    return mean, np.sqrt(total), np.divide(total**2, terms, freedom, where=terms > 0)
+
+
+def interval(
+    values: Array, confidence: float, bounds: Bounds = UNBOUNDED, data: Resampled | None = None
+) -> Interval:
     """Return that of one mean, of values (replicates,), as :func:`intervals` does."""
-    return intervals(values[None], confidence, bounds)[0]
+    return intervals(values[None], confidence, bounds, None if data is None else data[None])[0]
 
 
-def intervals(values: Array, confidence: float, bounds: Bounds = UNBOUNDED) -> list[Interval]:
+def intervals(
+    values: Array, confidence: float, bounds: Bounds = UNBOUNDED, data: Resampled | None = None
+) -> list[Interval]:
     r"""Return Student-t intervals of means of independent replicates, (means, replicates).
 
     With bounds it is taken on a scale that has none, and lies within them: of a mean m with
     standard error s, :math:`\operatorname{logit} m \pm t s / (m (1 - m))` between 0 and 1 (the
     delta method), :math:`\log m \pm t s / m` above 0. Narrow intervals are those of Student.
     """
-    means, count = values.mean(axis=1), values.shape[1]
-    if count == 1:
-        return [Interval(float(mean), None) for mean in means]
-    quantile = float(stats.t.ppf((1 + confidence) / 2, count - 1))
-    widths = quantile * values.std(axis=1, ddof=1) / count**0.5
+    if values.shape[1] == 1:
+        return [Interval(float(mean), None) for mean in values[:, 0]]
+    means, errors, freedom = moments(values, data)
+    widths = stats.t.ppf((1 + confidence) / 2, freedom) * errors
     pairs = zip(means, widths, strict=True)
     return [_within(float(mean), float(width), bounds) for mean, width in pairs]
 
@@ -134,22 +176,22 @@ class Difference:
         return self.significant and self.interval.mean < 0
 
 
-def differences(gains: Array, confidence: float) -> list[Difference]:
+def differences(gains: Array, confidence: float, data: Resampled | None = None) -> list[Difference]:
     """Test the gains of several methods, (methods, replicates), each against its reference.
 
     A gain is the reference's cost less the method's. The intervals are those of single
     comparisons; the verdicts are corrected.
     """
-    found = intervals(gains, confidence)
+    found = intervals(gains, confidence, data=data)
     if gains.shape[1] == 1:
         return [Difference(single, None, None, significant=False) for single in found]
-    p_values = t_test(gains)
+    p_values = t_test(gains, data=data)
     reject, adjusted = holm(p_values, 1 - confidence)
     rows = zip(found, p_values, adjusted, reject, strict=True)
     return [Difference(i, float(p), float(a), bool(r)) for i, p, a, r in rows]
 
 
-def not_worse_than_best(costs: Array, confidence: float) -> Flags:
+def not_worse_than_best(costs: Array, confidence: float, data: Resampled | None = None) -> Flags:
     """Return the methods that are not significantly different from the best mean, (methods,).
 
     The best is chosen on the same replicates, so its lead is optimistically biased (winner's
@@ -162,19 +204,25 @@ def not_worse_than_best(costs: Array, confidence: float) -> Flags:
     others = np.arange(len(costs)) != best
     alike = np.ones(len(costs), dtype=bool)
     if others.any():
-        alike[others] = ~holm(t_test(costs[others] - costs[best]), 1 - confidence)[0]
+        lags = costs[others] - costs[best]
+        lags_of_data = None if data is None else data[others] - data[best]
+        alike[others] = ~holm(t_test(lags, data=lags_of_data), 1 - confidence)[0]
     return alike
 
 
-def t_test(gains: Array, mean: float = 0.0, side: Side = "two-sided") -> Array:
+def t_test(
+    gains: Array, mean: float = 0.0, side: Side = "two-sided", data: Resampled | None = None
+) -> Array:
     """Return the p-value of the mean of the last axis; constant gains are certain."""
-    count = gains.shape[-1]
-    off, errors = gains.mean(axis=-1) - mean, gains.std(axis=-1, ddof=1) / count**0.5
+    found, errors, freedom = moments(gains, data)
+    off, certain = found - mean, np.ptp(gains, axis=-1) == 0
+    if data is not None:
+        certain &= np.ptp(data.means, axis=-1) == 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(np.ptp(gains, axis=-1) == 0, np.sign(off) * np.inf, off / errors)
+        t = np.where(certain, np.sign(off) * np.inf, off / errors)
     if side == "two-sided":
-        return np.where(np.isnan(t), 1.0, 2 * stdtr(count - 1, -np.abs(t)))
-    return np.where(np.isnan(t), 1.0, stdtr(count - 1, -t if side == "greater" else t))
+        return np.where(np.isnan(t), 1.0, 2 * stdtr(freedom, -np.abs(t)))
+    return np.where(np.isnan(t), 1.0, stdtr(freedom, -t if side == "greater" else t))
 
 
 def holm(p_values: Array, alpha: float) -> tuple[Flags, Array]:
@@ -189,14 +237,17 @@ def holm(p_values: Array, alpha: float) -> tuple[Flags, Array]:
     return adjusted <= alpha, adjusted
 
 
-def equivalent(gains: Array, confidence: float, margin: float) -> Flags:
+def equivalent(
+    gains: Array, confidence: float, margin: float, data: Resampled | None = None
+) -> Flags:
     """Return whether the mean of the last axis lies within the margin, by two one-sided tests.
 
     One replicate shows nothing.
     """
     if gains.shape[-1] == 1:
         return np.zeros(gains.shape[:-1], dtype=bool)
-    above, below = t_test(gains, -margin, "greater"), t_test(gains, margin, "less")
+    above = t_test(gains, -margin, "greater", data)
+    below = t_test(gains, margin, "less", data)
     return np.maximum(above, below) < 1 - confidence
 
 
@@ -216,21 +267,24 @@ def ordering(gain: Array, confidence: float, margin: float | None) -> Verdict:
 
 
 def resolvable(
-    gains: Array, confidence: float, comparisons: int = 1, power: float = POWER
+    gains: Array,
+    confidence: float,
+    comparisons: int = 1,
+    power: float = POWER,
+    data: Resampled | None = None,
 ) -> float | None:
     """Return the smallest true difference that a paired t-test finds with the power.
 
-    The spread is the median over methods of the standard deviation of their gains,
+    The standard error and the degrees of freedom are the medians over methods, of their gains,
     (methods, replicates). With several comparisons, the level is that of Bonferroni, which is
     Holm's for the first rejection. None with one replicate.
     """
-    replicates = gains.shape[1]
-    if replicates == 1:
+    if gains.shape[1] == 1:
         return None
-    spread = float(np.median(gains.std(axis=1, ddof=1)))
-    alpha = (1 - confidence) / comparisons
-    effect = TTestPower().solve_power(nobs=replicates, alpha=alpha, power=power)
-    return spread * float(np.squeeze(effect))
+    _, errors, freedom = moments(gains, data)
+    count, alpha = float(np.median(freedom)) + 1, (1 - confidence) / comparisons
+    effect = TTestPower().solve_power(nobs=count, alpha=alpha, power=power)
+    return float(np.median(errors)) * count**0.5 * float(np.squeeze(effect))
 
 
 # --- ranks
@@ -244,9 +298,17 @@ class Ranks:
     low: NDArray[np.int64]
     high: NDArray[np.int64]
 
+    def __getitem__(self, order: Any) -> Ranks:
+        """Return those of some of the methods."""
+        return Ranks(self.rank[order], self.low[order], self.high[order])
+
 
 def ranks(
-    costs: Array, confidence: float, resamples: int = RESAMPLES, seed: int = 0
+    costs: Array,
+    confidence: float,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    data: Resampled | None = None,
 ) -> Ranks | None:
     r"""Rank methods by their mean over blocks, (methods, blocks), and bound each true rank.
 
@@ -255,6 +317,7 @@ def ranks(
     methods against j are compared with the quantile of their largest absolute value in bootstrap
     samples of blocks, so that the interval covers the true rank with at least the confidence, also
     where methods tie. The percentiles of resampled ranks do not: near ties shift them.
+    With ``data``, each bootstrap sample of blocks comes with a draw of the data.
     None with one block.
 
     Source: Mogstad, Romano, Shaikh and Wilhelm, "Inference for Ranks with Applications to Mobility
@@ -264,30 +327,43 @@ def ranks(
     methods, blocks = costs.shape
     if blocks == 1:
         return None
+    if data is not None:
+        resamples = data.means.shape[1]
     weights = np.random.default_rng(seed).multinomial(
         blocks, np.full(blocks, 1 / blocks), resamples
     )
     better, worse = np.zeros(methods, dtype=np.int64), np.zeros(methods, dtype=np.int64)
     for method in range(methods):
-        gains = np.delete(costs, method, axis=0) - costs[method]
-        means, errors = gains.mean(axis=1), gains.std(axis=1)
-        limit = np.zeros(len(gains))  # gains that are constant are certain
-        np.multiply(
-            _largest(gains, weights.T / blocks, confidence), errors, limit, where=errors > 0
-        )
+        others = np.arange(methods) != method
+        gains = costs[others] - costs[method]
+        drawn = None if data is None else data[others] - data[method]
+        means, limit = gains.mean(axis=1), _limits(gains, weights.T / blocks, confidence, drawn)
         better[method] = (means < -limit).sum()
         worse[method] = (means > limit).sum()
     return Ranks(stats.rankdata(costs.mean(axis=1)), 1 + better, methods - worse)
 
 
-def _largest(gains: Array, weights: Array, confidence: float) -> float:
-    """Return the quantile of the largest bootstrap |t|, of gains (methods, blocks)."""
+def _limits(gains: Array, weights: Array, confidence: float, data: Resampled | None) -> Array:
+    """Return what each mean of gains (methods, blocks) must exceed to be significant, (methods,).
+
+    It is the quantile of the largest absolute bootstrap t, times the standard error; constant gains
+    are certain.
+    """
+    blocks = gains.shape[1]
     centred = gains - gains.mean(axis=1, keepdims=True)
-    means = centred @ weights
-    spread = np.sqrt(np.maximum(np.square(centred) @ weights - np.square(means), 0))
+    off = centred @ weights
+    variances = np.maximum(np.square(centred) @ weights - np.square(off), 0) / blocks
+    error = gains.var(axis=1) / blocks
+    if data is not None:
+        of_data = data.means.var(axis=1)
+        off = off + data.means - data.means.mean(axis=1, keepdims=True)
+        variances, error = variances + of_data[:, None], error + of_data
     with np.errstate(divide="ignore", invalid="ignore"):
-        statistics = np.where(means == 0, 0, np.abs(means) / spread)
-    return float(np.quantile(statistics.max(axis=0, initial=0), confidence, method="higher"))
+        statistics = np.where(off == 0, 0, np.abs(off) / np.sqrt(variances))
+    largest = statistics.max(axis=0, initial=0)
+    quantile = float(np.quantile(largest, confidence, method="higher"))
+    limit = np.zeros(len(gains))
+    return np.multiply(quantile, np.sqrt(error), limit, where=error > 0)
 
 
 def friedman(costs: Array) -> float:
@@ -353,45 +429,3 @@ def shrunken(gains: Array, confidence: float) -> Effects:
     )
     width = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(spread)
     return Effects(overall, variance, kept, effects, effects - width, effects + width)
-
-
-# --- real datasets: rows that were drawn, and weights
-
-
-def clustered(
-    values: Callable[[Array], Array],
-    clusters: int,
-    confidence: float,
-    resamples: int = 400,
-    seed: int = 0,
-) -> Interval:
-    r"""Return the interval of a value that varies with the data and the initial weights.
-
-    ``values`` takes how often each cluster (a user, or a list) is drawn, (clusters,), and returns
-    the value for each replicate, (replicates,): a metric of one method, or the difference of two,
-    which the same draw pairs. The variance of the mean over replicates is the sum of the variance
-    over draws of clusters, at fixed weights, and of the variance over replicates, at the given
-    data; the quantile is Student's with the degrees of freedom of Welch and Satterthwaite.
-    """
-    rng, share = np.random.default_rng(seed), np.full(clusters, 1 / clusters)
-    draws = [
-        values(rng.multinomial(clusters, share).astype(np.float64)).mean() for _ in range(resamples)
-    ]
-    return combined(values(np.ones(clusters)), np.array(draws), clusters, confidence)
-
-
-def combined(replicates: Array, draws: Array, clusters: int, confidence: float) -> Interval:
-    """Return the interval of :func:`clustered` from what it computes.
-
-    ``replicates`` (replicates,) are the values on the data, ``draws`` (draws,) their means over
-    replicates on resampled data.
-    """
-    mean, count = float(replicates.mean()), len(replicates)
-    of_data = float(draws.var(ddof=1))
-    of_weights = float(replicates.var(ddof=1)) / count if count > 1 else 0.0
-    total = of_data + of_weights
-    if total == 0:
-        return Interval(mean, 0.0)
-    terms = of_data**2 / (clusters - 1) + of_weights**2 / max(count - 1, 1)
-    quantile = float(stats.t.ppf((1 + confidence) / 2, total**2 / terms))
-    return Interval(mean, quantile * total**0.5)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from benchmark.config import Leaderboard, Params
-from benchmark.reporting.contrasts import Cell, Gain, column, defined, gains
+from benchmark.reporting.contrasts import Cell, Gain, column, gains
+from benchmark.reporting.evidence import Evidence, common, places
 from benchmark.reporting.facts import facts, notes
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.records import DatasetResults, Task
-from benchmark.reporting.statistics import ranks, resolvable
+from benchmark.reporting.statistics import Resampled, resolvable
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,7 @@ class Row:
         rank, low, high = self.lead.ranks.get(self.task.method, (0, 0, 0))
         return {
             f"Δ to {over}": _gain(cell.gain, style),
+            "Δ within the family": _gain(cell.own, style, verdict=True, over=True),
             f"Δ to {over} of equal capacity": _gain(cell.matched, style, verdict=True),
             "Rank": f"{rank:g} [{low}–{high}]" if rank else "–",
             "Verdict": cell.gain.verdict if cell.gain else "–",
@@ -79,10 +79,10 @@ def _count(parameters: int) -> str:
     return f"{parameters:,}" if parameters else "–"
 
 
-def _gain(gain: Gain | None, style: str, *, verdict: bool = False) -> str:
+def _gain(gain: Gain | None, style: str, *, verdict: bool = False, over: bool = False) -> str:
     if gain is None:
         return "–"
-    text = gain.difference.interval.text(style)
+    text = gain.difference.interval.text(style) + (f" to {gain.over}" if over else "")
     return f"{text}, {gain.verdict}" if verdict else text
 
 
@@ -126,11 +126,8 @@ def build(results: DatasetResults, params: Params) -> Table:
     headline = _defined(params.leaderboard.headline, results)
     metrics = _defined(params.leaderboard.columns, results)
     wanted = dict.fromkeys((*headline, *metrics))
-    columns = {
-        metric: column(metric, results.reported, params.leaderboard, results.widened)
-        for metric in wanted
-    }
-    lead = _lead(headline[0], results.reported, params.leaderboard) if headline else None
+    columns = {metric: column(metric, results, params.leaderboard) for metric in wanted}
+    lead = _lead(Evidence(headline[0], results), params.leaderboard) if headline else None
     rows = [
         Row(task, {metric: cells[task.method] for metric, cells in columns.items()}, lead)
         for task in results.reported
@@ -141,25 +138,31 @@ def build(results: DatasetResults, params: Params) -> Table:
     return Table(results, headline, metrics, tuple(rows), lead, facts(results, params), read)
 
 
-def _lead(metric: Metric, tasks: Sequence[Task], params: Leaderboard) -> Lead:
-    values, confidence = defined(metric, tasks), params.confidence
-    costs = metric.measure.cost(np.array(list(values.values())))
-    found = ranks(costs, confidence) if len(costs) > 1 else None
-    places = zip(found.rank, found.low, found.high, strict=True) if found else ()
+def _lead(evidence: Evidence, params: Leaderboard) -> Lead:
+    found = places([evidence], params.confidence)
     by_method = {
-        method: (float(rank), int(low), int(high))
-        for method, (rank, low, high) in zip(values, places, strict=False)
+        method: (float(found.rank[place]), int(found.low[place]), int(found.high[place]))
+        for place, method in enumerate(common([evidence]) if found else ())
+        if found
     }
-    over = gains(metric, tasks, params.reference)
-    title = next((task.title for task in tasks if task.method == params.reference), None)
-    comparisons = 0 if over is None else len(over)
-    return Lead(metric, by_method, title, _smallest(over, confidence), comparisons)
+    over = gains(evidence, params.reference)
+    titles = {task.method: task.title for task in evidence.results.reported}
+    return Lead(
+        evidence.metric,
+        by_method,
+        titles.get(params.reference or ""),
+        _smallest(over, params.confidence),
+        len(over[0]) if over else 0,
+    )
 
 
-def _smallest(over: Array | None, confidence: float) -> tuple[float, float] | None:
+def _smallest(
+    over: tuple[Array, Resampled | None] | None, confidence: float
+) -> tuple[float, float] | None:
     if over is None:
         return None
-    single, corrected = (resolvable(over, confidence, n) for n in (1, len(over)))
+    rows, data = over
+    single, corrected = (resolvable(rows, confidence, n, data=data) for n in (1, len(rows)))
     return None if single is None or corrected is None else (single, corrected)
 
 
@@ -186,8 +189,33 @@ def _cost(task: Task, headline: tuple[Metric, ...]) -> float:
 
 def _comparison_notes(lead: Lead, rows: tuple[Row, ...], params: Leaderboard) -> Iterator[str]:
     """Yield how to read the columns of the comparison."""
+    cells = [cell for row in rows if (cell := row.cells[lead.metric])]
+    yield from _gain_notes(lead, cells, params)
+    if any(cell.own for cell in cells):
+        yield (
+            "Δ within the family: the same to the reference of the method's own family, which "
+            "differs from it in debiasing alone."
+        )
+    if any(cell.matched for cell in cells):
+        yield "Equal capacity: the variant of the reference with a similar number of parameters."
+    if lead.ranks:
+        yield (
+            "Rank: by the mean over replicates of the rank within each, which one failed replicate "
+            "moves little, so that the order may differ from that of the means; the interval goes "
+            "from the number of methods that rank significantly better, plus one, to the number "
+            "that do not rank significantly worse, by a paired bootstrap over replicates."
+        )
+    if any(cell.default for cell in cells):
+        yield (
+            "Default: the default hyper-parameters on the same replicates; they start from the "
+            "published ones where those are known, and the method's page says which."
+        )
+    if any(cell and cell.few for row in rows for cell in row.cells.values()):
+        yield "†: fewer than 30 positives in a replicate; never bold."
+
+
+def _gain_notes(lead: Lead, cells: Sequence[Cell], params: Leaderboard) -> Iterator[str]:
     over, metric, level = lead.reference, lead.metric, 1 - params.confidence
-    cells = [cell for row in rows if (cell := row.cells[metric])]
     if any(cell.gain for cell in cells):
         margin = metric.margin
         yield (
@@ -210,18 +238,3 @@ def _comparison_notes(lead: Lead, rows: tuple[Row, ...], params: Leaderboard) ->
             f"Smallest difference to {over} that is found with 80 % power: {single:.4f} in a "
             f"single comparison, {corrected:.4f} after Holm's correction."
         )
-    if any(cell.matched for cell in cells):
-        yield "Equal capacity: the variant of the reference with a similar number of parameters."
-    if lead.ranks:
-        yield (
-            "Rank: by the mean; the interval goes from the number of methods that are "
-            "significantly better, plus one, to the number that are not significantly worse, by a "
-            "paired bootstrap over replicates."
-        )
-    if any(cell.default for cell in cells):
-        yield (
-            "Default: the default hyper-parameters on the same replicates; they start from the "
-            "published ones where those are known, and the method's page says which."
-        )
-    if any(cell and cell.few for row in rows for cell in row.cells.values()):
-        yield "†: fewer than 30 positives in a replicate; never bold."

@@ -40,6 +40,7 @@ def write_study(root: Path) -> Path:
         "leaderboard": {
             "headline": ["cvr_auc_oracle", "cvr_bias_oracle"],
             "columns": ["cvr_auc_oracle", "cvr_bias_oracle", "cvr_pcoc_oracle"],
+            "reference": PLAIN,
         },
     }
     folder = root / "studies" / STUDY

@@ -13,7 +13,7 @@ import pandas as pd
 from benchmark.reporting import records
 from benchmark.reporting.contrasts import Cell
 from benchmark.reporting.metric import Array, Metric
-from benchmark.reporting.statistics import interval, not_worse_than_best
+from benchmark.reporting.statistics import interval, mean_ranks, not_worse_than_best
 from benchmark.reporting.table import Row, Table, build
 from benchmark.studies import BASE, Sensitivity, Workspace, setting_name
 
@@ -35,7 +35,8 @@ def read(workspace: Workspace) -> Comparison:
             "`dvc repro studies/dvc.yaml`, or `python -m benchmark run --study NAME`, makes them"
         )
     study = workspace.section("sensitivity")
-    return Comparison(tables, study, params.leaderboard.confidence)
+    board = params.leaderboard
+    return Comparison(tables, study, board.confidence, board.reference)
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Comparison:
     tables: Mapping[str, Table]
     study: Sensitivity
     confidence: float
+    reference: str | None = None
 
     @property
     def base(self) -> Table:
@@ -111,18 +113,19 @@ class Comparison:
     def ranks(self) -> dict[Metric, pd.DataFrame]:
         """The ranks of the methods that all settings have, (methods, settings); 1 is the best.
 
-        Equal costs share the mean of their ranks.
+        They are by the mean over replicates of the rank within each. Equal ones share their ranks.
         """
         return {
             metric: pd.DataFrame(
-                {w: {m: self._cost(w, m, metric) for m in self.everywhere} for w in self.tables}
+                {setting: self._mean_ranks(setting, metric) for setting in self.tables}
             ).rank()
             for metric in self.headline
         }
 
-    def _cost(self, setting: str, method: str, metric: Metric) -> float:
-        cell = self.cell(setting, method, metric)
-        return float("nan") if cell is None else float(metric.measure.cost(cell.values).mean())
+    def _mean_ranks(self, setting: str, metric: Metric) -> dict[str, float]:
+        cells = {method: self.cell(setting, method, metric) for method in self.everywhere}
+        costs = [metric.measure.cost(cell.values) for cell in cells.values() if cell]
+        return dict(zip(cells, mean_ranks(np.array(costs)), strict=True)) if costs else {}
 
     def overall(self, metric: Metric) -> dict[str, Array]:
         """Return the cost of each replicate, averaged over settings, by method, from the best."""

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from benchmark.reporting.palette import MARKERS, SEVERAL, WIDTH
 from benchmark.reporting.scatter import spread
 from benchmark.reporting.statistics import Interval
+from benchmark.reporting.studies.sensitivity import effects
 from benchmark.reporting.studies.sensitivity.comparison import Comparison
 from benchmark.reporting.studies.sensitivity.lines import Panel, named, panels
 from benchmark.reporting.studies.sensitivity.ranks import heat_map
@@ -24,16 +25,23 @@ COLUMNS, HEIGHT = 2, 1.95  # panels in a line, inches
 GAP = 0.075  # between labels, as a share of a panel
 FENCE = 2.0  # an axis ends this many interquartile ranges beyond the quartiles
 OTHERS = "0.84"
+EFFECTS = "all-effects"  # no factor has such a name
 
 Styles = dict[str, tuple[str, str]]
 
 
 def draw(found: Comparison, folder: Path) -> dict[str, list[Path]]:
-    """Write the pictures and return their paths by factor, those of all settings under ""."""
+    """Write the pictures and return their paths by factor, those of all settings under "".
+
+    The effects of all methods are under ``EFFECTS``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     ranked = found.headline if found.everywhere else []
     maps = ((f"ranks_{metric.name}", heat_map(found, metric)) for metric in ranked)
     written = {"": save(maps, folder, "ranks")}
+    shown = [metric for metric in found.headline if effects.effects(found, metric)]
+    multiples = ((f"effects_{m.name}", effects.small_multiples(found, m)) for m in shown)
+    written[EFFECTS] = save(multiples, folder, "effects")
     for factor in found.study.factors:
         written[factor] = save(_levels(found, factor), folder / factor, factor)
     clean(folder, [path for paths in written.values() for path in paths])

@@ -1,0 +1,134 @@
+"""What is known of a metric in a setting: its values by replicate, and on resampled test data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import stats
+
+from benchmark.reporting.metric import Array, Metric
+from benchmark.reporting.records import DatasetResults, Task
+from benchmark.reporting.statistics import Ranks, Resampled, ranks
+
+
+@dataclass(frozen=True)
+class Values:
+    """One quantity by replicate, (replicates,), and on each draw of the data if there are any.
+
+    ``drawn`` is (replicates, draws).
+    """
+
+    found: Array
+    drawn: Array | None = None
+
+    def __sub__(self, other: Values) -> Values:
+        """Return paired differences, on the data and on each draw of them."""
+        both = self.drawn is not None and other.drawn is not None
+        return Values(self.found - other.found, self.drawn - other.drawn if both else None)  # type: ignore[operator]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A metric of the methods of a setting."""
+
+    metric: Metric
+    results: DatasetResults
+
+    def values(self, task: Task, *, default: bool = False) -> Values | None:
+        """Return the metric of a method, or of its default values; None where it has none."""
+        name = self.metric.name
+        found = task.default_values(name) if default else task.values(name)
+        if found is None:
+            return None
+        data, fits = self.results.resampling, task.predicted(default=default)
+        if data is None:
+            return Values(found)
+        drawn = data.values({path: fit.test for path, fit in fits.items()}, self.metric)
+        return Values(found, drawn)
+
+    def costs(self, task: Task, *, default: bool = False) -> Values | None:
+        """Return the same as costs, which are lower for better values."""
+        if (known := self.values(task, default=default)) is None:
+            return None
+        cost = self.metric.measure.cost
+        return Values(cost(known.found), None if known.drawn is None else cost(known.drawn))
+
+    def gain(self, task: Task, base: Task, *, default: bool = False) -> Values | None:
+        """Return how much better a method is than a base, or than the base's default values."""
+        own, other = self.costs(task), self.costs(base, default=default)
+        if own is None or other is None or len(own.found) != len(other.found):
+            return None
+        return other - own
+
+    @cached_property
+    def tasks(self) -> tuple[Task, ...]:
+        """The methods in the table that have the metric."""
+        name = self.metric.name
+        return tuple(task for task in self.results.reported if task.values(name) is not None)
+
+    def together(self, rows: Sequence[Values]) -> tuple[Array, Resampled | None]:
+        """Return (rows, replicates), and the means over replicates on each draw of the data."""
+        drawn = [row.drawn.mean(axis=0) for row in rows if row.drawn is not None]
+        data = Resampled(np.array(drawn), self.clusters) if len(drawn) == len(rows) > 0 else None
+        return np.array([row.found for row in rows]), data
+
+    def task(self, method: str) -> Task:
+        """Return a method that has the metric."""
+        return next(task for task in self.tasks if task.method == method)
+
+    @cached_property
+    def clusters(self) -> int:
+        """How many clusters of the resampled data have a positive; 0 if they are not."""
+        data = self.results.resampling
+        return 0 if data is None else data.clusters(self.metric)
+
+
+def common(settings: Sequence[Evidence]) -> list[str]:
+    """Return the methods that have the metric in each of several settings."""
+    names = [[task.method for task in one.tasks] for one in settings]
+    return [name for name in names[0] if all(name in one for one in names)] if names else []
+
+
+def blocks(settings: Sequence[Evidence]) -> Array:
+    """Return the ranks of the common methods within each block, (methods, blocks), 1 the best.
+
+    A block is a replicate of a setting.
+    """
+    return np.concatenate([stats.rankdata(one, axis=0) for one in _costs(settings)], axis=1)
+
+
+def places(settings: Sequence[Evidence], confidence: float) -> Ranks | None:
+    """Rank the common methods by their mean rank over blocks: the one definition of a rank.
+
+    None if there is one block, or one method.
+    """
+    ranked = blocks(settings) if settings else np.empty((0, 0))
+    return ranks(ranked, confidence, data=_resampled(settings)) if len(ranked) > 1 else None
+
+
+def _costs(settings: Sequence[Evidence]) -> list[Array]:
+    names = common(settings)
+    return [
+        np.array([found.found for name in names if (found := one.costs(one.task(name)))])
+        for one in settings
+    ]
+
+
+def _resampled(settings: Sequence[Evidence]) -> Resampled | None:
+    """Return the mean ranks over blocks on each draw of the data; None where none are resampled.
+
+    A setting whose data are not resampled has the same ranks on each draw.
+    """
+    names, means, total, clusters = common(settings), [], 0, []
+    for one in settings:
+        costs = [found for name in names if (found := one.costs(one.task(name)))]
+        drawn = [cost.drawn for cost in costs if cost.drawn is not None]
+        count = len(costs[0].found)
+        total += count
+        if len(drawn) == len(costs):
+            means.append(stats.rankdata(drawn, axis=0).mean(axis=1) * count)
+            clusters.append(one.clusters)
+    return Resampled(np.sum(means, axis=0) / total, min(clusters)) if means else None
