@@ -15,7 +15,8 @@ from benchmark.config import Leaderboard
 from benchmark.execution import archive
 from benchmark.files import write_text
 from benchmark.reporting import records
-from benchmark.reporting.contrasts import Gain, defined, gains
+from benchmark.reporting.contrasts import Gain
+from benchmark.reporting.evidence import Evidence
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.page import environment
 from benchmark.reporting.records import DatasetResults, Task
@@ -149,27 +150,27 @@ def _matchup(results: DatasetResults, own: Task, params: Leaderboard) -> Matchup
     contests = [
         contest
         for name in wanted
-        if (contest := _contest(Metric.parse(name), results.reported, own, params.confidence))
+        if (contest := _contest(Evidence(Metric.parse(name), results), own, params.confidence))
     ]
     first = tuple(contest for contest in contests if contest.metric.name in params.headline)
     rest = tuple(contest for contest in contests if contest not in first)
     return Matchup(results, None, first, rest, tuple(_costs(results, own)), failures)
 
 
-def _contest(metric: Metric, tasks: Sequence[Task], own: Task, confidence: float) -> Contest | None:
+def _contest(evidence: Evidence, own: Task, confidence: float) -> Contest | None:
     """Test the method against all others as one family; None where it has no such metric."""
-    values = defined(metric, tasks)
-    if own.method not in values:
+    metric, values = evidence.metric, evidence.values(own)
+    if values is None:
         return None
-    behind = gains(metric, tasks, own.method)
-    single = interval(values[own.method], confidence, metric.measure.bounds)
-    if behind is None:
+    found, data = evidence.together([values])
+    single = interval(found[0], confidence, metric.measure.bounds, data and data[0])
+    others = [task for task in evidence.tasks if task is not own]
+    if not others:
         return Contest(metric, single, ())
-    ahead, margin = -behind, metric.margin
-    same = [False] * len(ahead) if margin is None else equivalent(ahead, confidence, margin)
-    by_name = {task.method: task for task in tasks}
-    others = [by_name[name] for name in values if name != own.method]
-    rows = zip(others, ahead, differences(ahead, confidence), same, strict=True)
+    gains = [gain for task in others if (gain := evidence.gain(own, task))]
+    (ahead, drawn), margin = evidence.together(gains), metric.margin
+    same = [False] * len(ahead) if margin is None else equivalent(ahead, confidence, margin, drawn)
+    rows = zip(others, ahead, differences(ahead, confidence, drawn), same, strict=True)
     duels = [
         Duel(
             other,
