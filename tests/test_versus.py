@@ -13,6 +13,7 @@ from scipy import stats
 
 from benchmark.cli import main
 from benchmark.execution.archive import pack
+from benchmark.files import read_json, write_json
 from benchmark.reporting import versus
 from benchmark.reporting.statistics import holm
 from benchmark.reporting.versus import Contest, Matchup
@@ -132,3 +133,15 @@ def test_trials_that_diverged_are_told(tmp_path: Path, monkeypatch: pytest.Monke
     edit(trial, diverged="nan", value=None)
     clicks = versus.compare(METHODS[0], Workspace())[1]
     assert clicks.failures == (f"{TITLES[0]}: 1 of 4 trials diverged: nan",)
+
+
+def test_results_of_other_code_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write_project(tmp_path, 2, 2))
+    path = tmp_path / "results/runs" / ORACLE / METHODS[1] / "task.json"
+    write_json(path, read_json(path) | {"adopted": {"code": "0" * 64, "fits": 3}})
+    oracle, clicks = found = versus.compare(METHODS[0], Workspace())
+    [note] = oracle.notes
+    assert TITLES[1] in note
+    assert not clicks.notes
+    assert note in versus.plain(found)
+    assert TITLES[1] in versus.write(METHODS[0], found, Workspace()).read_text("utf-8")

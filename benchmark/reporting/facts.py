@@ -128,13 +128,13 @@ def notes(results: DatasetResults, params: Params) -> tuple[str, ...]:
     timed = (LATE,) if results.schema.attribution_window is not None else ()
     found = (selected(params.protocol), _spread(results, confidence), arrows)
     found = (*found, *_meaning(results.schema), *timed)
-    further = (
-        _of_weights(results, params),
-        _left_out(results, params),
-        _other_code(results),
-        _adopted(results),
-    )
-    return (*found, *filter(None, further))
+    further = _of_weights(results, params), _left_out(results, params)
+    return (*found, *filter(None, further), *code_notes(results))
+
+
+def code_notes(results: DatasetResults) -> tuple[str, ...]:
+    """Return which results in a table are of other code than that of this checkout."""
+    return tuple(filter(None, (_other_code(results), _adopted(results))))
 
 
 def _other_code(results: DatasetResults) -> str:

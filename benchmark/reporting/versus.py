@@ -17,6 +17,7 @@ from benchmark.files import write_text
 from benchmark.reporting import records
 from benchmark.reporting.contrasts import Gain
 from benchmark.reporting.evidence import Evidence
+from benchmark.reporting.facts import code_notes
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.page import environment
 from benchmark.reporting.records import DatasetResults, Task
@@ -90,7 +91,8 @@ class Contest:
 class Matchup:
     """The method in a setting: contests by metric, the headline first, and its costs.
 
-    ``reason`` says why there are none; ``failures`` what went wrong, with the method or others.
+    ``reason`` says why there are none; ``failures`` what went wrong, with the method or others;
+    ``notes`` which results are of other code than that of this checkout.
     """
 
     results: DatasetResults
@@ -99,6 +101,7 @@ class Matchup:
     others: tuple[Contest, ...]
     costs: tuple[tuple[str, str, str], ...]
     failures: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def compare(method: str, workspace: Workspace) -> list[Matchup]:
@@ -143,9 +146,9 @@ def _own(results: DatasetResults, method: str) -> Task:
 
 
 def _matchup(results: DatasetResults, own: Task, params: Leaderboard) -> Matchup:
-    failures = tuple(_failures(results, own))
+    failures, notes = tuple(_failures(results, own)), code_notes(results)
     if own.excluded is not None:
-        return Matchup(results, own.excluded, (), (), (), failures)
+        return Matchup(results, own.excluded, (), (), (), failures, notes)
     wanted = dict.fromkeys((*params.headline, *params.columns))
     contests = [
         contest
@@ -154,7 +157,7 @@ def _matchup(results: DatasetResults, own: Task, params: Leaderboard) -> Matchup
     ]
     first = tuple(contest for contest in contests if contest.metric.name in params.headline)
     rest = tuple(contest for contest in contests if contest not in first)
-    return Matchup(results, None, first, rest, tuple(_costs(results, own)), failures)
+    return Matchup(results, None, first, rest, tuple(_costs(results, own)), failures, notes)
 
 
 def _contest(evidence: Evidence, own: Task, confidence: float) -> Contest | None:
@@ -236,7 +239,7 @@ def _section(matchup: Matchup) -> str:
     lines += [f"{c.name}: {c.summary}" for c in (*matchup.headline[1:], *matchup.others)]
     if matchup.costs:
         lines.append(_aligned(("Cost", "Its", "Median of others"), matchup.costs))
-    return "\n".join([*lines, *(f"- {text}" for text in matchup.failures)])
+    return "\n".join([*lines, *(f"- {text}" for text in (*matchup.failures, *matchup.notes))])
 
 
 def _rows(contest: Contest) -> list[tuple[str, ...]]:
