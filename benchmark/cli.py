@@ -195,32 +195,29 @@ def compare(method: str, workspace: Workspace) -> None:
 
 def datasets(workspace: Workspace) -> None:
     """Print all datasets: what they have, how to get them, what is here."""
-    from benchmark import plugin_folders
     from benchmark.documentation.cards.listing import Folders, table
 
-    plugin_folders.add(workspace.params.plugins)
+    _search_plugins(workspace)
     print(table(Folders(workspace.raw, workspace.processed, CARDS)))
 
 
 def cards(workspace: Workspace) -> None:
     """Write the cards of all datasets to docs/datasets/, with counts of those that are ready."""
-    from benchmark import plugin_folders
     from benchmark.documentation.cards.listing import Folders
     from benchmark.documentation.cards.write import write_all
 
-    plugin_folders.add(workspace.params.plugins)
+    _search_plugins(workspace)
     folders = Folders(workspace.raw, workspace.processed, CARDS)
     print(f"wrote {write_all(folders)} and a card per dataset in {CARDS}/")
 
 
 def methods() -> None:
     """Write the list of all methods to docs/methods.md."""
-    from benchmark import plugin_folders
     from benchmark.documentation.catalogue import markdown
     from benchmark.files import write_text
     from benchmark.studies import Workspace
 
-    plugin_folders.add(Workspace().params.plugins)
+    _search_plugins(Workspace())
     write_text(METHODS, markdown())
     print(f"wrote {METHODS}")
 
@@ -443,6 +440,12 @@ def _workspace(
     if settings is not None and function is not check:  # which tells all mistakes at once
         (check_metrics if function in OF_RECORDS else check_names)(workspace.params)
     return workspace
+
+
+def _search_plugins(workspace: Workspace) -> None:
+    """Read the params, where there are any: what they name is searched from then on."""
+    if Path("params.yaml").is_file():
+        _ = workspace.params
 
 
 def _end_of_pipe() -> int:
