@@ -142,7 +142,7 @@ def draw(found: Ranking) -> Figure:
 
     Methods whose bars do not overlap are significantly different. At the right stand the ranks.
     """
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.19 * len(found.titles)))
+    figure = Figure(figsize=(WIDTH, 1.25 + 0.19 * len(found.titles)))
     axes = figure.subplots()
     means, places = found.means, np.arange(len(found.titles))
     alike = means <= means[0] + found.difference
@@ -165,7 +165,7 @@ def draw(found: Ranking) -> Figure:
     axes.set_xlabel(
         f"mean rank by {found.metric.label}, {found.metric.population}, over "
         f"{found.blocks.shape[1]} blocks (1 is best)\n± half a critical difference: methods whose "
-        "bars do not overlap are significantly different; blue: not from the best"
+        "bars do not overlap differ significantly\nblue: not significantly different from the best"
     )
     return figure
 
