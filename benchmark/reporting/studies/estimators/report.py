@@ -46,6 +46,7 @@ _NOTES = """## How to read it
 
 The design is that of the doubly robust literature. **No published values stand beside ours**: we
 could not read the papers' tables when this was written, and print no number that we have not seen.
+For the same reason, the definitions of the six matrices are not checked against a paper's text.
 Expect other values there: the completion of the rating matrix, the sampling of labels and the
 imputation model differ between papers. Here the matrix is completed by means and a truncated SVD,
 ratings are cut to fixed shares, a rating r is a CVR of 0.2 r − 0.1 and errors are cross-entropies.
