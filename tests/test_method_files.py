@@ -52,7 +52,7 @@ def test_the_card_of_every_method_has_formula_evidence_and_differences() -> None
         assert card.formulas, name
         assert card.evidence, name
         assert card.differs, name
-        assert card.file == f"methods/{name}.py"
+        assert (registry.ROOT / card.file).samefile(registry.path_of("methods", name))
         page.formula(card.formulas[0])
 
 

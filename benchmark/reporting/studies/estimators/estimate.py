@@ -41,7 +41,7 @@ class Clicks:
         return (1 - q) * none + q * one
 
 
-def naive(clicks: Clicks) -> float:
+def unweighted(clicks: Clicks) -> float:
     r"""Return :math:`\sum_o e(r, \hat r) / \sum o`."""
     return float(clicks.error.mean())
 
@@ -77,7 +77,7 @@ def dr(clicks: Clicks) -> float:
     return _doubly_robust(clicks, 1 / clicks.propensity)
 
 
-def mrdr(clicks: Clicks) -> float:
+def more_robust(clicks: Clicks) -> float:
     r"""Return the same with q that minimises the estimated variance.
 
     .. math:: \sum_o \frac{1 - \hat p}{\hat p^2} (e(r, \hat r) - e(q, \hat r))^2
@@ -85,7 +85,14 @@ def mrdr(clicks: Clicks) -> float:
     return _doubly_robust(clicks, (1 - clicks.propensity) / clicks.propensity**2)
 
 
-ESTIMATORS = {"Naive": naive, "EIB": eib, "IPS": ips, "SNIPS": snips, "DR": dr, "MRDR": mrdr}
+ESTIMATORS = {
+    "Naive": unweighted,
+    "EIB": eib,
+    "IPS": ips,
+    "SNIPS": snips,
+    "DR": dr,
+    "MRDR": more_robust,
+}
 
 
 def _doubly_robust(clicks: Clicks, weights: Array) -> float:
