@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark import registry
-from benchmark.errors import sentence
+from benchmark.errors import ROOT, sentence
 
 if TYPE_CHECKING:
     from benchmark.studies import Workspace
@@ -353,13 +352,19 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from benchmark.release import release
 
-        print(*release(registry.ROOT) or ("unknown",))
+        print(*release(ROOT) or ("unknown",))
         parser.exit()
 
 
 def _names(folder: str) -> Callable[..., list[str]]:
     """Return what completes the name of a plugin in the shell."""
-    return lambda **_: registry.names(folder)
+
+    def complete(**_: object) -> list[str]:
+        from benchmark import registry
+
+        return registry.names(folder)
+
+    return complete
 
 
 COMPLETIONS: dict[str, Callable[..., list[str]]] = {

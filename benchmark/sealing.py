@@ -23,6 +23,20 @@ def read_sealed(path: Path) -> dict[str, Any] | None:
     return record if is_sealed(record) else None
 
 
+def read_whole(path: Path) -> dict[str, Any]:
+    """Return a record that must be there as it was written.
+
+    Raises:
+        DamagedError: it is no JSON.
+        ValueError: it is not what was written.
+    """
+    record = files.read_json(path)
+    if not is_sealed(record):
+        raise ValueError(f"{path} is not what was written; delete it and run it again")
+    content: dict[str, Any] = record
+    return content
+
+
 def is_sealed(record: Any) -> bool:
     """Tell whether a record has the digest of its content."""
     if not isinstance(record, dict):

@@ -205,7 +205,7 @@ def test_a_reference_without_results_is_named() -> None:
 
 def test_the_comparison_comes_first_and_details_on_demand(tmp_path: Path) -> None:
     results = table(defaults={"good": -0.01}).results
-    leaderboard.write([results], params(), tmp_path)
+    leaderboard.write([build(results, params())], params(), tmp_path)
     text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     head = next(line for line in text.splitlines() if line.startswith("| Method"))
     assert [cell.strip() for cell in head.strip("|").split("|")] == [
@@ -238,7 +238,7 @@ def test_the_page_shows_the_comparison_above_the_details(tmp_path: Path) -> None
 
 def test_the_file_of_means_has_all_that_the_table_says(tmp_path: Path) -> None:
     results = table(defaults={"good": -0.01}, widened="bad").results
-    leaderboard.write([results], params(), tmp_path)
+    leaderboard.write([build(results, params())], params(), tmp_path)
     text = (tmp_path / "leaderboard.csv").read_text(encoding="utf-8")
     rows = {(r["method"], r["metric"]): r for r in csv.DictReader(io.StringIO(text))}
     assert len(rows) == 2 * len(GAINS)

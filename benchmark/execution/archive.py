@@ -18,6 +18,7 @@ from benchmark.sealing import DIGEST, is_sealed
 from benchmark.studies import Workspace
 
 FILE = "records.parquet"
+INCIDENTAL = frozenset({"seconds", DIGEST})  # of a record: they say nothing about its numbers
 
 
 def pack(workspace: Workspace) -> Path:
@@ -72,6 +73,6 @@ def outcomes(runs: Path) -> dict[str, Any]:
         if "seconds" in record:
             if not is_sealed(record):
                 raise DamagedError(f"{path} is not what was written; delete it")
-            record = {name: record[name] for name in record if name not in ("seconds", DIGEST)}
+            record = {name: record[name] for name in record if name not in INCIDENTAL}
         found[path.relative_to(runs).as_posix()] = record
     return found

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.execution import predictions
-from benchmark.files import read_json, sha256
+from benchmark.files import sha256
 from benchmark.metrics.evaluation import evaluate
 from benchmark.schema import Schema
-from benchmark.sealing import is_sealed
+from benchmark.sealing import read_whole
 from benchmark.studies import STUDIES, Setting, Workspace
 from benchmark.training.trainer import read_labels
 
@@ -82,20 +82,23 @@ def _study(file: Path) -> str | None:
 
 def _scored(file: Path, setting: Setting, replicate: int) -> Scored:
     folder = setting.replicate(replicate)
-    schema = _schema(folder)
+    schema = prepared(folder)
     labels = read_labels(folder, "test", schema)
     metrics = evaluate(labels, predictions.read(file, schema.rows["test"]))
     record = file.with_suffix(".json")
     if not record.is_file():
         return Scored(file, metrics, None, ())
-    content = read_json(record)
-    if not is_sealed(content):
-        raise ValueError(f"{record} is not what was written")
+    content = read_whole(record)
     recorded: dict[str, float] = content.get("test", {})
     return Scored(file, metrics, recorded, tuple(_faults(file, content, metrics, schema)))
 
 
-def _schema(folder: Path) -> Schema:
+def prepared(folder: Path) -> Schema:
+    """Return the schema of prepared data.
+
+    Raises:
+        FileNotFoundError: they are not there.
+    """
     if not (folder / "schema.json").is_file():
         raise FileNotFoundError(f"{folder} is not prepared; run `python -m benchmark data`")
     return Schema.read(folder)

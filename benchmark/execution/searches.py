@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from pathlib import Path
 
 import optuna
@@ -11,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmark import registry
 from benchmark.metrics.criteria import is_maximised
-from benchmark.reporting.records import Fit, read
+from benchmark.reporting.records import Trial, read
 from benchmark.studies import Workspace
 from benchmark.training.method import Method
 from benchmark.training.search import search_space
@@ -30,6 +29,7 @@ def export(workspace: Workspace) -> tuple[Path, int]:
     target = workspace.runs / FILE
     target.unlink(missing_ok=True)
     protocol, count = workspace.params.protocol, 0
+    draws = protocol.tuning.draws
     maximised = is_maximised(protocol.selection_metric)
     for results in read(workspace):
         for task in (task for task in results.tasks if task.trials):
@@ -40,7 +40,7 @@ def export(workspace: Workspace) -> tuple[Path, int]:
                 direction="maximize" if maximised else "minimize",
             )
             study.set_metric_names([protocol.selection_metric])
-            study.add_trials(trials(task.trials, space))
+            study.add_trials([_trial(trial, space) for trial in task.searched(draws)])
             count += 1
     return target, count
 
@@ -50,24 +50,12 @@ def address(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def trials(fits: tuple[Fit, ...], space: dict[str, BaseDistribution]) -> list[FrozenTrial]:
-    """Return the trials of a search, each with the mean of its fits, or as failed if one diverged.
-
-    The fits of a trial follow each other, on one tuning draw after the other.
-    """
-    grouped = groupby(fits, key=lambda fit: fit.hyperparameters)
-    return [_trial(hyperparameters, list(group), space) for hyperparameters, group in grouped]
-
-
-def _trial(
-    hyperparameters: dict[str, object], fits: list[Fit], space: dict[str, BaseDistribution]
-) -> FrozenTrial:
-    values = [fit.value for fit in fits if fit.value is not None]
-    complete = len(values) == len(fits)
+def _trial(trial: Trial, space: dict[str, BaseDistribution]) -> FrozenTrial:
+    """Return a trial with the mean of its fits, or as failed if one diverged."""
     return create_trial(
-        params=hyperparameters,
-        distributions={name: space[name] for name in hyperparameters},
-        value=sum(values) / len(values) if complete else None,
-        state=TrialState.COMPLETE if complete else TrialState.FAIL,
-        user_attrs={"seconds": sum(fit.seconds for fit in fits)},
+        params=trial.hyperparameters,
+        distributions={name: space[name] for name in trial.hyperparameters},
+        value=trial.value,
+        state=TrialState.FAIL if trial.value is None else TrialState.COMPLETE,
+        user_attrs={"seconds": sum(fit.seconds for fit in trial.fits)},
     )

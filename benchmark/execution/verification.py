@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,17 @@ from tqdm import tqdm
 
 from benchmark import registry
 from benchmark.execution import predictions
+from benchmark.execution.archive import INCIDENTAL
 from benchmark.execution.executors.executor import Executor
 from benchmark.execution.fitting import Job, Work
 from benchmark.execution.provenance import SHOWN, describe, environment
-from benchmark.execution.scoring import TOLERANCE
+from benchmark.execution.scoring import TOLERANCE, prepared
 from benchmark.execution.tasks import Cell
 from benchmark.files import write_json
-from benchmark.sealing import DIGEST, read_sealed, read_unsealed
+from benchmark.sealing import read_unsealed, read_whole
 from benchmark.training.search import defaults
 
 TRIALS = "trials"
-INCIDENTAL = frozenset({"seconds", DIGEST})  # of a record: they say nothing about its numbers
 REPLACED = frozenset({"code", "versions", "python"})  # what may differ of an adopted task
 
 
@@ -48,14 +49,6 @@ class Remade:
     def where(self) -> str:
         """The record's place in the folder of its task."""
         return f"{self.path.parent.name}/{self.path.name}"
-
-
-@dataclass(frozen=True)
-class _Again:
-    """What a worker is to do: a fit and its work."""
-
-    job: Job
-    work: Work
 
 
 def verify(
@@ -81,12 +74,12 @@ def verify(
     found = list[Remade]()
     with opened as executor, tqdm(total=len(jobs), desc="made again", unit="fit") as bar:
         futures: dict[Future[dict[str, Any]], Path] = {
-            executor.submit(_fitted, _Again(job, task.work)): path
+            executor.submit(partial(_fitted, task.work), job): path
             for path, (task, job) in jobs.items()
         }
         for future in as_completed(futures):
             path = futures[future]
-            differing = _differences(_record(path), future.result(), tolerance)
+            differing = _differences(read_whole(path), future.result(), tolerance)
             found.append(Remade(jobs[path][0], path, tuple(differing)))
             bar.update()
     return sorted(found, key=lambda remade: remade.path)
@@ -122,7 +115,7 @@ def _refusal(
     task = sample[0].task
     today = defaults(task.kind, task.protocol)
     for path in sorted(task.folder.glob("default/*.json")):
-        if _record(path)["hyperparameters"] != today:
+        if read_whole(path)["hyperparameters"] != today:
             return f"default/{path.name}: the method's defaults are others now"
     if all(remade.path.parent.name == TRIALS for remade in sample):
         return "none of its final fits was compared"
@@ -147,26 +140,18 @@ def _sample(task: Cell, fits: int, seed: int) -> Iterator[tuple[Path, Job]]:
 
 def _job(task: Cell, path: Path) -> Job:
     """Return the fit of a record: its name has the number of its draw of the data."""
-    record, numbers = _record(path), path.stem.split("-")
+    record, numbers = read_whole(path), path.stem.split("-")
     trial = path.parent.name == TRIALS
     setting = task.setting
     folder = setting.tuning(int(numbers[1])) if trial else setting.replicate(int(numbers[0]))
-    if not (folder / "schema.json").is_file():
-        raise FileNotFoundError(f"{folder} is not prepared; run `python -m benchmark data`")
+    prepared(folder)
     return task.job(folder, record["hyperparameters"], record["seed"], final=not trial)
 
 
-def _record(path: Path) -> dict[str, Any]:
-    record = read_sealed(path)
-    if record is None:
-        raise ValueError(f"{path} is not what was written; delete it and run it again")
-    return record
-
-
-def _fitted(again: _Again) -> dict[str, Any]:
+def _fitted(work: Work, job: Job) -> dict[str, Any]:
     """Return the record of a fit, as it would stand on disk."""
-    with registry.located("methods", again.job.method):
-        [record] = again.work([again.job])
+    with registry.located("methods", job.method):
+        [record] = work([job])
     scores = record.pop("scores", None)
     if scores is not None:
         with tempfile.TemporaryDirectory() as folder:

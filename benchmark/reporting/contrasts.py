@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmark.config import Leaderboard
@@ -74,7 +74,7 @@ def column(metric: Metric, results: DatasetResults, params: Leaderboard) -> dict
     costs, drawn = evidence.together([c for task in known if (c := evidence.costs(task))])
     best = not_worse_than_best(costs, confidence, drawn)
     over, own, matched, tuning = (
-        _compare(pairs, evidence, confidence)
+        {pair.task.method: gain for pair, _, gain in compared(pairs, evidence, confidence)}
         for pairs in (
             _to_reference(known, params),
             _in_family(known, params),
@@ -83,16 +83,10 @@ def column(metric: Metric, results: DatasetResults, params: Leaderboard) -> dict
         )
     )
 
-    def bounded(task: Task, *, default: bool = False) -> Interval | None:
-        values = evidence.values(task, default=default)
-        if values is None:
-            return None
-        found, data = evidence.together([values])
-        return interval(found[0], confidence, metric.measure.bounds, data and data[0])
-
     tuned = any(task.defaults != task.replicates for task in known if task.defaults)
     for task, is_best in zip(known, best, strict=True):
-        name, values, mean = task.method, task.values(metric.name), bounded(task)
+        name, values = task.method, task.values(metric.name)
+        mean = mean_of(evidence, task, confidence)
         few = _has_few(task, metric)
         if values is None or mean is None:
             continue
@@ -104,11 +98,25 @@ def column(metric: Metric, results: DatasetResults, params: Leaderboard) -> dict
             over.get(name),
             own.get(name),
             matched.get(name),
-            bounded(task, default=True) if tuned else None,
+            mean_of(evidence, task, confidence, default=True) if tuned else None,
             tuning.get(name),
             few,
         )
     return cells
+
+
+def mean_of(
+    evidence: Evidence, task: Task, confidence: float, *, default: bool = False
+) -> Interval | None:
+    """Return a method's mean over replicates, or that of its default values, with its interval.
+
+    None where it has no such values.
+    """
+    values = evidence.values(task, default=default)
+    if values is None:
+        return None
+    found, data = evidence.together([values])
+    return interval(found[0], confidence, evidence.metric.measure.bounds, data and data[0])
 
 
 def _has_few(task: Task, metric: Metric) -> bool:
@@ -126,7 +134,7 @@ def gains(evidence: Evidence, reference: str | None) -> tuple[Array, Resampled |
 
 
 @dataclass(frozen=True)
-class _Pair:
+class Pair:
     """A method and what it is compared with: a task's values, tuned or default."""
 
     task: Task
@@ -134,42 +142,45 @@ class _Pair:
     default: bool = False
 
 
-def _compare(pairs: Iterator[_Pair], evidence: Evidence, confidence: float) -> dict[str, Gain]:
-    """Test all pairs as one family."""
-    found = [
+def compared(
+    pairs: Iterable[Pair], evidence: Evidence, confidence: float
+) -> list[tuple[Pair, Array, Gain]]:
+    """Test all pairs that have the metric as one family.
+
+    Returns each with the method's gain by replicate, (replicates,), and what may be said of it.
+    """
+    known = [
         (pair, gain)
         for pair in pairs
         if (gain := evidence.gain(pair.task, pair.base, default=pair.default))
     ]
-    if not found:
-        return {}
-    rows, data = evidence.together([gain for _, gain in found])
+    if not known:
+        return []
+    rows, data = evidence.together([gain for _, gain in known])
     margin = evidence.metric.margin
     same = [False] * len(rows) if margin is None else equivalent(rows, confidence, margin, data)
-    tested = zip(found, differences(rows, confidence, data), same, strict=True)
-    return {
-        pair.task.method: Gain(difference, bool(alike), pair.base.title)
-        for (pair, _), difference, alike in tested
-    }
+    tested = zip(known, differences(rows, confidence, data), same, strict=True)
+    return [
+        (pair, gain.found, Gain(difference, bool(alike), pair.base.title))
+        for (pair, gain), difference, alike in tested
+    ]
 
 
-def _to_reference(tasks: Sequence[Task], params: Leaderboard) -> Iterator[_Pair]:
+def _to_reference(tasks: Sequence[Task], params: Leaderboard) -> Iterator[Pair]:
     base = next((task for task in tasks if task.method == params.reference), None)
     if base is not None:
-        yield from (_Pair(task, base) for task in tasks if task is not base)
+        yield from (Pair(task, base) for task in tasks if task is not base)
 
 
-def _in_family(tasks: Sequence[Task], params: Leaderboard) -> Iterator[_Pair]:
+def _in_family(tasks: Sequence[Task], params: Leaderboard) -> Iterator[Pair]:
     """Pair each method with the reference of its own family, if it has one."""
     by_name = {task.method: task for task in tasks}
     for method, reference in params.own_references.items():
         if method in by_name and reference in by_name:
-            yield _Pair(by_name[method], by_name[reference])
+            yield Pair(by_name[method], by_name[reference])
 
 
-def _matched(
-    tasks: Sequence[Task], params: Leaderboard, widened: Sequence[Task]
-) -> Iterator[_Pair]:
+def _matched(tasks: Sequence[Task], params: Leaderboard, widened: Sequence[Task]) -> Iterator[Pair]:
     """Pair each method with the reference of the closest capacity, if that is close."""
     bases = [*(task for task in tasks if task.method == params.reference), *widened]
     for task in tasks:
@@ -178,12 +189,12 @@ def _matched(
             continue
         nearest = min(bases, key=lambda base: abs(base.replicates[0].parameters - own))
         if is_matched(nearest.replicates[0].parameters, own):
-            yield _Pair(task, nearest)
+            yield Pair(task, nearest)
 
 
-def _tuned(tasks: Sequence[Task]) -> Iterator[_Pair]:
+def _tuned(tasks: Sequence[Task]) -> Iterator[Pair]:
     return (
-        _Pair(task, task, default=True)
+        Pair(task, task, default=True)
         for task in tasks
         if task.defaults and task.defaults != task.replicates
     )

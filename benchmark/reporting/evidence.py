@@ -43,9 +43,9 @@ class Evidence:
         found = task.default_values(name) if default else task.values(name)
         if found is None:
             return None
-        data, fits = self.results.resampling, task.predicted(default=default)
-        if data is None:
+        if (data := self.results.resampling) is None:
             return Values(found)
+        fits = task.predicted(default=default)
         drawn = data.values({path: fit.test for path, fit in fits.items()}, self.metric)
         return Values(found, drawn)
 

@@ -73,7 +73,7 @@ def _auc(rows: Population, cluster: Integers, clusters: int) -> Array:
     high, low = classes.positive, classes.negative
     below, above = np.cumsum(low) - low / 2, high.sum() - np.cumsum(high) + high / 2
     pairs = high.sum() * low.sum()
-    value = high @ below / pairs
+    value = (high * below).sum() / pairs
     label = rows.label[order.rows]
     wins = label * np.repeat(below, order.sizes) + (1 - label) * np.repeat(above, order.sizes)
     expected = value * (label * low.sum() + (1 - label) * high.sum())

@@ -17,7 +17,7 @@ from benchmark.reporting import citations, latex
 from benchmark.reporting.contrasts import Cell, Gain, column
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import DatasetResults, Task
-from benchmark.reporting.table import Lead, Row, Table, build
+from benchmark.reporting.table import Lead, Row, Table
 
 UNVERIFIED = "the raw files are not known to be the published ones."
 COSTS = ("Replicates", "Trials", "Parameters", "Time")
@@ -28,14 +28,13 @@ DETAILS = """<details><summary>All metrics and costs</summary>
 </details>"""
 
 
-def write(datasets: Sequence[DatasetResults], params: Params, folder: Path) -> None:
+def write(tables: Sequence[Table], params: Params, folder: Path) -> None:
     """Write the five files.
 
     Raises:
-        LookupError: ``params.yaml`` names an unknown metric.
         ValueError: a citation is not BibTeX, or two differ under one key.
     """
-    tables = [build(results, params) for results in datasets]
+    datasets = [table.results for table in tables]
     references = citations.references(datasets).values()
     texts = {
         "leaderboard.md": "\n".join([_HEAD, *map(_section, tables)]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -17,7 +17,7 @@ from benchmark.reporting.cards import Card
 from benchmark.reporting.contrasts import Cell, Gain
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.ranking import Ranking
-from benchmark.reporting.records import Fit, Task
+from benchmark.reporting.records import Task
 from benchmark.reporting.statistics import Interval
 from benchmark.reporting.table import Row, Table
 
@@ -421,7 +421,10 @@ def _quantiles(table: Table, confidence: float) -> Quantiles | None:
 def _entry(table: Table, row: Row, draws: int) -> Entry:
     task = row.task
     rank, low, high = table.lead.ranks.get(task.method, (None,) * 3) if table.lead else (None,) * 3
-    trials = _trials(task.trials, draws)
+    trials = [
+        Trial(value=_short(trial.value), hyperparameters=_shortened(trial.hyperparameters))
+        for trial in task.searched(draws)
+    ]
     return Entry(
         method=task.method,
         scores={m.name: _score(task, m, cell) for m, cell in row.cells.items() if cell},
@@ -484,22 +487,6 @@ def _estimate(interval: Interval, text: str) -> dict[str, Any]:
         "high": _short(interval.high) if sure else None,
         "text": text,
     }
-
-
-def _trials(fits: Sequence[Fit], draws: int) -> list[Trial]:
-    """Return the mean over the tuning draws of each trial."""
-    groups = (fits[start : start + draws] for start in range(0, len(fits), draws))
-    return [
-        Trial(value=_mean(fit.value for fit in group), hyperparameters=_shortened(own))
-        for group in groups
-        for own in [group[0].hyperparameters]
-    ]
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    found = list(values)
-    known = [value for value in found if value is not None]
-    return _short(sum(known) / len(known)) if len(known) == len(found) else None
 
 
 def _importance(trials: Sequence[Trial]) -> dict[str, float]:

@@ -80,6 +80,24 @@ class _Best(_Record):
 
 
 @dataclass(frozen=True)
+class Trial:
+    """The fits of a trial: one on each tuning draw, all with the same hyper-parameters."""
+
+    fits: tuple[Fit, ...]
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """What was tried."""
+        return self.fits[0].hyperparameters
+
+    @property
+    def value(self) -> float | None:
+        """The mean of the selection metric over the tuning draws; None if a fit diverged."""
+        values = [fit.value for fit in self.fits if fit.value is not None]
+        return sum(values) / len(values) if len(values) == len(self.fits) else None
+
+
+@dataclass(frozen=True)
 class Task:
     """A method in a setting; ``excluded`` says why it is not in the table, None if it is.
 
@@ -111,6 +129,11 @@ class Task:
         """Training time of all fits; that of diverged ones is not on record."""
         tuned = () if self.replicates == self.defaults else self.replicates
         return sum(fit.seconds for fit in (*self.trials, *self.defaults, *tuned))
+
+    def searched(self, draws: int) -> list[Trial]:
+        """Return the trials of the search in their order, each fitted on so many tuning draws."""
+        starts = range(0, len(self.trials), draws)
+        return [Trial(self.trials[start : start + draws]) for start in starts]
 
     @property
     def seconds_per_fit(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from markupsafe import Markup
@@ -12,7 +12,7 @@ from benchmark.files import write_json, write_text
 from benchmark.reporting import cards, documents, leaderboard, page, plots, ranking, site
 from benchmark.reporting.citations import references
 from benchmark.reporting.published import publish, schema
-from benchmark.reporting.records import read
+from benchmark.reporting.records import DatasetResults, read
 from benchmark.reporting.studies import orderings
 from benchmark.reporting.studies.arms import report as arms
 from benchmark.reporting.studies.arms import rows as arm_rows
@@ -38,25 +38,22 @@ def write(workspace: Workspace) -> None:
         ValueError: a record cannot be read.
     """
     params = workspace.params
-    asks = workspace.folder / "orderings.yaml"
-    more = {"orderings": _orderings(workspace, asks)} if asks.is_file() else {}
-    if params.arms is not None:
-        more |= {"arms": _arms(workspace, params.arms)}
     if params.selection is not None:
         _regret(workspace)
     elif params.sensitivity is not None:
         _sensitivity(workspace)
     else:
-        _leaderboard(workspace, more)
+        _leaderboard(workspace)
     if (workspace.folder / "published.yaml").is_file():
         _reproduction(workspace)
     pack(workspace)
 
 
-def _leaderboard(workspace: Workspace, more: Mapping[str, Markup]) -> None:
+def _leaderboard(workspace: Workspace) -> None:
     params, results, found = workspace.params, workspace.results, read(workspace)
-    leaderboard.write(found, params, results)
+    more = dict(_more(workspace, found))
     tables, rankings = [build(one, params) for one in found], ranking.rank_all(found, params)
+    leaderboard.write(tables, params, results)
     described = cards.read(task.method for setting in found for task in setting.tasks)
     about = site.about(workspace)
     published = publish(tables, rankings, params, described, references(found), **about)
@@ -68,6 +65,15 @@ def _leaderboard(workspace: Workspace, more: Mapping[str, Markup]) -> None:
     pictures[""] = ranking.write(rankings, results)
     parts = page.Parts(pictures, more, site.others(workspace))
     page.write(published, tables, parts, results / "index.html")
+
+
+def _more(workspace: Workspace, found: Sequence[DatasetResults]) -> Iterator[tuple[str, Markup]]:
+    """Yield what a study has beside its tables, as sections of the page."""
+    asks = workspace.folder / "orderings.yaml"
+    if asks.is_file():
+        yield "orderings", _orderings(workspace, asks, found)
+    if workspace.params.arms is not None:
+        yield "arms", _arms(workspace, workspace.params.arms, found)
 
 
 def _sensitivity(workspace: Workspace) -> None:
@@ -93,17 +99,17 @@ def _regret(workspace: Workspace) -> None:
     documents.write(results / "regret.md", shown, site.others(workspace))
 
 
-def _orderings(workspace: Workspace, path: Path) -> Markup:
+def _orderings(workspace: Workspace, path: Path, found: Sequence[DatasetResults]) -> Markup:
     """Write which published orderings hold, and return it as a section of the page."""
     asked = orderings.Orderings.read(path)
-    text = orderings.markdown(asked, read(workspace), workspace.params.leaderboard.confidence)
+    text = orderings.markdown(asked, found, workspace.params.leaderboard.confidence)
     write_text(workspace.results / "orderings.md", text)
     return documents.html(text, deeper=1)
 
 
-def _arms(workspace: Workspace, asked: Arms) -> Markup:
+def _arms(workspace: Workspace, asked: Arms, results: Sequence[DatasetResults]) -> Markup:
     """Write what randomised arms say of the predictions, and return it as a section of the page."""
-    for setting, found in zip(workspace.settings(), read(workspace), strict=True):
+    for setting, found in zip(workspace.settings(), results, strict=True):
         first = setting.replicate(0)
         study = arms.Study(
             title=found.title,

@@ -15,13 +15,13 @@ from benchmark.config import Leaderboard
 from benchmark.execution import archive
 from benchmark.files import write_text
 from benchmark.reporting import records
-from benchmark.reporting.contrasts import Gain
+from benchmark.reporting.contrasts import Gain, Pair, compared, mean_of
 from benchmark.reporting.evidence import Evidence
 from benchmark.reporting.facts import code_notes
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.page import environment
 from benchmark.reporting.records import DatasetResults, Task
-from benchmark.reporting.statistics import Interval, differences, equivalent, interval
+from benchmark.reporting.statistics import Interval
 from benchmark.reporting.table import duration
 from benchmark.studies import Workspace
 
@@ -162,26 +162,14 @@ def _matchup(results: DatasetResults, own: Task, params: Leaderboard) -> Matchup
 
 def _contest(evidence: Evidence, own: Task, confidence: float) -> Contest | None:
     """Test the method against all others as one family; None where it has no such metric."""
-    metric, values = evidence.metric, evidence.values(own)
-    if values is None:
+    metric, single = evidence.metric, mean_of(evidence, own, confidence)
+    if single is None:
         return None
-    found, data = evidence.together([values])
-    single = interval(found[0], confidence, metric.measure.bounds, data and data[0])
-    others = [task for task in evidence.tasks if task is not own]
-    if not others:
-        return Contest(metric, single, ())
-    gains = [gain for task in others if (gain := evidence.gain(own, task))]
-    (ahead, drawn), margin = evidence.together(gains), metric.margin
-    same = [False] * len(ahead) if margin is None else equivalent(ahead, confidence, margin, drawn)
-    rows = zip(others, ahead, differences(ahead, confidence, drawn), same, strict=True)
+    pairs = (Pair(own, other) for other in evidence.tasks if other is not own)
+    style = f"+{metric.measure.style.lstrip('+')}"
     duels = [
-        Duel(
-            other,
-            Gain(difference, bool(alike), other.title),
-            _effect(gain),
-            f"+{metric.measure.style.lstrip('+')}",
-        )
-        for other, gain, difference, alike in rows
+        Duel(pair.base, gain, _effect(values), style)
+        for pair, values, gain in compared(pairs, evidence, confidence)
     ]
     duels.sort(key=lambda duel: -duel.gain.difference.interval.mean)
     return Contest(metric, single, tuple(duels))
