@@ -119,7 +119,7 @@ def _arms(workspace: Workspace, asked: Arms, results: Sequence[DatasetResults]) 
             test=arm_rows.read(first, asked, ("test",)),
             methods=[
                 arms.Method(task.title, replicates)
-                for task, replicates in arm_rows.predicted(workspace, setting, found)
+                for task, replicates in arm_rows.predicted(setting, found)
             ],
             confidence=workspace.params.leaderboard.confidence,
         )

@@ -15,7 +15,7 @@ from benchmark.execution import predictions
 from benchmark.reporting.records import DatasetResults, Task
 from benchmark.reporting.studies.arms.measure import Array, Counts, Integers
 from benchmark.schema import SPLITS, Schema
-from benchmark.studies import Arms, Setting, Workspace
+from benchmark.studies import Arms, Setting
 
 
 @dataclass(frozen=True)
@@ -82,26 +82,22 @@ def _check(schema: Schema, asked: Arms) -> None:
         )
 
 
-def predicted(
-    workspace: Workspace, setting: Setting, results: DatasetResults
-) -> Iterator[tuple[Task, list[Predicted]]]:
+def predicted(setting: Setting, results: DatasetResults) -> Iterator[tuple[Task, list[Predicted]]]:
     """Yield the methods that predict CTR and CVR, with their replicates.
 
     Raises:
         FileNotFoundError: the predictions of a record are not on this machine.
     """
     for task in results.reported:
-        part = "default" if task.replicates == task.defaults else "tuned"
-        folder = workspace.runs / setting.name / task.method / part
-        found = [_scores(folder, number, setting) for number in range(len(task.replicates))]
+        found = [
+            _scores(path, setting.replicate(number)) for number, path in enumerate(task.predicted())
+        ]
         if known := [scores for scores in found if scores is not None]:
             yield task, known
 
 
-def _scores(folder: Path, number: int, setting: Setting) -> Predicted | None:
-    splits = setting.replicate(number)
-    rows = Schema.read(splits).rows["test"]
-    scores = predictions.read(folder / f"{number}{predictions.SUFFIX}", rows)
+def _scores(path: Path, splits: Path) -> Predicted | None:
+    scores = predictions.read(path, Schema.read(splits).rows["test"])
     if scores.ctr is None:
         return None
     policy = parquet.scan(splits / "test.parquet").select("policy").collect()["policy"]
