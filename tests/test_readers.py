@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from benchmark.data.dataset import DataError
-from benchmark.data.reading.layouts import starts_with
+from benchmark.data.reading.layouts import FOLDED, Delimited, starts_with
 from benchmark.data.reading.readers import locate_read_errors, scan_json_lines, scan_table
 
 COLUMNS = {"item": pl.Int64, "name": pl.String, "price": pl.Float64}
@@ -127,6 +127,24 @@ def test_an_open_quote_at_the_end_is_told_in_an_archive_and_behind_a_long_cell(
         assert fault(path) == f"{path}, {says}"
         path.write_bytes(path.read_bytes()[:-20])
         assert says not in fault(path), "an archive or a line that is cut off elsewhere"
+
+
+def test_cells_behind_an_open_quote_are_counted_in_few_attempts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt for every width that they might have took minutes."""
+    attempts, read = list[int](), Delimited._text
+
+    def noted(layout: Delimited, record: bytes, names: list[str]) -> pl.DataFrame:
+        attempts.append(len(names))
+        return read(layout, record, names)
+
+    monkeypatch.setattr(Delimited, "_text", noted)
+    lines = ["item,name,price", *(f"{number},x,1" for number in range(2 * FOLDED)), ""]
+    lines[10] = '9,",1'
+    assert ", line 11: '9,\",1\\n10,x,1\\n" in fault(file(tmp_path, "\n".join(lines)))
+    assert max(attempts) > FOLDED
+    assert len(attempts) < 30
 
 
 def test_cells_may_be_missing_in_the_last_column(tmp_path: Path) -> None:

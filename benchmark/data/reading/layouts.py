@@ -7,10 +7,12 @@ import gzip
 import os
 import zlib
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
@@ -163,11 +165,16 @@ class Delimited(Layout):
         None if it reads it into no columns at all, and so finds the quotes wrong.
         """
         line = record.rstrip(b"\r\n") + b"\n"
-        for count in range(1, record.count(self.separator.encode()) + 2):
-            with suppress(*UNREADABLE):
-                if len(self._text(line, [str(number) for number in range(count)])) == 1:
-                    return count
-        return None
+        counts = range(1, record.count(self.separator.encode()) + 2)
+        place = bisect_left(counts, x=True, key=partial(self._reads_into, line))
+        return counts[place] if place < len(counts) else None
+
+    def _reads_into(self, record: bytes, count: int) -> bool:
+        """Return whether polars reads a record as one row of so many columns."""
+        try:
+            return len(self._text(record, [str(number) for number in range(count)])) == 1
+        except UNREADABLE:
+            return False
 
     def _text(self, record: bytes, names: list[str]) -> pl.DataFrame:
         options = {**self.options, "schema": dict.fromkeys(names, pl.String)}
