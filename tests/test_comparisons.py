@@ -98,8 +98,8 @@ def test_the_difference_to_the_reference_is_paired_and_has_its_interval() -> Non
     assert row(found, "plain").comparison["Δ to Plain"] == "–"
 
 
-def pairs(name: str) -> list[tuple[Fit, Fit]]:
-    return list(zip(fits(name, DRAWS), fits("plain", DRAWS), strict=True))
+def pairs(name: str, base: str = "plain") -> list[tuple[Fit, Fit]]:
+    return list(zip(fits(name, DRAWS), fits(base, DRAWS), strict=True))
 
 
 def test_each_verdict_says_one_thing() -> None:
@@ -161,6 +161,19 @@ def test_only_a_variant_of_the_reference_of_similar_size_is_of_equal_capacity() 
     assert (texts["vague"], texts["bad"], texts["plain"]) == ("–", "–", "–")
 
 
+def test_a_method_is_also_compared_with_the_reference_of_its_own_family() -> None:
+    assert "Δ within the family" not in table().comparison
+    found = table(changes={"own_references": {"good": "bad", "vague": "absent"}})
+    gain = np.array([f.test[AUC] - g.test[AUC] for f, g in pairs("good", "bad")])
+    low, high = stats.t.interval(0.95, DRAWS - 1, gain.mean(), stats.sem(gain))
+    column = dict(zip(GAINS, (row(found, n).comparison for n in GAINS), strict=True))
+    text = f"+{gain.mean():.4f} ± {(high - low) / 2:.4f} to Bad, better"
+    assert column["good"]["Δ within the family"] == text
+    others = {column[name]["Δ within the family"] for name in GAINS if name != "good"}
+    assert others == {"–"}
+    assert any("Δ within the family" in note for note in found.notes)
+
+
 def test_the_default_stands_beside_the_tuned_value_with_the_verdict_on_tuning() -> None:
     found = table(defaults={"good": -0.01, "same": 0.0, "bad": 0.01})
     assert row(found, "good").comparison["Gain by tuning"] == "+0.0100 ± 0.0000, better"
@@ -173,7 +186,7 @@ def test_the_default_stands_beside_the_tuned_value_with_the_verdict_on_tuning() 
 
 def test_few_positives_are_marked_and_never_bold() -> None:
     auc = Metric.parse(AUC)
-    for positives, few in ((29, True), (30, False)):
+    for positives, few in ((0, True), (29, True), (30, False)):
         found = table(positives=positives)
         cells = [cell for row in found.rows if (cell := row.cells[auc])]
         assert {cell.few for cell in cells} == {few}

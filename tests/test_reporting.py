@@ -270,9 +270,11 @@ def test_what_is_not_finished_is_named_not_ranked(project: Path) -> None:
 
 def test_a_diverged_trial_is_counted(project: Path) -> None:
     record = project / "results/runs" / ORACLE / "m0/trials/0002-0.json"
+    shutil.copy(record, record.with_name("0002-1.json"))  # the same on another tuning draw
     edit(record, value=None, diverged="not a number")
     row = next(row for row in tables(project)[0].rows if row.task.method == "m0")
     assert row.costs["Trials"] == "4 (1 diverged)"
+    assert [len(trial.fits) for trial in row.task.trials] == [1, 1, 2, 1]
 
 
 def test_a_dataset_that_was_not_prepared_is_listed(project: Path) -> None:

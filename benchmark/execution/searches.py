@@ -29,7 +29,6 @@ def export(workspace: Workspace) -> tuple[Path, int]:
     target = workspace.runs / FILE
     target.unlink(missing_ok=True)
     protocol, count = workspace.params.protocol, 0
-    draws = protocol.tuning.draws
     maximised = is_maximised(protocol.selection_metric)
     for results in read(workspace):
         for task in (task for task in results.tasks if task.trials):
@@ -40,7 +39,7 @@ def export(workspace: Workspace) -> tuple[Path, int]:
                 direction="maximize" if maximised else "minimize",
             )
             study.set_metric_names([protocol.selection_metric])
-            study.add_trials([_trial(trial, space) for trial in task.searched(draws)])
+            study.add_trials([_trial(trial, space) for trial in task.trials])
             count += 1
     return target, count
 

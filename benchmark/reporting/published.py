@@ -397,7 +397,7 @@ def _setting(table: Table, params: Params) -> Setting:
         notes=list(table.notes),
         headline=[metric.name for metric in table.headline],
         metrics=[metric.name for metric in shown if metric not in table.headline],
-        entries=[_entry(table, row, params.protocol.tuning.draws) for row in table.rows],
+        entries=[_entry(table, row) for row in table.rows],
         absent=[Absent(method=x.method, reason=x.excluded or "") for x in table.excluded],
         resampled=results.resampling is not None,
         quantiles=_quantiles(table, params.leaderboard.confidence),
@@ -418,12 +418,12 @@ def _quantiles(table: Table, confidence: float) -> Quantiles | None:
     )
 
 
-def _entry(table: Table, row: Row, draws: int) -> Entry:
+def _entry(table: Table, row: Row) -> Entry:
     task = row.task
     rank, low, high = table.lead.ranks.get(task.method, (None,) * 3) if table.lead else (None,) * 3
     trials = [
         Trial(value=_short(trial.value), hyperparameters=_shortened(trial.hyperparameters))
-        for trial in task.searched(draws)
+        for trial in task.trials
     ]
     return Entry(
         method=task.method,
@@ -435,7 +435,7 @@ def _entry(table: Table, row: Row, draws: int) -> Entry:
         parameters=task.replicates[0].parameters or None,
         seconds=_short(task.seconds),
         seconds_per_fit=_short(task.seconds_per_fit),
-        diverged=sum(fit.diverged is not None for fit in task.trials),
+        diverged=sum(trial.diverged is not None for trial in task.trials),
         hyperparameters=_shortened(task.replicates[0].hyperparameters),
         trials=trials,
         importance=_importance(trials),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -96,18 +97,23 @@ class Trial:
         values = [fit.value for fit in self.fits if fit.value is not None]
         return sum(values) / len(values) if len(values) == len(self.fits) else None
 
+    @property
+    def diverged(self) -> str | None:
+        """Why the first fit that diverged did so; None if none did."""
+        return next((fit.diverged for fit in self.fits if fit.diverged), None)
+
 
 @dataclass(frozen=True)
 class Task:
     """A method in a setting; ``excluded`` says why it is not in the table, None if it is.
 
-    ``trials`` are the fits of the search, ``defaults`` those of the default hyper-parameters and
-    ``replicates`` those of the best ones, in order, of the ``part`` of the ``folder``.
+    ``trials`` are those of the search in their order, ``defaults`` the fits of the default
+    hyper-parameters and ``replicates`` those of the best ones, of the ``part`` of the ``folder``.
     """
 
     method: str
     provenance: Provenance | None
-    trials: tuple[Fit, ...]
+    trials: tuple[Trial, ...]
     replicates: tuple[Fit, ...]
     excluded: str | None
     defaults: tuple[Fit, ...] = ()
@@ -128,12 +134,8 @@ class Task:
     def seconds(self) -> float:
         """Training time of all fits; that of diverged ones is not on record."""
         tuned = () if self.replicates == self.defaults else self.replicates
-        return sum(fit.seconds for fit in (*self.trials, *self.defaults, *tuned))
-
-    def searched(self, draws: int) -> list[Trial]:
-        """Return the trials of the search in their order, each fitted on so many tuning draws."""
-        starts = range(0, len(self.trials), draws)
-        return [Trial(self.trials[start : start + draws]) for start in starts]
+        searched = chain.from_iterable(trial.fits for trial in self.trials)
+        return sum(fit.seconds for fit in (*searched, *self.defaults, *tuned))
 
     @property
     def seconds_per_fit(self) -> float:
@@ -281,9 +283,7 @@ def read_task(
         return Task(method, None, (), (), _reason(folder) or "not run yet")
     provenance = _read(folder / "task.json", Provenance)
     best = _read(folder / "best.json", _Best) if (folder / "best.json").is_file() else None
-    trials = _fits(
-        folder, [f"trials/{number:04d}-*" for number in range(params.protocol.tuning.trials)]
-    )
+    trials = _trials(folder, params.protocol.tuning.trials)
     default = _fits(folder, [f"default/{number}" for number in range(params.replicates)])
     tuned = _fits(folder, [f"tuned/{number}" for number in range(params.replicates)])
     chosen = tuned if best and best.part == "tuned" else default
@@ -297,6 +297,11 @@ def read_task(
     )
     part = best.part if best else "default"
     return Task(method, provenance, trials, chosen, reason, default, folder, part)
+
+
+def _trials(folder: Path, count: int) -> tuple[Trial, ...]:
+    trials = (Trial(_fits(folder, [f"trials/{number:04d}-*"])) for number in range(count))
+    return tuple(trial for trial in trials if trial.fits)
 
 
 def _fits(folder: Path, patterns: Iterable[str]) -> tuple[Fit, ...]:

@@ -41,7 +41,7 @@ class Row:
     @property
     def costs(self) -> dict[str, str]:
         """What it took, by column."""
-        diverged = sum(fit.diverged is not None for fit in self.task.trials)
+        diverged = sum(trial.diverged is not None for trial in self.task.trials)
         return {
             "Replicates": str(len(self.task.replicates)),
             "Trials": f"{len(self.task.trials)}" + (f" ({diverged} diverged)" if diverged else ""),

@@ -206,7 +206,7 @@ def _epochs(task: Task) -> float:
 def _failures(results: DatasetResults, own: Task) -> Iterator[str]:
     if own.excluded is not None:
         yield f"{own.title}: {own.excluded}"
-    diverged = [fit.diverged for fit in own.trials if fit.diverged]
+    diverged = [trial.diverged for trial in own.trials if trial.diverged]
     if diverged:
         yield f"{own.title}: {len(diverged)} of {len(own.trials)} trials diverged: {diverged[0]}"
     for task in results.tasks:
