@@ -114,7 +114,7 @@ def _arms(workspace: Workspace, asked: Arms, results: Sequence[DatasetResults]) 
         study = arms.Study(
             title=found.title,
             claims=Schema.read(first).claims,
-            asked=asked,
+            arms=asked,
             rows=arm_rows.read(first, asked),
             test=arm_rows.read(first, asked, ("test",)),
             methods=[

@@ -180,8 +180,8 @@ def averaged(estimates: list[Estimate], confidence: float) -> Estimate:
 
     The half-width joins that of the rows and that of the mean over replicates (Student's t).
     """
-    values, count = np.array([found.value for found in estimates]), len(estimates)
-    rows = np.mean([found.half_width for found in estimates])
+    values, count = np.array([estimate.value for estimate in estimates]), len(estimates)
+    rows = np.mean([estimate.half_width for estimate in estimates])
     spread = 0.0
     if count > 1:
         error = values.std(ddof=1) / np.sqrt(count)

@@ -89,7 +89,7 @@ class Study:
 
     title: str
     claims: str
-    asked: Arms
+    arms: Arms
     rows: Rows
     test: Rows
     methods: Sequence[Method]
@@ -97,17 +97,17 @@ class Study:
 
     @property
     def treated(self) -> list[int]:
-        """The places of the arms but the control."""
-        return [place for place in range(len(self.asked.values)) if place != self.control]
+        """The indices of the arms but the control."""
+        return [arm for arm in range(len(self.arms.values)) if arm != self.control]
 
     @property
     def control(self) -> int:
-        """The place of the control."""
-        return self.asked.values.index(self.asked.control)
+        """The index of the control."""
+        return self.arms.values.index(self.arms.control)
 
     def name(self, arm: int) -> str:
         """Return the name of an arm."""
-        return str(self.asked.values[arm])
+        return str(self.arms.values[arm])
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def markdown(study: Study, lines: Sequence[Line]) -> str:
     control = study.name(study.control)
     parts = [
         _HEAD.format(
-            title=study.title, field=study.asked.field, confidence=f"{study.confidence:.0%}",
+            title=study.title, field=study.arms.field, confidence=f"{study.confidence:.0%}",
             claims=study.claims, rows=len(study.rows.arm),
         ),
         _rates(study),
@@ -154,7 +154,7 @@ def markdown(study: Study, lines: Sequence[Line]) -> str:
         _grid(lines, "uplift", "method"),
         _MODEL.format(control=control),
         _grid(lines, "model", "method"),
-        *([_STRATA, _strata(study)] if study.asked.strata else []),
+        *([_STRATA, _strata(study)] if study.arms.strata else []),
     ]  # fmt: skip
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
@@ -165,12 +165,12 @@ def _shown(study: Study) -> Iterator[Line]:
     for arm in study.treated:
         treated = study.rows.counts(arm)
         name = study.name(arm)
-        for quantity, found in _effects(treated, control, study.confidence).items():
+        for quantity, effect in _effects(treated, control, study.confidence).items():
             section = "selection" if quantity == "among clicks" else "effect"
-            yield _line(section, "", name, quantity, found)
-        for field in study.asked.strata:
-            if (given := _given(study, arm, field)) is not None:
-                yield _line("selection", "", name, f"given {field}", given)
+            yield _line(section, "", name, quantity, effect)
+        for field in study.arms.strata:
+            if (standardised_effect := _given(study, arm, field)) is not None:
+                yield _line("selection", "", name, f"given {field}", standardised_effect)
         bounds = always_clicked(treated, control, study.confidence)
         yield from _bounded(name, bounds)
 
@@ -209,20 +209,20 @@ def _bounded(arm: str, bounds: Bounds) -> Iterator[Line]:
 
 def _checked(study: Study) -> Iterator[Line]:
     """Yield how predictions compare with the test rows."""
-    arms = range(len(study.asked.values))
+    arms = range(len(study.arms.values))
     plans: list[tuple[str, Iterable[int], dict[str, Gap]]] = [
         ("calibration", arms, {"CTCVR": _ctcvr_gap(study), "CVR": _cvr_gap(study)}),
         ("uplift", study.treated, _uplift_gaps(study)),
         ("model", study.treated, {"among clicks": _model(study, clicked=True),
                                   "all rows": _model(study, clicked=False)}),
     ]  # fmt: skip
-    for section, places, gaps in plans:
+    for section, arm_indices, gaps in plans:
         for method in study.methods:
             for quantity, gap in gaps.items():
-                for arm in places:
-                    gaps_found = [gap(scores, arm) for scores in method.replicates]
-                    found = averaged(gaps_found, study.confidence)
-                    yield _line(section, method.title, study.name(arm), quantity, found)
+                for arm in arm_indices:
+                    estimates = [gap(scores, arm) for scores in method.replicates]
+                    mean = averaged(estimates, study.confidence)
+                    yield _line(section, method.title, study.name(arm), quantity, mean)
 
 
 def _outcome(study: Study, scores: Predicted, arm: int, quantity: str) -> tuple[Array, Array]:
@@ -269,19 +269,19 @@ def _model(study: Study, *, clicked: bool) -> Gap:
     return of
 
 
-def _line(section: str, method: str, arm: str, quantity: str, found: Estimate) -> Line:
-    low, high = found.value - found.half_width, found.value + found.half_width
-    return Line(section, method, arm, quantity, found.value, low, high)
+def _line(section: str, method: str, arm: str, quantity: str, estimate: Estimate) -> Line:
+    low, high = estimate.value - estimate.half_width, estimate.value + estimate.half_width
+    return Line(section, method, arm, quantity, estimate.value, low, high)
 
 
 def _rates(study: Study) -> str:
     head = ["Arm", "Rows", "Clicks", "Conversions", "CTR", "CTCVR", "CVR"]
     lines = []
-    for arm in range(len(study.asked.values)):
-        found = study.rows.counts(arm)
-        rates = (f"{PERCENT * rate:.2f}" for rate in (found.ctr, found.ctcvr, found.cvr))
-        counts = (f"{count:,}" for count in (found.rows, found.clicks, found.conversions))
-        lines.append([study.name(arm), *counts, *rates])
+    for arm in range(len(study.arms.values)):
+        counts = study.rows.counts(arm)
+        rates = (f"{PERCENT * rate:.2f}" for rate in (counts.ctr, counts.ctcvr, counts.cvr))
+        cells = (f"{count:,}" for count in (counts.rows, counts.clicks, counts.conversions))
+        lines.append([study.name(arm), *cells, *rates])
     return _table(head, lines)
 
 
@@ -314,18 +314,18 @@ def _cell(line: Line, own: Sequence[Line]) -> str:
 
 
 def _strata(study: Study) -> str:
-    head = ["Method", *(f"{q}, {field}" for field in study.asked.strata for q in ("CTCVR", "CVR"))]
+    head = ["Method", *(f"{q}, {field}" for field in study.arms.strata for q in ("CTCVR", "CVR"))]
     return _table(head, [[method.title, *_tests(study, method)] for method in study.methods])
 
 
 def _tests(study: Study, method: Method) -> Iterator[str]:
     test = study.test
-    for field in study.asked.strata:
+    for field in study.arms.strata:
         cell = np.unique(test.arm * (test.strata[field].max() + 1) + test.strata[field],
                          return_inverse=True)[1]  # fmt: skip
         for clicked in (False, True):
             rows = test.click == 1 if clicked else np.ones(len(cell), dtype=bool)
-            found = [
+            tests = [
                 calibration(
                     test.conversion[rows],
                     (scores.cvr if clicked else scores.ctr * scores.cvr)[rows],
@@ -333,7 +333,7 @@ def _tests(study: Study, method: Method) -> Iterator[str]:
                 )
                 for scores in method.replicates
             ]
-            statistic, freedom, p = np.median(np.array(found), axis=0)
+            statistic, freedom, p = np.median(np.array(tests), axis=0)
             yield f"{statistic:.1f} ({freedom:.0f}), {'< 0.001' if p < 0.001 else f'{p:.3f}'}"
 
 

@@ -20,7 +20,7 @@ from benchmark.studies import Arms, Setting
 
 @dataclass(frozen=True)
 class Rows:
-    """Logged rows: arm (n,), by its place among the values of the section, and outcomes (n,).
+    """Logged rows: arm (n,), by its index among the values of the section, and outcomes (n,).
 
     ``conversion`` is 0 without a click. ``strata`` has the ids of each field, (n,) each.
     """
@@ -32,9 +32,9 @@ class Rows:
 
     def counts(self, arm: int, within: NDArray[np.bool_] | None = None) -> Counts:
         """Return the counts of an arm, among all rows or some, (n,)."""
-        chosen = self.arm == arm if within is None else (self.arm == arm) & within
-        clicks, conversions = self.click[chosen].sum(), self.conversion[chosen].sum()
-        return Counts(int(chosen.sum()), int(clicks), int(conversions))
+        rows = self.arm == arm if within is None else (self.arm == arm) & within
+        clicks, conversions = self.click[rows].sum(), self.conversion[rows].sum()
+        return Counts(int(rows.sum()), int(clicks), int(conversions))
 
 
 @dataclass(frozen=True)
@@ -45,40 +45,40 @@ class Predicted:
     cvr: Array
 
 
-def read(folder: Path, asked: Arms, splits: tuple[str, ...] = SPLITS) -> Rows:
+def read(folder: Path, arms: Arms, splits: tuple[str, ...] = SPLITS) -> Rows:
     """Read the logged rows of splits of a processed dataset.
 
     Raises:
         LookupError: the section does not fit the dataset.
     """
     schema = Schema.read(folder)
-    _check(schema, asked)
-    names = [asked.field, *asked.strata, "click", "conversion"]
+    _check(schema, arms)
+    names = [arms.field, *arms.strata, "click", "conversion"]
     frame = pl.concat(
         parquet.scan(folder / f"{split}.parquet").filter(policy="log").select(names)
         for split in splits
     ).collect()
-    places = np.array([asked.values.index(value) for value in sorted(asked.values)])
+    indices = np.array([arms.values.index(value) for value in sorted(arms.values)])
     return Rows(
-        arm=places[frame[asked.field].to_numpy().astype(np.int64) - 1],
-        strata={name: frame[name].to_numpy().astype(np.int64) for name in asked.strata},
+        arm=indices[frame[arms.field].to_numpy().astype(np.int64) - 1],
+        strata={name: frame[name].to_numpy().astype(np.int64) for name in arms.strata},
         click=frame["click"].cast(pl.Float64).to_numpy(),
         conversion=frame["conversion"].fill_null(0).cast(pl.Float64).to_numpy(),
     )
 
 
-def _check(schema: Schema, asked: Arms) -> None:
+def _check(schema: Schema, arms: Arms) -> None:
     sizes = {field.name: field.size for field in schema.fields if field.kind == "categorical"}
-    for name in (asked.field, *asked.strata):
+    for name in (arms.field, *arms.strata):
         if name not in sizes:
             known = ", ".join(sizes)
             raise LookupError(
                 f"arms: {schema.title} has no categorical field {name!r}; it has {known}"
             )
-    if (found := sizes[asked.field] - 1) != len(asked.values):
+    if (count := sizes[arms.field] - 1) != len(arms.values):
         raise LookupError(
-            f"arms.values names {len(asked.values)} arms; {schema.title} has {found} values of "
-            f"{asked.field}"
+            f"arms.values names {len(arms.values)} arms; {schema.title} has {count} values of "
+            f"{arms.field}"
         )
 
 
@@ -89,10 +89,10 @@ def predicted(setting: Setting, results: DatasetResults) -> Iterator[tuple[Task,
         FileNotFoundError: the predictions of a record are not on this machine.
     """
     for task in results.reported:
-        found = [
+        scores_of = [
             _scores(path, setting.replicate(number)) for number, path in enumerate(task.predicted())
         ]
-        if known := [scores for scores in found if scores is not None]:
+        if known := [scores for scores in scores_of if scores is not None]:
             yield task, known
 
 

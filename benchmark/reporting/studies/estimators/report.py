@@ -69,19 +69,19 @@ class Result(NamedTuple):
         return abs(self.estimate - self.truth) / self.truth
 
 
-def results(found: World, draws: int = DRAWS) -> Iterator[Result]:
+def results(world: World, draws: int = DRAWS) -> Iterator[Result]:
     """Yield every estimate; the draws are the same for all matrices and estimators."""
-    cells, true_cvr = len(found.rating), found.cvr
-    for matrix, rating in predictions(found.rating).items():
+    cells, true_cvr = len(world.rating), world.cvr
+    for matrix, rating in predictions(world.rating).items():
         predicted = cvr_of(rating)
         labelled = [float(cross_entropy(np.full(cells, x), predicted).mean()) for x in (0.0, 1.0)]
         truth = float(cross_entropy(true_cvr, predicted).mean())
         for draw in range(draws):
             rng = np.random.default_rng(draw)
-            clicked = np.flatnonzero(rng.random(cells) < found.propensity)
+            clicked = np.flatnonzero(rng.random(cells) < world.propensity)
             conversion = (rng.random(len(clicked)) < true_cvr[clicked]).astype(np.float64)
             for beta in MIXTURES:
-                propensity = mixed(found.propensity[clicked], len(clicked) / cells, beta)
+                propensity = mixed(world.propensity[clicked], len(clicked) / cells, beta)
                 clicks = Clicks(
                     conversion, predicted[clicked], propensity, cells, (labelled[0], labelled[1])
                 )
@@ -94,15 +94,15 @@ def mixed(propensity: Array, rate: float, beta: float) -> Array:
     return 1 / ((1 - beta) / propensity + beta / rate)
 
 
-def write(found: World, folder: Path, draws: int = DRAWS) -> None:
+def write(world: World, folder: Path, draws: int = DRAWS) -> None:
     """Write ``estimators.md`` and ``estimators.csv``."""
     lines = [
-        {**row._asdict(), "relative_error": row.relative_error} for row in results(found, draws)
+        {**row._asdict(), "relative_error": row.relative_error} for row in results(world, draws)
     ]
     table = pd.DataFrame(lines)
     text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_text(folder / "estimators.csv", text)
-    head = _HEAD.format(cells=len(found.rating), share=float(found.propensity.mean()), draws=draws)
+    head = _HEAD.format(cells=len(world.rating), share=float(world.propensity.mean()), draws=draws)
     parts = [head, *(_section(table, beta) for beta in MIXTURES), _NOTES]
     write_text(folder / "estimators.md", "\n".join(parts))
 

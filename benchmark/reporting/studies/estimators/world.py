@@ -72,20 +72,20 @@ def completed(path: Path) -> Array:
     by_item = _mean(item, ratings - total - by_user[user])
     remainder = csr_array((ratings - total - by_user[user] - by_item[item], (user, item)))
     left, values, right = svds(remainder, FACTORS, v0=np.ones(min(remainder.shape)))
-    found: Array = (total + by_user[:, None] + by_item + (left * values) @ right).ravel()
-    return found
+    completion: Array = (total + by_user[:, None] + by_item + (left * values) @ right).ravel()
+    return completion
 
 
 def _mean(group: NDArray[np.int64], values: Array) -> Array:
-    found: Array = np.bincount(group, values) / np.bincount(group)
-    return found
+    means: Array = np.bincount(group, values) / np.bincount(group)
+    return means
 
 
 def cut(values: Array) -> Array:
     """Return ratings from 1 to 5 in the order of the values, each as often as ``SHARES`` says."""
-    place = np.empty(len(values))
-    place[np.argsort(values, kind="stable")] = (np.arange(len(values)) + 0.5) / len(values)
-    below = np.searchsorted(np.cumsum(SHARES)[:-1], place, side="right")
+    quantile = np.empty(len(values))
+    quantile[np.argsort(values, kind="stable")] = (np.arange(len(values)) + 0.5) / len(values)
+    below = np.searchsorted(np.cumsum(SHARES)[:-1], quantile, side="right")
     return 1 + below.astype(np.float64)
 
 
@@ -109,6 +109,6 @@ def predictions(rating: Array, seed: int = 0) -> dict[str, Array]:
 def _flipped(rating: Array, value: int, rng: np.random.Generator) -> Array:
     candidates = np.flatnonzero(rating == value)
     count = min(len(candidates), int((rating == 5).sum()))
-    found = rating.copy()
-    found[rng.choice(candidates, count, replace=False)] = 5
-    return found
+    flipped = rating.copy()
+    flipped[rng.choice(candidates, count, replace=False)] = 5
+    return flipped

@@ -71,14 +71,14 @@ def read(workspace: Workspace) -> list[CandidateSet]:
     """
     params = workspace.params
     count = workspace.section("selection").candidates
-    places = itertools.product(
-        params.methods, range(params.replicates), (found.name for found in workspace.settings())
+    cells = itertools.product(
+        params.methods, range(params.replicates), (setting.name for setting in workspace.settings())
     )
     return [
         _candidate_set(
             workspace.runs / setting / method, setting, replicate, params.protocol, count
         )
-        for method, replicate, setting in places
+        for method, replicate, setting in cells
     ]
 
 
@@ -93,13 +93,13 @@ def _candidate_set(
     if read_json(folder / "task.json")["protocol"] != protocol.identity:
         raise ValueError(f"{folder} is out of date: its protocol is not the study's; {again}")
     rows = {
-        (candidate, epoch): found
+        (candidate, epoch): metrics
         for candidate, path in enumerate(paths)
-        for epoch, found in enumerate(_epochs(path, again))
+        for epoch, metrics in enumerate(_epochs(path, again))
     }
     index = pd.MultiIndex.from_tuples(rows, names=["candidate", "epoch"])
     criteria, bounds, targets = (
-        pd.DataFrame([found[kind] for found in rows.values()], index)
+        pd.DataFrame([metrics[kind] for metrics in rows.values()], index)
         for kind in ("criteria", "bounds", "targets")
     )
     return CandidateSet(setting, criteria, bounds, targets)
@@ -119,10 +119,10 @@ def outcomes(candidate_sets: Iterable[CandidateSet]) -> pd.DataFrame:
     candidates of the set, 1 where a criterion ranks them as the target does.
     """
     rows = [
-        {"candidate_set": number, "setting": candidate_set.setting, "target": target, **found}
+        {"candidate_set": number, "setting": candidate_set.setting, "target": target, **outcome}
         for number, candidate_set in enumerate(candidate_sets)
         for target in map(str, candidate_set.targets)
-        for found in _outcomes(candidate_set, target)
+        for outcome in _outcomes(candidate_set, target)
     ]
     return pd.DataFrame(rows)
 
@@ -132,10 +132,10 @@ def _outcomes(candidate_set: CandidateSet, target: str) -> Iterator[dict[str, ob
     regret -= regret.min()
     for kind, frame in ((CRITERION, candidate_set.criteria), (BOUND, candidate_set.bounds)):
         for name in frame.dropna(axis="columns", how="all"):
-            asked = _costs(frame[name].dropna())
-            chosen = regret[asked.idxmin()]
-            rho = asked.corr(regret[asked.index], method="spearman")
-            yield {"kind": kind, "criterion": name, "regret": chosen, "correlation": rho}
+            costs = _costs(frame[name].dropna())
+            selected = regret[costs.idxmin()]
+            rho = costs.corr(regret[costs.index], method="spearman")
+            yield {"kind": kind, "criterion": name, "regret": selected, "correlation": rho}
     yield {"kind": REFERENCE, "criterion": RANDOM, "regret": regret.mean()}
     if 0 in regret.index:
         yield {"kind": REFERENCE, "criterion": DEFAULTS, "regret": regret.loc[[0]].iloc[-1]}
@@ -147,17 +147,17 @@ def _costs(values: pd.Series[float]) -> pd.Series[float]:
     return pd.Series(measure.cost(np.asarray(values, np.float64)), values.index)
 
 
-def summary(found: pd.DataFrame, default: str, confidence: float) -> list[Mean]:
+def summary(regrets: pd.DataFrame, default: str, confidence: float) -> list[Mean]:
     """Return each criterion's means over candidate sets, by target and setting, the last all."""
-    both = pd.concat([found, found.assign(setting=ALL)])
+    both = pd.concat([regrets, regrets.assign(setting=ALL)])
     parts = both.groupby(["target", "setting"], sort=False)
     return [mean for _, part in parts for mean in _means(part, default, confidence)]
 
 
 def _means(part: pd.DataFrame, default: str, confidence: float) -> Iterator[Mean]:
     regrets = part.pivot_table("regret", "candidate_set", "criterion", sort=False)
-    asked = part[part.kind == CRITERION].criterion.unique()
-    least = regrets[regrets[asked].mean().idxmin()]
+    observable = part[part.kind == CRITERION].criterion.unique()
+    least = regrets[regrets[observable].mean().idxmin()]
 
     def over_sets(values: pd.Series[float]) -> Interval | None:
         known = np.asarray(values.dropna(), np.float64)
@@ -175,7 +175,7 @@ def _means(part: pd.DataFrame, default: str, confidence: float) -> Iterator[Mean
             regret=regret,
             change=over_sets(regrets[name] - regrets[default]),
             correlation=over_sets(own.correlation),
-            best=name in asked and beyond is not None and not beyond.excludes_zero,
+            best=name in observable and beyond is not None and not beyond.excludes_zero,
         )
 
 
@@ -185,8 +185,11 @@ def table(means: Iterable[Mean]) -> pd.DataFrame:
     for mean in means:
         row = vars(mean).copy()
         for name in ("regret", "change", "correlation"):
-            found = row.pop(name)
-            row |= {name: found and found.mean, f"{name}_half_width": found and found.half_width}
+            estimate = row.pop(name)
+            row |= {
+                name: estimate and estimate.mean,
+                f"{name}_half_width": estimate and estimate.half_width,
+            }
         rows.append(row)
     return pd.DataFrame(rows)
 

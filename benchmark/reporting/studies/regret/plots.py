@@ -65,8 +65,8 @@ def panels(means: Sequence[Mean], title: str, value: Value) -> Figure:
         _dot(axes, names.index(mean.criterion), value(mean), COLORS[mean.kind])
     for line, target in zip(grid, targets, strict=True):
         line[len(settings) // 2].set_xlabel(f"{title}, {label(target)}")
-        found = [value(mean) for mean in means if mean.target == target]
-        centres = [interval.mean for interval in found if interval]
+        intervals = [value(mean) for mean in means if mean.target == target]
+        centres = [interval.mean for interval in intervals if interval]
         margin = 0.1 * (max(centres) - min(centres)) or 0.1
         line[0].set_xlim(min(centres) - margin, max(centres) + margin)
     for axes, setting in zip(grid[0], settings, strict=True):
@@ -81,8 +81,10 @@ def panels(means: Sequence[Mean], title: str, value: Value) -> Figure:
     return figure
 
 
-def _dot(axes: Axes, place: int, found: Interval | None, color: str) -> None:
-    if found is not None:
-        axes.errorbar(found.mean, place, xerr=found.half_width, fmt="o", ms=3, lw=1, color=color)
+def _dot(axes: Axes, height: int, interval: Interval | None, color: str) -> None:
+    if interval is not None:
+        axes.errorbar(
+            interval.mean, height, xerr=interval.half_width, fmt="o", ms=3, lw=1, color=color
+        )
     axes.locator_params(axis="x", nbins=4)
     axes.tick_params(axis="y", length=0)

@@ -32,13 +32,13 @@ number of criteria). Italics: oracle criteria, which use validation labels unava
 """
 
 
-def conditions(params: StudyParams, study: Sensitivity, chosen: Selection) -> str:
+def conditions(params: StudyParams, study: Sensitivity, selection: Selection) -> str:
     """Return what the settings and the candidates of a study are."""
     options = params.options.get(study.dataset, {})
     changed = ", ".join(f"{name} {value}" for name, value in options.items()) or "its defaults"
     return (
         f"Settings: {BASE} is {study.dataset} with {changed}; the others change the option in "
-        f"their name. Methods: {', '.join(params.methods)}. Candidates: {chosen.candidates} "
+        f"their name. Methods: {', '.join(params.methods)}. Candidates: {selection.candidates} "
         f"hyper-parameter settings × {params.protocol.max_epochs} epochs; "
         f"{params.replicates} replicates.\n"
     )
@@ -97,15 +97,15 @@ def _leaders(means: Sequence[Mean]) -> Iterator[str]:
 
 
 def _each(means: Sequence[Mean], kind: str) -> str:
-    found = sorted((mean for mean in means if mean.kind == kind), key=lambda m: m.regret.mean)
-    return ", ".join(f"{label(mean.criterion)}: {_regret(mean)}" for mean in found) or "nothing"
+    ordered = sorted((mean for mean in means if mean.kind == kind), key=lambda m: m.regret.mean)
+    return ", ".join(f"{label(mean.criterion)}: {_regret(mean)}" for mean in ordered) or "nothing"
 
 
 def _changes(means: Sequence[Mean]) -> str:
-    found = sorted(
+    changes = sorted(
         (mean.change.mean, label(mean.criterion), mean.change) for mean in means if mean.change
     )
-    return ", ".join(f"{name} ({change.text('+.4f')})" for _, name, change in found) or "none"
+    return ", ".join(f"{name} ({change.text('+.4f')})" for _, name, change in changes) or "none"
 
 
 def _grid(means: Sequence[Mean], text: Callable[[Mean], str]) -> str:

@@ -66,9 +66,9 @@ class Published(_Section):
         for entry in self.entries:
             for values in (entry.mean, entry.spread):
                 if values is not None and len(values) != len(self.metrics):
-                    wanted = len(self.metrics)
+                    count = len(self.metrics)
                     raise ValueError(
-                        f"{entry.published_as}: {len(values)} values for {wanted} metrics"
+                        f"{entry.published_as}: {len(values)} values for {count} metrics"
                     )
         named = {self.contrast, *(entry.variant for entry in self.entries)}
         if unknown := sorted(named - set(self.variants)):
@@ -126,48 +126,48 @@ class Order:
     contrast: Check | None
 
 
-def rows(found: Published, variants: Variants) -> Iterator[Row]:
+def rows(published: Published, variants: Variants) -> Iterator[Row]:
     """Yield every metric of every entry, in the order of the file.
 
     Raises:
         LookupError: a metric's name is unknown.
     """
-    metrics = [Metric.parse(name) for name in found.metrics]
-    for entry in found.entries:
-        ours, other = _run(variants, entry), _contrast(found, variants, entry)
-        for place, metric in enumerate(metrics):
+    metrics = [Metric.parse(name) for name in published.metrics]
+    for entry in published.entries:
+        ours, other = _run(variants, entry), _contrast(published, variants, entry)
+        for column, metric in enumerate(metrics):
             yield Row(
                 entry,
                 metric,
-                None if entry.mean is None else entry.mean[place],
-                None if entry.spread is None else entry.spread[place],
+                None if entry.mean is None else entry.mean[column],
+                None if entry.spread is None else entry.spread[column],
                 None if ours is None else ours.values(metric.name),
                 None if other is None else other.values(metric.name),
             )
 
 
-def orders(found: Published, variants: Variants, confidence: float) -> Iterator[Order]:
+def orders(published: Published, variants: Variants, confidence: float) -> Iterator[Order]:
     """Yield every pair that the paper orders, the widest first."""
     pairs = [
         (float(np.mean(a.mean)) - float(np.mean(b.mean)), a, b)
-        for a, b in permutations(found.entries, 2)
+        for a, b in permutations(published.entries, 2)
         if a.mean is not None and b.mean is not None
     ]
-    for published, a, b in sorted(pairs, key=lambda pair: -pair[0]):
-        if published > 0:
-            ours = _check(found, _run(variants, a), _run(variants, b), confidence)
-            other, another = (_contrast(found, variants, entry) for entry in (a, b))
-            yield Order(a, b, published, ours, _check(found, other, another, confidence))
+    for gain, a, b in sorted(pairs, key=lambda pair: -pair[0]):
+        if gain > 0:
+            ours = _check(published, _run(variants, a), _run(variants, b), confidence)
+            other, another = (_contrast(published, variants, entry) for entry in (a, b))
+            yield Order(a, b, gain, ours, _check(published, other, another, confidence))
 
 
 def _run(variants: Variants, entry: Entry) -> Task | None:
     return _task(variants[entry.variant], entry.method)
 
 
-def _contrast(found: Published, variants: Variants, entry: Entry) -> Task | None:
+def _contrast(published: Published, variants: Variants, entry: Entry) -> Task | None:
     """Return the run of the contrast variant that differs from the entry's in one thing alone."""
-    first = next(iter(found.variants))
-    return _task(variants[found.contrast], entry.method) if entry.variant == first else None
+    first = next(iter(published.variants))
+    return _task(variants[published.contrast], entry.method) if entry.variant == first else None
 
 
 def _task(results: DatasetResults, method: str) -> Task | None:
@@ -175,12 +175,12 @@ def _task(results: DatasetResults, method: str) -> Task | None:
 
 
 def _check(
-    found: Published, better: Task | None, worse: Task | None, confidence: float
+    published: Published, better: Task | None, worse: Task | None, confidence: float
 ) -> Check | None:
     """Compare the means over all metrics, paired over the replicates that both have."""
     if better is None or worse is None:
         return None
-    first, second = _averages(better, found.metrics), _averages(worse, found.metrics)
+    first, second = _averages(better, published.metrics), _averages(worse, published.metrics)
     common = sorted(set(first) & set(second))
     if not common:
         return None

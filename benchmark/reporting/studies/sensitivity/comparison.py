@@ -28,7 +28,7 @@ def read(workspace: Workspace) -> Comparison:
         ValueError: a factor has no number in the base setting, or a record cannot be read.
     """
     params = workspace.params
-    tables = {found.dataset: build(found, params) for found in records.read(workspace)}
+    tables = {results.dataset: build(results, params) for results in records.read(workspace)}
     if not any(table.headline for table in tables.values()):
         raise FileNotFoundError(
             f"{workspace.runs} holds no finished run with a headline metric of params.yaml; "

@@ -31,65 +31,67 @@ class Effect:
     mean: Interval
 
 
-def effects(found: Comparison, metric: Metric) -> list[Effect]:
+def effects(comparison: Comparison, metric: Metric) -> list[Effect]:
     """Return the effects of all methods that every setting has, from the best mean on.
 
     None where the reference is not among them, or settings or replicates are too few.
     """
-    reference, others = found.reference, [m for m in found.everywhere if m != found.reference]
-    if reference not in found.everywhere or len(found.tables) < LEAST_SETTINGS:
+    reference = comparison.reference
+    others = [method for method in comparison.everywhere if method != reference]
+    if reference not in comparison.everywhere or len(comparison.tables) < LEAST_SETTINGS:
         return []
-    base = _costs(found, reference, metric)
+    base = _costs(comparison, reference, metric)
     if base.shape[1] == 1:
         return []
-    gains = {method: base - _costs(found, method, metric) for method in others}
+    gains = {method: base - _costs(comparison, method, metric) for method in others}
     rows = [
         Effect(
             method,
             gain.mean(axis=1),
-            shrunken(gain, found.confidence),
-            interval(gain.mean(axis=1), found.confidence),
+            shrunken(gain, comparison.confidence),
+            interval(gain.mean(axis=1), comparison.confidence),
         )
         for method, gain in gains.items()
     ]
     return sorted(rows, key=lambda effect: -effect.estimate.mean)
 
 
-def _costs(found: Comparison, method: str, metric: Metric) -> Array:
+def _costs(comparison: Comparison, method: str, metric: Metric) -> Array:
     """Return the costs in each setting, (settings, replicates)."""
-    cells = [found.cell(setting, method, metric) for setting in found.tables]
+    cells = [comparison.cell(setting, method, metric) for setting in comparison.tables]
     return np.array([metric.measure.cost(cell.values) for cell in cells if cell])
 
 
-def explained(found: Comparison, metric: Metric) -> str:
+def explained(comparison: Comparison, metric: Metric) -> str:
     """Return how to read the table and the picture."""
-    name = found.titles.get(found.reference or "", found.reference)
+    name = comparison.titles.get(comparison.reference or "", comparison.reference)
     return (
         f"Effect: by how much {quantity(metric)} is better than that of {name}, paired over "
         "replicates (above 0: better). A mixed model per method (a mean over settings, a deviation "
         "of each setting, noise of replicates) shrinks each setting's effect towards the mean by "
         "as much as noise explains; "
-        f"the {found.confidence:.0%} intervals allow for it, and are not corrected for the number "
-        "of methods. The mean's interval takes the settings for a sample of those that could be."
+        f"the {comparison.confidence:.0%} intervals allow for it, and are not corrected for the "
+        "number of methods. The mean's interval takes the settings for a sample of those that "
+        "could be."
     )
 
 
-def table(found: Comparison, metric: Metric) -> pd.DataFrame:
+def table(comparison: Comparison, metric: Metric) -> pd.DataFrame:
     """Return a row per method: its mean effect, how that varies, and where it is the extreme."""
     style = f"+{metric.measure.style.lstrip('+')}"
-    labels = [" ".join(filter(None, found.label(setting))) for setting in found.tables]
+    labels = [" ".join(filter(None, comparison.label(setting))) for setting in comparison.tables]
     rows = []
-    for effect in effects(found, metric):
+    for effect in effects(comparison, metric):
         own = effect.estimate
         better, worse = int((own.low > 0).sum()), int((own.high < 0).sum())
 
-        def at(place: int, own: Effects = own) -> str:
-            limits = f"[{own.low[place]:{style}}, {own.high[place]:{style}}]"
-            return f"{labels[place]}: {own.effects[place]:{style}} {limits}"
+        def at(index: int, own: Effects = own) -> str:
+            limits = f"[{own.low[index]:{style}}, {own.high[index]:{style}}]"
+            return f"{labels[index]}: {own.effects[index]:{style}} {limits}"
 
         rows.append(
             {
-                "Method": found.titles[effect.method],
+                "Method": comparison.titles[effect.method],
                 "Mean effect": effect.mean.text(style),
                 "Standard deviation among settings": f"{own.variance**0.5:{style.lstrip('+')}}",
                 "Best in": at(int(np.argmax(own.effects))),
@@ -100,24 +102,24 @@ def table(found: Comparison, metric: Metric) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def frame(found: Comparison) -> pd.DataFrame:
+def frame(comparison: Comparison) -> pd.DataFrame:
     """Return a row per metric, method and setting."""
-    rows = [row for metric in found.headline for row in _rows(found, metric)]
+    rows = [row for metric in comparison.headline for row in _rows(comparison, metric)]
     return pd.DataFrame(rows)
 
 
-def _rows(found: Comparison, metric: Metric) -> Iterator[dict[str, object]]:
-    for effect in effects(found, metric):
+def _rows(comparison: Comparison, metric: Metric) -> Iterator[dict[str, object]]:
+    for effect in effects(comparison, metric):
         own = effect.estimate
-        for place, setting in enumerate(found.tables):
+        for index, setting in enumerate(comparison.tables):
             yield {
                 "metric": metric.name,
                 "method": effect.method,
                 "setting": setting,
-                "gain": effect.raw[place],
-                "effect": own.effects[place],
-                "low": own.low[place],
-                "high": own.high[place],
+                "gain": effect.raw[index],
+                "effect": own.effects[index],
+                "low": own.low[index],
+                "high": own.high[index],
                 "retained": own.retained,
                 "mean": effect.mean.mean,
                 "mean_low": effect.mean.low,
@@ -125,35 +127,35 @@ def _rows(found: Comparison, metric: Metric) -> Iterator[dict[str, object]]:
             }
 
 
-def small_multiples(found: Comparison, metric: Metric) -> Figure:
+def small_multiples(comparison: Comparison, metric: Metric) -> Figure:
     """Draw a panel per method: its effect in every setting, grey before the shrinkage."""
-    rows, settings = effects(found, metric), list(found.tables)
+    rows, settings = effects(comparison, metric), list(comparison.tables)
     lines = -(-len(rows) // COLUMNS)
     figure = Figure(figsize=(WIDTH, HEIGHT * lines + 1.3))
     grid = figure.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, effect in zip(grid, rows, strict=False):
-        _panel(axes, effect, found.titles[effect.method])
-        for place, (left, right) in enumerate(pairwise(settings)):
-            if found.label(left)[0] != found.label(right)[0]:
-                axes.axvline(place + 0.5, color="0.9", lw=0.6, zorder=0)
+        _panel(axes, effect, comparison.titles[effect.method])
+        for index, (left, right) in enumerate(pairwise(settings)):
+            if comparison.label(left)[0] != comparison.label(right)[0]:
+                axes.axvline(index + 0.5, color="0.9", lw=0.6, zorder=0)
     for axes in grid[len(rows) :]:
         axes.set_visible(False)
     for axes in grid[max(0, len(rows) - COLUMNS) : len(rows)]:
-        names = [" ".join(filter(None, found.label(setting))) for setting in settings]
+        names = [" ".join(filter(None, comparison.label(setting))) for setting in settings]
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=4.5)
         axes.tick_params(axis="x", labelbottom=True)
     _limit(grid[0], np.concatenate([effect.estimate.effects for effect in rows]))
-    name = found.titles.get(found.reference or "", "")
+    name = comparison.titles.get(comparison.reference or "", "")
     figure.supylabel(f"gain in {quantity(metric)} over {name}", fontsize=8)
     return figure
 
 
 def _panel(axes: Axes, effect: Effect, title: str) -> None:
-    own, places = effect.estimate, np.arange(len(effect.raw))
+    own, positions = effect.estimate, np.arange(len(effect.raw))
     axes.axhline(0, color="0.6", lw=0.7)
-    axes.plot(places, effect.raw, "x", color=GREY, ms=2.5, mew=0.6)
+    axes.plot(positions, effect.raw, "x", color=GREY, ms=2.5, mew=0.6)
     errors = np.array([own.effects - own.low, own.high - own.effects])
-    axes.errorbar(places, own.effects, yerr=errors, fmt="o", color=BLUE, ms=2, lw=0.7)
+    axes.errorbar(positions, own.effects, yerr=errors, fmt="o", color=BLUE, ms=2, lw=0.7)
     axes.set_title(title, fontsize=7)
     axes.grid(visible=False, axis="x")
     axes.tick_params(labelsize=6)

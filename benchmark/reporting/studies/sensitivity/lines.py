@@ -15,7 +15,7 @@ from benchmark.reporting.studies.sensitivity.comparison import Comparison, quant
 
 @dataclass(frozen=True)
 class Panel:
-    """One quantity of all methods: a mean by the place of each level that a method has."""
+    """One quantity of all methods: a mean by the index of each level that a method has."""
 
     title: str
     lines: dict[str, dict[int, Interval]]
@@ -24,20 +24,20 @@ class Panel:
     best_on_top: bool = False
 
 
-def panels(found: Comparison, settings: Sequence[str]) -> Iterator[Panel]:
+def panels(comparison: Comparison, settings: Sequence[str]) -> Iterator[Panel]:
     """Yield every metric, also without sign where it should be 0, and the ranks."""
-    for metric in found.columns:
+    for metric in comparison.columns:
         measure, title = metric.measure, f"{metric.label}, {metric.population}"
         ideal = {"→0": 0.0, "→1": 1.0}.get(measure.arrow)
-        lines = _lines(found, settings, metric)
+        lines = _lines(comparison, settings, metric)
         yield Panel(f"{title} {measure.arrow}", lines, measure.style, ideal)
         if ideal == 0:
-            sizes = _lines(found, settings, metric, np.abs)
+            sizes = _lines(comparison, settings, metric, np.abs)
             yield Panel(f"absolute {title} ↓", sizes, measure.style.lstrip("+"))
-    for metric in found.headline if found.everywhere else ():
-        ranks = found.ranks[metric]
+    for metric in comparison.headline if comparison.everywhere else ():
+        ranks = comparison.ranks[metric]
         lines = {
-            str(method): {place: Interval(row[w], None) for place, w in enumerate(settings)}
+            str(method): {index: Interval(row[w], None) for index, w in enumerate(settings)}
             for method, row in ranks.iterrows()
         }
         title = f"rank by {quantity(metric)}, of {len(ranks)}"
@@ -45,47 +45,49 @@ def panels(found: Comparison, settings: Sequence[str]) -> Iterator[Panel]:
 
 
 def _lines(
-    found: Comparison,
+    comparison: Comparison,
     settings: Sequence[str],
     metric: Metric,
     of: Callable[[Array], Array] = np.positive,
 ) -> dict[str, dict[int, Interval]]:
     def point(cell: Cell) -> Interval:
-        return interval(of(cell.values), found.confidence)
+        return interval(of(cell.values), comparison.confidence)
 
     return {
         method: {
-            place: point(cell)
-            for place, setting in enumerate(settings)
-            if (cell := found.cell(setting, method, metric))
+            index: point(cell)
+            for index, setting in enumerate(settings)
+            if (cell := comparison.cell(setting, method, metric))
         }
-        for method in found.titles
+        for method in comparison.titles
     }
 
 
-def named(found: Comparison, settings: Sequence[str]) -> dict[str, str]:
+def named(comparison: Comparison, settings: Sequence[str]) -> dict[str, str]:
     """Return the methods that stand out in some settings, and in what."""
     roles: dict[str, list[str]] = {
-        method: ["baseline"] for method in found.study.baselines if method in found.titles
+        method: ["baseline"] for method in comparison.study.baselines if method in comparison.titles
     }
 
     def give(method: str | None, role: str) -> None:
         if method:
             roles.setdefault(method, []).append(role)
 
-    for place, metric in enumerate(found.headline):
-        costs = _costs(found, settings, metric)
+    for index, metric in enumerate(comparison.headline):
+        costs = _costs(comparison, settings, metric)
         what = quantity(metric)
         give(min(costs, key=lambda m: costs[m].mean(), default=None), f"best mean {what}")
         give(max(costs, key=lambda m: costs[m].mean(), default=None), f"worst mean {what}")
-        if place == 0:
+        if index == 0:
             give(max(costs, key=lambda m: np.ptp(costs[m]), default=None), f"{what} moves most")
-    return {method: "; ".join(found) for method, found in roles.items()}
+    return {method: "; ".join(parts) for method, parts in roles.items()}
 
 
-def _costs(found: Comparison, settings: Sequence[str], metric: Metric) -> dict[str, Array]:
+def _costs(comparison: Comparison, settings: Sequence[str], metric: Metric) -> dict[str, Array]:
     """Return the mean cost in each setting, of the methods that all of them have."""
-    cells = {m: [found.cell(setting, m, metric) for setting in settings] for m in found.titles}
+    cells = {
+        m: [comparison.cell(setting, m, metric) for setting in settings] for m in comparison.titles
+    }
     return {
         method: np.array([metric.measure.cost(cell.values).mean() for cell in of if cell])
         for method, of in cells.items()

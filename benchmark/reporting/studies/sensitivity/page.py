@@ -38,7 +38,7 @@ RANKS = (
 
 
 def write(
-    found: Comparison,
+    comparison: Comparison,
     params: Params,
     pictures: Mapping[str, Sequence[Path]],
     others: Mapping[str, str],
@@ -49,15 +49,19 @@ def write(
     Raises:
         ValueError: a citation is not BibTeX, or two differ under one key.
     """
-    references = citations.references(table.results for table in found.tables.values())
-    content = _content(found, params)
+    references = citations.references(table.results for table in comparison.tables.values())
+    content = _content(comparison, params)
     entries = "".join(f"{entry}\n\n" for entry in references.values()).removesuffix("\n")
-    table = found.frame().to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    table = comparison.frame().to_csv(index=False, lineterminator="\n", float_format="%.6g")
     page = environment().get_template("studies/sensitivity/page.html.j2")
-    shown = {factor: _pictures(found, factor, paths, results) for factor, paths in pictures.items()}
+    shown = {
+        factor: _pictures(comparison, factor, paths, results) for factor, paths in pictures.items()
+    }
     names = {"EFFECTS": EFFECTS, "pictures": shown, "references": references, "others": others}
     html = page.render(**content, **names)
-    estimates = effects.frame(found).to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    estimates = effects.frame(comparison).to_csv(
+        index=False, lineterminator="\n", float_format="%.6g"
+    )
     write_text(results / "sensitivity.csv", table)
     write_text(results / "effects.csv", estimates)
     write_text(results / "which_method_when.md", markdown(content))
@@ -65,27 +69,27 @@ def write(
     write_text(results / "index.html", html)
 
 
-def _content(found: Comparison, params: Params) -> dict[str, Any]:
+def _content(comparison: Comparison, params: Params) -> dict[str, Any]:
     return {
         "title": TITLE,
-        "conditions": conditions(found, params),
-        "findings": findings(found),
+        "conditions": conditions(comparison, params),
+        "findings": findings(comparison),
         "settings": {
-            f"By setting: {quantity(metric)}, {metric.population}": by_setting(found, metric)
-            for metric in found.headline
+            f"By setting: {quantity(metric)}, {metric.population}": by_setting(comparison, metric)
+            for metric in comparison.headline
         },
         "effects": {
             f"Effect by setting: {quantity(metric)}, {metric.population}": (
-                effects.explained(found, metric),
-                effects.table(found, metric),
+                effects.explained(comparison, metric),
+                effects.table(comparison, metric),
             )
-            for metric in found.headline
-            if effects.effects(found, metric)
+            for metric in comparison.headline
+            if effects.effects(comparison, metric)
         },
-        "methods": by_method(found),
-        "meanings": found.study.meanings,
-        "left_out": left_out(found),
-        "facts": facts(found.base.results, params),
+        "methods": by_method(comparison),
+        "meanings": comparison.study.meanings,
+        "left_out": left_out(comparison),
+        "facts": facts(comparison.base.results, params),
     }
 
 
@@ -121,13 +125,14 @@ def _grid(table: pd.DataFrame) -> str:
 
 
 def _pictures(
-    found: Comparison, factor: str, paths: Sequence[Path], results: Path
+    comparison: Comparison, factor: str, paths: Sequence[Path], results: Path
 ) -> list[Picture]:
     maps = {
-        f"ranks_{metric.name}": RANKS.format(quantity=quantity(metric)) for metric in found.headline
+        f"ranks_{metric.name}": RANKS.format(quantity=quantity(metric))
+        for metric in comparison.headline
     }
-    levels = CAPTION.format(factor=factor.replace("_", " "), confidence=found.confidence)
-    maps |= {f"effects_{m.name}": effects.explained(found, m) for m in found.headline}
+    levels = CAPTION.format(factor=factor.replace("_", " "), confidence=comparison.confidence)
+    maps |= {f"effects_{m.name}": effects.explained(comparison, m) for m in comparison.headline}
     general = factor in ("", EFFECTS)
     captions = [maps.get(path.stem, caption(path)) if general else levels for path in paths]
     pairs = zip(paths, captions, strict=True)

@@ -30,34 +30,34 @@ EFFECTS = "all-effects"  # no factor has such a name
 Styles = dict[str, tuple[str, str]]
 
 
-def draw(found: Comparison, folder: Path) -> dict[str, list[Path]]:
+def draw(comparison: Comparison, folder: Path) -> dict[str, list[Path]]:
     """Write the pictures and return their paths by factor, those of all settings under "".
 
     The effects of all methods are under ``EFFECTS``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    ranked = found.headline if found.everywhere else []
-    maps = ((f"ranks_{metric.name}", heat_map(found, metric)) for metric in ranked)
+    ranked = comparison.headline if comparison.everywhere else []
+    maps = ((f"ranks_{metric.name}", heat_map(comparison, metric)) for metric in ranked)
     written = {"": save(maps, folder, "ranks")}
-    shown = [metric for metric in found.headline if effects.effects(found, metric)]
-    multiples = ((f"effects_{m.name}", effects.small_multiples(found, m)) for m in shown)
+    shown = [metric for metric in comparison.headline if effects.effects(comparison, metric)]
+    multiples = ((f"effects_{m.name}", effects.small_multiples(comparison, m)) for m in shown)
     written[EFFECTS] = save(multiples, folder, "effects")
-    for factor in found.study.factors:
-        written[factor] = save(_levels(found, factor), folder / factor, factor)
+    for factor in comparison.study.factors:
+        written[factor] = save(_levels(comparison, factor), folder / factor, factor)
     clean(folder, [path for paths in written.values() for path in paths])
     return written
 
 
-def _levels(found: Comparison, factor: str) -> Iterator[tuple[str, Figure]]:
-    yield "levels", levels(found, factor)
+def _levels(comparison: Comparison, factor: str) -> Iterator[tuple[str, Figure]]:
+    yield "levels", levels(comparison, factor)
 
 
-def levels(found: Comparison, factor: str) -> Figure:
+def levels(comparison: Comparison, factor: str) -> Figure:
     """Draw a panel per quantity: methods that stand out by name, all others in grey."""
-    settings = found.levels(factor)
+    settings = comparison.levels(factor)
     drawn, roles = (
-        list(panels(found, list(settings.values()))),
-        named(found, list(settings.values())),
+        list(panels(comparison, list(settings.values()))),
+        named(comparison, list(settings.values())),
     )
     styles = dict(zip(roles, zip(SEVERAL, MARKERS, strict=True), strict=False))
     lines = -(-len(drawn) // COLUMNS)
@@ -65,12 +65,12 @@ def levels(found: Comparison, factor: str) -> Figure:
     grid = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
     ticks = [f"{level:g}" + "\n(base)" * (setting == BASE) for level, setting in settings.items()]
     for axes, panel in zip(grid, drawn, strict=False):
-        _panel(axes, panel, styles, found.titles)
+        _panel(axes, panel, styles, comparison.titles)
         axes.set_xticks(range(len(ticks)), ticks)
     for axes in grid[len(drawn) :]:
         axes.set_visible(False)
     figure.supxlabel(factor.replace("_", " "), fontsize=8.5)
-    figure.legend(handles=_legend(styles, roles, found.titles), loc="outside upper left")
+    figure.legend(handles=_legend(styles, roles, comparison.titles), loc="outside upper left")
     return figure
 
 
@@ -88,8 +88,8 @@ def _panel(axes: Axes, panel: Panel, styles: Styles, titles: Mapping[str, str]) 
     if panel.ideal is not None:
         axes.axhline(panel.ideal, color="0.4", lw=0.8, ls=":")
     shown = {method: panel.lines[method] for method in styles if panel.lines.get(method)}
-    for place, (method, line) in enumerate(shown.items()):
-        shift = 0.05 * (place - (len(shown) - 1) / 2)
+    for index, (method, line) in enumerate(shown.items()):
+        shift = 0.05 * (index - (len(shown) - 1) / 2)
         _named_line(axes, line, shift, styles[method])
     axes.set_title(panel.title, loc="left")
     axes.grid(visible=False, axis="x")
@@ -109,7 +109,7 @@ def _named_line(
 ) -> None:
     color, marker = style
     axes.errorbar(
-        [place + shift for place in line], [point.mean for point in line.values()],
+        [level + shift for level in line], [point.mean for point in line.values()],
         yerr=[point.half_width or 0 for point in line.values()],
         color=color, marker=marker, ms=3.5, lw=1.2, elinewidth=0.7,
     )  # fmt: skip
@@ -144,14 +144,14 @@ def _label(
         method: (point.mean - bottom) / (top - bottom) for method, (_, point) in ends.items()
     }
     ordered = sorted(shown, key=lambda method: heights[method])
-    places = spread([min(0.95, max(0.03, heights[method])) for method in ordered], GAP)
-    for method, place in zip(ordered, places, strict=True):
+    name_heights = spread([min(0.95, max(0.03, heights[method])) for method in ordered], GAP)
+    for method, name_height in zip(ordered, name_heights, strict=True):
         x, point = ends[method]
         inside = 0 <= heights[method] <= 1
         text = titles[method] + ("" if inside else f" ({point.mean:{panel.style}})")
         end = min(max(point.mean, min(bottom, top)), max(bottom, top))
         axes.annotate(
-            text, (x, end), (1.05, place), textcoords="axes fraction", va="center", fontsize=7,
-            color=styles[method][0],
+            text, (x, end), (1.05, name_height), textcoords="axes fraction", va="center",
+            fontsize=7, color=styles[method][0],
             arrowprops={"arrowstyle": "-", "color": "0.7", "lw": 0.5, "shrinkA": 1, "shrinkB": 3},
         )  # fmt: skip

@@ -16,9 +16,9 @@ COLORS = "GnBu_r"
 DARK = 0.35  # share of the ranks whose colour asks for white numbers
 
 
-def heat_map(found: Comparison, metric: Metric) -> Figure:
+def heat_map(comparison: Comparison, metric: Metric) -> Figure:
     """Draw methods from the best mean rank to the worst, settings in the order of factors."""
-    ranks = found.ranks[metric]
+    ranks = comparison.ranks[metric]
     ranks = ranks.loc[ranks.mean(axis=1).sort_values(kind="stable").index]
     figure = Figure(figsize=(WIDTH, 1.4 + 0.155 * len(ranks)))
     axes = figure.subplots()
@@ -27,7 +27,7 @@ def heat_map(found: Comparison, metric: Metric) -> Figure:
     axes.hlines(range(1, len(ranks)), 0, ranks.shape[1], color="white", lw=0.4)
     for line, (method, row) in enumerate(ranks.iterrows()):
         for column, (setting, rank) in enumerate(row.items()):
-            cell = found.cell(str(setting), str(method), metric)
+            cell = comparison.cell(str(setting), str(method), metric)
             axes.text(
                 column + 0.5, line + 0.5, f"{rank:g}", ha="center", va="center", fontsize=6,
                 color="white" if rank <= DARK * len(ranks) else "0.15",
@@ -35,21 +35,21 @@ def heat_map(found: Comparison, metric: Metric) -> Figure:
             )  # fmt: skip
     axes.set_yticks(
         np.arange(len(ranks)) + 0.5,
-        [found.titles[str(method)] for method in ranks.index],
+        [comparison.titles[str(method)] for method in ranks.index],
         fontsize=7,
     )
-    _heads(axes, found, list(map(str, ranks.columns)))
+    _heads(axes, comparison, list(map(str, ranks.columns)))
     axes.grid(visible=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return figure
 
 
-def _heads(axes: Axes, found: Comparison, settings: list[str]) -> None:
+def _heads(axes: Axes, comparison: Comparison, settings: list[str]) -> None:
     """Name the columns, and part those of different factors."""
-    names = [" ".join(found.label(setting)) for setting in settings]
+    names = [" ".join(comparison.label(setting)) for setting in settings]
     axes.xaxis.tick_top()
     axes.set_xticks(np.arange(len(settings)) + 0.5, names, rotation=90, fontsize=7)
-    for place, (left, right) in enumerate(pairwise(settings), 1):
-        same = found.label(left)[0] == found.label(right)[0]
-        axes.axvline(place, color="white", lw=0.4 if same else 2.5)
+    for column, (left, right) in enumerate(pairwise(settings), 1):
+        same = comparison.label(left)[0] == comparison.label(right)[0]
+        axes.axvline(column, color="white", lw=0.4 if same else 2.5)

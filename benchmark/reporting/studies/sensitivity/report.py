@@ -18,7 +18,7 @@ from benchmark.reporting.table import Table
 NAMES = 3  # methods that a cell lists
 
 
-def conditions(found: Comparison, params: Params) -> list[str]:
+def conditions(comparison: Comparison, params: Params) -> list[str]:
     """Return what the numbers rest on and what they cannot say."""
     trials, replicates = params.protocol.tuning.trials, params.replicates
     tuned = (
@@ -32,18 +32,18 @@ def conditions(found: Comparison, params: Params) -> list[str]:
     drawn = (
         f"Each of the {replicates} replicates of a setting is a fresh draw of its data and of the "
         "initial weights, with the same data for all methods."
-        if any(table.results.redrawn for table in found.tables.values())
+        if any(table.results.redrawn for table in comparison.tables.values())
         else f"Each setting is one draw of data, and the {replicates} replicates repeat the "
         "training only: intervals and tests leave out how another draw would differ."
     )
-    late = [LATE] if any(_timed(table) for table in found.tables.values()) else []
+    late = [LATE] if any(_timed(table) for table in comparison.tables.values()) else []
     return [
         "Each setting changes one factor of the simulation. " + tuned,
         drawn,
         "Not significantly different: a two-sided paired t-test over the replicates, at level "
-        f"{1 - found.confidence:.2g}, finds no difference from the best mean. With {replicates} "
-        "replicates it finds large differences only, so it is no proof of equality. It is not "
-        "corrected for the number of methods, and the best method is chosen on the same "
+        f"{1 - comparison.confidence:.2g}, finds no difference from the best mean. With "
+        f"{replicates} replicates it finds large differences only, so it is no proof of equality. "
+        "It is not corrected for the number of methods, and the best method is chosen on the same "
         "replicates, so its lead is optimistically biased (winner's curse).",
         *late,
         "The settings are simulated. What may be claimed is how methods react to a factor here, "
@@ -55,139 +55,154 @@ def _timed(table: Table) -> bool:
     return table.results.schema is not None and table.results.schema.attribution_window is not None
 
 
-def findings(found: Comparison) -> list[str]:
+def findings(comparison: Comparison) -> list[str]:
     """Return what the tables say, in sentences."""
-    return [*(_overall(found, m) for m in found.headline), _baselines(found), *_stability(found)]
+    return [
+        *(_overall(comparison, m) for m in comparison.headline),
+        _baselines(comparison),
+        *_stability(comparison),
+    ]
 
 
-def by_setting(found: Comparison, metric: Metric) -> pd.DataFrame:
+def by_setting(comparison: Comparison, metric: Metric) -> pd.DataFrame:
     """Return the best methods of each setting, and of their average, as text."""
     rows = []
-    for setting in found.tables:
-        place = dict(zip(("Factor", "Level"), found.label(setting), strict=True))
-        costs = _costs(found, setting, metric)
-        rows.append(place | _verdict(found, costs, _best(found, setting, metric)))
-    overall = found.overall(metric)
-    rows.append({"Factor": ALL, "Level": "mean"} | _verdict(found, overall, _mean(found, overall)))
+    for setting in comparison.tables:
+        label = dict(zip(("Factor", "Level"), comparison.label(setting), strict=True))
+        costs = _costs(comparison, setting, metric)
+        rows.append(label | _verdict(comparison, costs, _best(comparison, setting, metric)))
+    overall = comparison.overall(metric)
+    rows.append(
+        {"Factor": ALL, "Level": "mean"} | _verdict(comparison, overall, _mean(comparison, overall))
+    )
     return pd.DataFrame(rows)
 
 
-def by_method(found: Comparison) -> pd.DataFrame:
+def by_method(comparison: Comparison) -> pd.DataFrame:
     """Return how each method's rank varies, and in how many settings it is among the best.
 
     Those that are not significantly different from the best are among the best.
     """
-    ordered = [*found.ranks[found.headline[0]].mean(axis=1).sort_values(kind="stable").index]
-    rest = sorted(set(found.titles) - set(ordered))
+    ordered = [
+        *comparison.ranks[comparison.headline[0]].mean(axis=1).sort_values(kind="stable").index
+    ]
+    rest = sorted(set(comparison.titles) - set(ordered))
     rows = []
     for method in [*ordered, *rest]:
-        row = {"Method": found.titles[method]}
-        for metric in found.headline:
+        row = {"Method": comparison.titles[method]}
+        for metric in comparison.headline:
             what = quantity(metric)
-            row[f"Mean rank (range), {what}"] = _range(found, method, metric)
-            row[f"Among the best, {what}"] = _share(found, method, metric)
+            row[f"Mean rank (range), {what}"] = _range(comparison, method, metric)
+            row[f"Among the best, {what}"] = _share(comparison, method, metric)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def left_out(found: Comparison) -> list[str]:
+def left_out(comparison: Comparison) -> list[str]:
     """Return which methods are missing where, and why."""
     missing = Counter(
-        (task.title, task.excluded) for table in found.tables.values() for task in table.excluded
+        (task.title, task.excluded)
+        for table in comparison.tables.values()
+        for task in table.excluded
     )
-    total = len(found.tables)
+    total = len(comparison.tables)
     return [
         f"{title}, in {'all' if count == total else f'{count} of'} {total} settings: {reason}"
         for (title, reason), count in sorted(missing.items())
     ]
 
 
-def _costs(found: Comparison, setting: str, metric: Metric) -> dict[str, Array]:
-    cells = {method: found.cell(setting, method, metric) for method in found.titles}
+def _costs(comparison: Comparison, setting: str, metric: Metric) -> dict[str, Array]:
+    cells = {method: comparison.cell(setting, method, metric) for method in comparison.titles}
     costs = {m: metric.measure.cost(cell.values) for m, cell in cells.items() if cell}
     return dict(sorted(costs.items(), key=lambda item: float(item[1].mean())))
 
 
-def _best(found: Comparison, setting: str, metric: Metric) -> str:
-    best = next(iter(_costs(found, setting, metric)), None)
-    cell = found.cell(setting, best, metric) if best else None
+def _best(comparison: Comparison, setting: str, metric: Metric) -> str:
+    best = next(iter(_costs(comparison, setting, metric)), None)
+    cell = comparison.cell(setting, best, metric) if best else None
     return cell.text() if cell else ""
 
 
-def _mean(found: Comparison, overall: Mapping[str, Array]) -> str:
+def _mean(comparison: Comparison, overall: Mapping[str, Array]) -> str:
     best = next(iter(overall.values()), None)
     if best is None:
         return ""
-    spread = interval(best, found.confidence)
+    spread = interval(best, comparison.confidence)
     return replace(spread, mean=abs(spread.mean)).text()
 
 
-def _verdict(found: Comparison, costs: Mapping[str, Array], value: str) -> dict[str, str]:
+def _verdict(comparison: Comparison, costs: Mapping[str, Array], value: str) -> dict[str, str]:
     heads = "Best", "Not significantly different", "Baseline"
     if not costs:
         return dict.fromkeys(heads, "–")
-    best, *others = alike(costs, found.confidence)
-    names = [found.titles[method] for method in others]
+    best, *others = alike(costs, comparison.confidence)
+    names = [comparison.titles[method] for method in others]
     listed = ", ".join(names[:NAMES]) + ", …" * (len(names) > NAMES)
     texts = (
-        f"{found.titles[best]} {value}",
+        f"{comparison.titles[best]} {value}",
         f"{len(others)} of {len(costs) - 1}" + (f": {listed}" if names else ""),
-        _lag(found, costs),
+        _lag(comparison, costs),
     )
     return dict(zip(heads, texts, strict=True))
 
 
-def _lag(found: Comparison, costs: Mapping[str, Array]) -> str:
+def _lag(comparison: Comparison, costs: Mapping[str, Array]) -> str:
     """Return by how much the better baseline is worse than the best method."""
-    if (baseline := _baseline(found, costs)) is None:
+    if (baseline := _baseline(comparison, costs)) is None:
         return "–"
     best = next(iter(costs))
     if baseline == best:
-        return f"{found.titles[baseline]} is the best"
-    lag = interval(costs[baseline] - costs[best], found.confidence)
-    mark = "" if baseline in alike(costs, found.confidence) else ": significant"
-    return f"{found.titles[baseline]} worse by {lag.text()}{mark}"
+        return f"{comparison.titles[baseline]} is the best"
+    lag = interval(costs[baseline] - costs[best], comparison.confidence)
+    mark = "" if baseline in alike(costs, comparison.confidence) else ": significant"
+    return f"{comparison.titles[baseline]} worse by {lag.text()}{mark}"
 
 
-def _baseline(found: Comparison, costs: Mapping[str, Array]) -> str | None:
-    return next((method for method in costs if method in found.study.baselines), None)
+def _baseline(comparison: Comparison, costs: Mapping[str, Array]) -> str | None:
+    return next((method for method in costs if method in comparison.study.baselines), None)
 
 
-def _range(found: Comparison, method: str, metric: Metric) -> str:
-    if method not in found.everywhere:
+def _range(comparison: Comparison, method: str, metric: Metric) -> str:
+    if method not in comparison.everywhere:
         return "–"
-    ranks = found.ranks[metric].loc[method]
+    ranks = comparison.ranks[metric].loc[method]
     return f"{ranks.mean():.1f} ({ranks.min():g}–{ranks.max():g})"
 
 
-def _share(found: Comparison, method: str, metric: Metric) -> str:
-    cells = [cell for setting in found.tables if (cell := found.cell(setting, method, metric))]
+def _share(comparison: Comparison, method: str, metric: Metric) -> str:
+    cells = [
+        cell for setting in comparison.tables if (cell := comparison.cell(setting, method, metric))
+    ]
     return f"{sum(cell.best for cell in cells)} of {len(cells)}"
 
 
-def _overall(found: Comparison, metric: Metric) -> str:
-    costs = found.overall(metric)
+def _overall(comparison: Comparison, metric: Metric) -> str:
+    costs = comparison.overall(metric)
     if not costs:
         return f"No method has {quantity(metric)} in every setting."
-    best, *others = alike(costs, found.confidence)
-    wins = Counter(next(iter(_costs(found, setting, metric)), None) for setting in found.tables)
+    best, *others = alike(costs, comparison.confidence)
+    wins = Counter(
+        next(iter(_costs(comparison, setting, metric)), None) for setting in comparison.tables
+    )
     leaders = ", ".join(
-        f"{found.titles[method]} in {count}" for method, count in wins.most_common() if method
+        f"{comparison.titles[method]} in {count}" for method, count in wins.most_common() if method
     )
     return (
-        f"By {quantity(metric)}, averaged over the {len(found.tables)} settings: "
-        f"{found.titles[best]} is best; {len(others)} of the {len(costs) - 1} others in all "
+        f"By {quantity(metric)}, averaged over the {len(comparison.tables)} settings: "
+        f"{comparison.titles[best]} is best; {len(others)} of the {len(costs) - 1} others in all "
         f"settings are not significantly different from it. Best in single settings: {leaders}."
     )
 
 
-def _baselines(found: Comparison) -> str:
-    names = [found.titles[m] for m in found.study.baselines if m in found.titles]
+def _baselines(comparison: Comparison) -> str:
+    names = [comparison.titles[m] for m in comparison.study.baselines if m in comparison.titles]
     if not names:
         return "No baseline is on record."
+    settings = len(comparison.tables)
     counts = [
-        f"in {_enough(found, metric)} of {len(found.tables)} settings by {quantity(metric)}"
-        for metric in found.headline
+        f"in {_enough(comparison, metric)} of {settings} settings by {quantity(metric)}"
+        for metric in comparison.headline
     ]
     return (
         f"The better baseline ({' or '.join(names)}) is not significantly different from the best "
@@ -195,32 +210,34 @@ def _baselines(found: Comparison) -> str:
     )
 
 
-def _enough(found: Comparison, metric: Metric) -> int:
+def _enough(comparison: Comparison, metric: Metric) -> int:
     """Return in how many settings the better baseline is not significantly worse than the best."""
-    settings = [_costs(found, setting, metric) for setting in found.tables]
+    settings = [_costs(comparison, setting, metric) for setting in comparison.tables]
     return sum(
-        _baseline(found, costs) in alike(costs, found.confidence) for costs in settings if costs
+        _baseline(comparison, costs) in alike(costs, comparison.confidence)
+        for costs in settings
+        if costs
     )
 
 
-def _stability(found: Comparison) -> Iterator[str]:
-    for metric in found.headline:
-        ranks = found.ranks[metric]
+def _stability(comparison: Comparison) -> Iterator[str]:
+    for metric in comparison.headline:
+        ranks = comparison.ranks[metric]
         if len(ranks) < 3 or ranks.shape[1] < 2:
             continue
         with_base = ranks.corr().iloc[0, 1:]
-        least = " ".join(found.label(str(with_base.idxmin())))
+        least = " ".join(comparison.label(str(with_base.idxmin())))
         yield (
             f"Ranks by {quantity(metric)}: their correlation with those of the base setting is "
             f"{with_base.median():.2f} in the median setting and least, {with_base.min():.2f}, "
-            f"with {least}; {_steady(found, ranks)}"
+            f"with {least}; {_steady(comparison, ranks)}"
         )
 
 
-def _steady(found: Comparison, ranks: pd.DataFrame) -> str:
+def _steady(comparison: Comparison, ranks: pd.DataFrame) -> str:
     low, high = ranks.min(axis=1), ranks.max(axis=1)
     names: Sequence[str] = [
-        f"{found.titles[str(method)]} ({low[method]:g} to {high[method]:g})"
+        f"{comparison.titles[str(method)]} ({low[method]:g} to {high[method]:g})"
         for method in ((high - low).idxmin(), (high - low).idxmax())
     ]
     return f"the steadiest rank is that of {names[0]}, the least steady that of {names[1]}."
