@@ -90,10 +90,10 @@ def _link(name: str) -> str:
 
 def _part(name: str, text: str, label: str) -> str:
     """Return the paragraph of a docstring that begins with a label."""
-    found = re.search(rf"^{label}: (.+?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
-    if not found:
+    paragraph = re.search(rf"^{label}: (.+?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
+    if not paragraph:
         raise ValueError(f"the docstring in {_file(name)} lacks a paragraph {label!r}")
-    return _inline(found[1])
+    return _inline(paragraph[1])
 
 
 def _inline(text: str) -> str:

@@ -44,14 +44,14 @@ less overlap.
 MOMENTS = (1e9, 2e9)  # times between these, in seconds since 1970, are from 2001 to 2033
 
 
-def index(found: Iterable[Item]) -> str:
+def index(items: Iterable[Item]) -> str:
     """Return the table of all datasets with links to their cards."""
     rows = [
         (
             f"[{item.name}](datasets/{item.name}.md)", item.dataset.title, item.stages,
             item.counted, _cell(item.dataset.licence), item.way,
         )
-        for item in found
+        for item in items
     ]  # fmt: skip
     return INDEX + _table(("name", "log", "stages", "rows", "licence", "how to get it"), rows)
 
@@ -125,8 +125,8 @@ def _reported(dataset: Dataset) -> Iterable[str]:
             "values rank no models. Only values that were read at their source are listed."
         )
         rows = [
-            (f"{found.cvr_auc:g}", found.model, _cell(found.protocol), f"<{found.source}>")
-            for found in sorted(dataset.reported, key=lambda found: found.cvr_auc)
+            (f"{value.cvr_auc:g}", value.model, _cell(value.protocol), f"<{value.source}>")
+            for value in sorted(dataset.reported, key=lambda value: value.cvr_auc)
         ]
         yield _table(("CVR AUC", "model", "protocol", "source"), rows)
 
@@ -170,22 +170,22 @@ def _counts(name: str, facts: Facts) -> Iterable[str]:
         yield from _overlap(facts.overlap)
 
 
-def _overlap(found: Overlap) -> Iterable[str]:
+def _overlap(overlap: Overlap) -> Iterable[str]:
     """Yield what the clicks are worth as a sample of the impressions."""
     yield "## Overlap"
-    yield OVERLAP.format(rows=found.rows, clicks=found.clicks, auc=found.auc)
+    yield OVERLAP.format(rows=overlap.rows, clicks=overlap.clicks, auc=overlap.auc)
     yield _table(
-        ("quantile", *found.quantiles),
-        [("click propensity", *(f"{value:.3g}" for value in found.quantiles.values()))],
+        ("quantile", *overlap.quantiles),
+        [("click propensity", *(f"{value:.3g}" for value in overlap.quantiles.values()))],
     )
     rows = [
         (
             f"{clip.floor:g}" if clip.floor else "none", f"{100 * clip.impressions:.3g} %",
             f"{100 * clip.clicks:.3g} %",
-            f"{clip.effective_clicks:,.0f} ({_share_of(clip.effective_clicks, found.clicks)})",
+            f"{clip.effective_clicks:,.0f} ({_share_of(clip.effective_clicks, overlap.clicks)})",
             f"{clip.mass:.3g}",
         )
-        for clip in found.floors
+        for clip in overlap.floors
     ]  # fmt: skip
     yield _table(
         (
@@ -209,20 +209,20 @@ def _populations(facts: Facts) -> str:
 def _population(population: Population, stages: tuple[str, ...]) -> dict[str, str]:
     """Return counts and rates by column; what is unknown is left out, and nothing is 0 for it."""
     rows, known, positive = population.rows, population.known, population.positive
-    found = {"split": population.split, "policy": population.policy, stages[0]: f"{rows:,}"}
-    found |= {label: f"{positive[label]:,}" for label in stages[1:] if known[label]}
+    columns = {"split": population.split, "policy": population.policy, stages[0]: f"{rows:,}"}
+    columns |= {label: f"{positive[label]:,}" for label in stages[1:] if known[label]}
     after = [label for label in POST_CLICK if label in stages]
     if stages[0] == "click":
-        return found | {_given_click(label): _share(positive[label], rows) for label in after}
+        return columns | {_given_click(label): _share(positive[label], rows) for label in after}
     clicks = positive["click"] if known["click"] else None
     if clicks is not None:
-        found["CTR"] = _share(clicks, rows)
+        columns["CTR"] = _share(clicks, rows)
     if "conversion" not in stages:
-        return found
+        return columns
     if known["conversion"] != clicks:  # outcomes of impressions whether clicked or not
-        return found | {"P(conversion)": _share(positive["conversion"], known["conversion"])}
-    found["CTCVR"] = _share(positive["conversion"], rows)
-    return found | {_given_click(label): _share(positive[label], clicks) for label in after}
+        return columns | {"P(conversion)": _share(positive["conversion"], known["conversion"])}
+    columns["CTCVR"] = _share(positive["conversion"], rows)
+    return columns | {_given_click(label): _share(positive[label], clicks) for label in after}
 
 
 def _given_click(label: str) -> str:
@@ -245,7 +245,7 @@ def _moment(time: float) -> str:
 
 
 def _features(facts: Facts) -> str:
-    train = sum(found.rows for found in facts.populations if found.split == "train")
+    train = sum(population.rows for population in facts.populations if population.split == "train")
     rows = [
         (
             f"`{feature.name}`", feature.kind,
@@ -265,8 +265,8 @@ def _mean(rows: int, ids: int) -> str:
     return f"{rows / ids:,.0f}" if rows > 10 * ids else f"{rows / ids:.2g}"
 
 
-def _options(chosen: Mapping[str, object]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in chosen.items()) or "none"
+def _options(options: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in options.items()) or "none"
 
 
 def _cell(text: str) -> str:

@@ -84,8 +84,8 @@ class Item:
             return f"as {self.dataset.base}"
         if any(source.url is None for source in sources):
             return "by hand"
-        asked = {token_variable(source.url or "") for source in sources} - {None}
-        return f"downloaded, maybe with {', '.join(map(str, asked))}" if asked else "downloaded"
+        tokens = {token_variable(source.url or "") for source in sources} - {None}
+        return f"downloaded, maybe with {', '.join(map(str, tokens))}" if tokens else "downloaded"
 
     @property
     def here(self) -> str:

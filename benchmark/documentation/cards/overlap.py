@@ -72,8 +72,8 @@ def overlap(schema: Schema, train: pl.LazyFrame) -> Overlap | None:
 def _calibrated(log_odds: Array, click: Array) -> Array:
     """Return probabilities by Platt's scaling: boosted trees are too sure of rare clicks."""
     inputs = log_odds[:, None]
-    found: Array = LogisticRegression(C=np.inf).fit(inputs, click).predict_proba(inputs)[:, 1]
-    return found
+    probability: Array = LogisticRegression(C=np.inf).fit(inputs, click).predict_proba(inputs)[:, 1]
+    return probability
 
 
 def described(propensity: Array, click: Array) -> Overlap:

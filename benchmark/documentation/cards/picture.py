@@ -40,18 +40,18 @@ def _chain(known: Sequence[Stage]) -> Figure:
     axes = figure.subplots()
     axes.set_axis_off()
     axes.set(xlim=(-0.5, len(stages) - 0.5), ylim=(-1, 1))
-    for place, stage in enumerate(stages):
+    for position, stage in enumerate(stages):
         logged = stage in known
         axes.text(
-            place, 0, stage if logged else f"{stage}: not logged", ha="center", va="center",
+            position, 0, stage if logged else f"{stage}: not logged", ha="center", va="center",
             color="white" if logged else GREY, fontsize=8.5 if logged else 7,
             bbox={
                 "boxstyle": "round,pad=0.5", "facecolor": BLUE if logged else "white",
                 "edgecolor": BLUE if logged else GREY, "ls": "-" if logged else "--",
             },
         )  # fmt: skip
-        if place:
-            axes.text(place - 0.5, 0, "→", ha="center", va="center", color=GREY)
+        if position:
+            axes.text(position - 0.5, 0, "→", ha="center", va="center", color=GREY)
     return figure
 
 
@@ -60,8 +60,8 @@ def _figure(facts: Facts) -> Figure:
     count = len(facts.populations)
     figure = Figure(figsize=(WIDTH, 0.9 + ROW * len(stages) * count))
     axes = figure.subplots()
-    for place, population in enumerate(facts.populations):
-        lift = SPREAD * (place - (count - 1) / 2) * min(1, 3 / count)
+    for index, population in enumerate(facts.populations):
+        lift = SPREAD * (index - (count - 1) / 2) * min(1, 3 / count)
         _points(axes, population, stages, lift)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(numticks=12))
@@ -81,19 +81,19 @@ def _figure(facts: Facts) -> Figure:
 
 def _points(axes: Axes, population: Population, stages: list[str], lift: float) -> None:
     """Draw a population: a point and its number per stage, none where it is unknown or 0."""
-    counts = {place: _count(population, stage) for place, stage in enumerate(stages)}
-    known = {place: count for place, count in counts.items() if count}
+    counts = {height: _count(population, stage) for height, stage in enumerate(stages)}
+    known = {height: count for height, count in counts.items() if count}
     color, marker = LOOKS[population.split]
     logged = population.policy == "log"
     axes.plot(
         list(known.values()),
-        [place + lift for place in known],
+        [height + lift for height in known],
         color=color, marker=marker, ms=4.5, lw=0, mfc=color if logged else "white",
         label=population.split if logged else f"{population.split}, shown at random",
     )  # fmt: skip
-    for place, count in known.items():
+    for height, count in known.items():
         axes.annotate(
-            f"{count:,}", (count, place + lift), (6, 0), textcoords="offset points",
+            f"{count:,}", (count, height + lift), (6, 0), textcoords="offset points",
             va="center", color=color, fontsize=7,
         )  # fmt: skip
 

@@ -27,9 +27,9 @@ def write_all(folders: Folders) -> Path:
     for name in names:
         processed = first_splits(folders.processed / name)
         if (processed / "schema.json").is_file():
-            found = facts.measure(processed, folders.raw / name)
-            facts.write(found, folders.cards / f"{name}.json")
-            draw(found, folders.cards / f"{name}.svg")
+            measured = facts.measure(processed, folders.raw / name)
+            facts.write(measured, folders.cards / f"{name}.json")
+            draw(measured, folders.cards / f"{name}.svg")
     listed = items(folders)
     for item in listed:
         if item.facts is None:

@@ -24,7 +24,7 @@ dataset are listed on its [card](../datasets.md).
 
 def markdown(model: type[BaseModel]) -> str:
     """Return the page: a table of the top-level keys, then one of each section."""
-    tables = [_section(name, found) for name, found in sections(model)]
+    tables = [_section(name, section) for name, section in sections(model)]
     return generated(__name__) + HEAD + "\n".join((*tables, _backbones()))
 
 

@@ -17,7 +17,7 @@ def generated(module: str) -> str:
 def cell(text: str) -> str:
     """Return text on one line that a table's cell can hold, with code as Markdown has it."""
     line = " ".join(text.split()).replace("``", "`").replace("|", r"\|")
-    return re.sub("`[^`]*`|[<_*]", lambda found: SPECIAL.get(found[0], found[0]), line)
+    return re.sub("`[^`]*`|[<_*]", lambda match: SPECIAL.get(match[0], match[0]), line)
 
 
 def slug(heading: str) -> str:
@@ -43,5 +43,5 @@ def from_docstring(text: str) -> str:
     return prose.replace("``", "`").strip()
 
 
-def _block(found: re.Match[str]) -> str:
-    return f"$$\n{' '.join(found[1].split())}\n$$"
+def _block(formula: re.Match[str]) -> str:
+    return f"$$\n{' '.join(formula[1].split())}\n$$"

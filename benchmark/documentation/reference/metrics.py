@@ -27,13 +27,13 @@ closer to that value is better.
 
 def markdown() -> str:
     """Return the page: the populations, the measures, then one section per definition."""
-    sections = [_section(found) for found in _by_definition().values()]
+    sections = [_section(measures) for measures in _by_definition().values()]
     return generated(__name__) + HEAD + _populations() + _overview() + "".join(sections)
 
 
 def names() -> list[str]:
     """Return the name of every metric."""
-    return [_name(space, measure) for space, found in BY_SPACE.items() for measure in found]
+    return [_name(space, measure) for space, measures in BY_SPACE.items() for measure in measures]
 
 
 def _name(space: str, measure: Measure) -> str:
@@ -70,10 +70,10 @@ def _range(measure: Measure) -> str:
 
 
 def _by_definition() -> dict[Callable[..., float], list[Measure]]:
-    found: dict[Callable[..., float], list[Measure]] = {}
+    by_definition: dict[Callable[..., float], list[Measure]] = {}
     for measure in MEASURES.values():
-        found.setdefault(measure.definition, []).append(measure)
-    return found
+        by_definition.setdefault(measure.definition, []).append(measure)
+    return by_definition
 
 
 def _heading(measure: Measure) -> str:
@@ -82,15 +82,15 @@ def _heading(measure: Measure) -> str:
 
 
 def _section(measures: list[Measure]) -> str:
-    found = [
+    metrics = [
         _name(space, measure)
         for measure in measures
         for space, known in BY_SPACE.items()
         if measure in known
     ]
     text = from_docstring(inspect.getdoc(measures[0].definition) or "").removeprefix("Return ")
-    listed = ", ".join(f"`{name}`" for name in found)
-    chosen = ", ".join(f"`{name}`" for name in found if name in CRITERIA)
+    listed = ", ".join(f"`{name}`" for name in metrics)
+    criteria = ", ".join(f"`{name}`" for name in metrics if name in CRITERIA)
     lines = [f"### {_heading(measures[0])}", f"{text[0].upper()}{text[1:]}", f"Metrics: {listed}."]
-    lines += [f"Selection criteria: {chosen}."] * bool(chosen)
+    lines += [f"Selection criteria: {criteria}."] * bool(criteria)
     return "\n\n".join(lines) + "\n\n"

@@ -17,7 +17,7 @@ ends the call with one sentence and exit status 1, an interruption with status 1
 
 def markdown(parser: argparse.ArgumentParser) -> str:
     """Return the page: one section per subcommand of the parser, in the parser's order."""
-    sections = [_section(name, found) for name, found in subcommands(parser).items()]
+    sections = [_section(name, subparser) for name, subparser in subcommands(parser).items()]
     return generated(__name__) + HEAD + "".join(sections)
 
 
