@@ -44,6 +44,19 @@ def test_no_path_is_taken_for_a_pattern_when_a_table_is_read() -> None:
     assert not raw
 
 
+OF_RECBOLE = {"benchmark/training/backbones/recbole.py", "benchmark/data/atomic_files.py"}
+
+
+def test_the_project_reads_its_own_yaml_by_one_reader_alone() -> None:
+    """Another one would let a key stand twice, and read `no` as a truth value."""
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for path in ENGINE
+        if re.search(r"^(?:import|from) yaml\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert users == OF_RECBOLE, "benchmark.configuration.documents reads YAML"
+
+
 def test_the_pipeline_stays_below_the_size_at_which_its_lock_file_is_slow() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     datasets, methods = len(params["datasets"]), len(params["methods"])

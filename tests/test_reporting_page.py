@@ -180,7 +180,7 @@ def test_random_impressions_stand_in_for_an_oracle(project: Path) -> None:
 
 
 def test_pages_of_studies_have_titles_of_their_own_and_lead_to_each_other(project: Path) -> None:
-    for name, text in {"one": "title: Which when?\n", "two": ""}.items():
+    for name, text in {"one": "title: Which when?\n", "two": "replicates: 2\n"}.items():
         write_text(project / "studies" / name / "params.yaml", f"# About it.\n{text}")
         write_text(
             project / "results/studies" / name / "report.md", "# A & B\n\n## C\n\n|a|\n|-|\n|1|\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,29 @@ def test_published_records_that_are_not_here_are_brought_back(
         path.unlink()
     oracle = versus.compare(METHODS[1], Workspace())[0]
     assert METHODS[0] in {duel.other.method for duel in oracle.headline[0].duels}
+
+
+def test_published_records_alone_are_enough_to_compare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_project(tmp_path, 2, 3))
+    before = versus.plain(versus.compare(METHODS[1], Workspace()))
+    pack(Workspace())
+    shutil.rmtree("results/runs")
+    shutil.rmtree("data")
+    assert versus.plain(versus.compare(METHODS[1], Workspace())) == before
+
+
+def test_prepared_data_are_believed_before_the_schema_of_restored_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_project(tmp_path, 2, 3))
+    pack(Workspace())
+    shutil.rmtree("results/runs")
+    edit(Path("data/processed", ORACLE, "schema.json"), fingerprint="others")
+    oracle, _ = versus.compare(METHODS[1], Workspace())
+    assert oracle.reason is not None
+    assert "other data than are now prepared" in oracle.reason
 
 
 def test_a_method_without_fits_is_one_sentence(

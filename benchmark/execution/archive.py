@@ -15,18 +15,25 @@ import polars as pl
 from benchmark import parquet
 from benchmark.files import DamagedError, read_json, replacing, write_text
 from benchmark.sealing import DIGEST, is_sealed
-from benchmark.studies import Workspace
+from benchmark.studies import Workspace, first_splits
 
-FILE = "records.parquet"
+FILE, SCHEMA = "records.parquet", "schema.json"
 INCIDENTAL = frozenset({"seconds", DIGEST})  # of a record: they say nothing about its numbers
 
 
 def pack(workspace: Workspace) -> Path:
-    """Write all records into one file, a row each, and return its path."""
-    paths = sorted(workspace.runs.rglob("*.json"))
+    """Write all records into one file, a row each, and return its path.
+
+    The schema of each setting's data goes with them, so that they can be read without the data.
+    """
+    paths = {path.relative_to(workspace.runs): path for path in workspace.runs.rglob("*.json")}
+    for folder in workspace.runs.glob("*/"):
+        schema = first_splits(workspace.processed / folder.name) / SCHEMA
+        if schema.is_file():
+            paths[Path(folder.name, SCHEMA)] = schema
     rows = {
-        "path": [path.relative_to(workspace.runs).as_posix() for path in paths],
-        "record": [path.read_text(encoding="utf-8") for path in paths],
+        "path": [name.as_posix() for name in sorted(paths)],
+        "record": [paths[name].read_text(encoding="utf-8") for name in sorted(paths)],
     }
     target = workspace.results / FILE
     with replacing(target) as temporary:

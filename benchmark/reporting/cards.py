@@ -10,9 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
-import yaml
-
 from benchmark import registry
+from benchmark.configuration import documents
 from benchmark.schema import Need
 
 FAMILIES = "families.yaml"
@@ -68,7 +67,7 @@ def family(path: Path) -> str:
 @cache
 def _families(path: Path) -> dict[str, str]:
     """Return the family of each method that a file of families names."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    content = documents.read(path).plain() if path.is_file() else {}
     return {name: title for title, names in content.items() for name in names}
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.config import Params, Protocol
+from benchmark.execution.archive import SCHEMA
 from benchmark.execution.predictions import SUFFIX
 from benchmark.files import sha256
 from benchmark.references import MARK, is_widened
@@ -242,19 +243,22 @@ def read(workspace: Workspace) -> list[DatasetResults]:
 def read_setting(setting: Setting, workspace: Workspace) -> DatasetResults:
     """Return what is on record of all methods in a setting.
 
+    Published records can be read without the data, whose schema they have with them.
+
     Raises:
         FileNotFoundError: it has runs, but no schema.
         ValueError: a record cannot be read.
     """
     params, runs = workspace.params, workspace.runs / setting.name
     started = any((runs / method / "task.json").is_file() for method in params.methods)
-    schema = Schema.read(setting.replicate(0)) if started else setting.schema
+    data = setting.replicate(0)
+    restored = not (data / SCHEMA).is_file() and (runs / SCHEMA).is_file()
+    schema = Schema.read(runs if restored else data) if started else setting.schema
     prints = _fingerprints(setting, params.replicates) if schema else ()
     tasks = (read_task(runs / method, method, schema, params, prints) for method in params.methods)
     folders = sorted(runs.glob(f"{params.leaderboard.reference}{MARK}*"))
     wider = (read_task(folder, folder.name, schema, params, prints) for folder in folders)
     finished = tuple(task for task in wider if task.excluded is None)
-    data = setting.replicate(0)
     return DatasetResults(setting.name, schema, tuple(tasks), finished, data)
 
 

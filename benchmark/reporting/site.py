@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from benchmark.configuration import documents
 from benchmark.studies import STUDIES, Workspace
 
 NAME = "CVR debiasing benchmark"
@@ -21,13 +20,13 @@ def title(study: str | None) -> str:
     if study is None:
         return NAME
     path = STUDIES / study / "params.yaml"
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-    return str((content or {}).get("title", study.replace("_", " ").capitalize()))
+    content = _content(path)
+    return str(content.get("title", study.replace("_", " ").capitalize()))
 
 
 def about(workspace: Workspace) -> dict[str, Any]:
     """Return title, study, version and citation, as the file for citations tells them."""
-    known = yaml.safe_load(CITATION.read_text(encoding="utf-8")) if CITATION.is_file() else {}
+    known = _content(CITATION)
     version = str(known.get("version", "unknown"))
     return {
         "title": title(workspace.study),
@@ -35,6 +34,12 @@ def about(workspace: Workspace) -> dict[str, Any]:
         "version": version,
         "citation": _bibtex(known, version),
     }
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Return what a file says by key; nothing where there is none."""
+    found: dict[str, Any] = documents.read(path).plain() if path.is_file() else {}
+    return found
 
 
 def others(workspace: Workspace) -> dict[str, str]:

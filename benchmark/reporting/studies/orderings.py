@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import yaml
 from pydantic import BaseModel, ConfigDict
 
+from benchmark.configuration import documents
+from benchmark.configuration.mistakes import validated
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.records import DatasetResults, Task
 from benchmark.reporting.statistics import Interval, Verdict, interval, ordering
@@ -43,11 +44,9 @@ class Orderings(_Section):
 
         Raises:
             FileNotFoundError: there is none.
-            pydantic.ValidationError: a key is missing, unknown or of the wrong kind.
+            ConfigError: it is no YAML, or a key is missing, unknown or of the wrong kind.
         """
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} not found; it lists the orderings to check")
-        return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return validated(cls, documents.read(path))
 
 
 @dataclass(frozen=True)

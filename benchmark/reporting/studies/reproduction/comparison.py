@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from benchmark.configuration import documents
+from benchmark.configuration.mistakes import WrongValueError, validated
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.records import DatasetResults, Task
 from benchmark.reporting.studies.orderings import Check
@@ -63,16 +64,16 @@ class Published(_Section):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        for entry in self.entries:
-            for values in (entry.mean, entry.spread):
+        known = f"it must be a variant; known: {', '.join(self.variants)}"
+        if self.contrast not in self.variants:
+            raise WrongValueError("contrast", known)
+        for number, entry in enumerate(self.entries):
+            if entry.variant not in self.variants:
+                raise WrongValueError(f"entries.{number}.variant", known)
+            for name, values in (("mean", entry.mean), ("spread", entry.spread)):
                 if values is not None and len(values) != len(self.metrics):
-                    count = len(self.metrics)
-                    raise ValueError(
-                        f"{entry.published_as}: {len(values)} values for {count} metrics"
-                    )
-        named = {self.contrast, *(entry.variant for entry in self.entries)}
-        if unknown := sorted(named - set(self.variants)):
-            raise ValueError(f"no variant {', '.join(unknown)}; known: {', '.join(self.variants)}")
+                    words = f"it must have {len(self.metrics)} values, one per metric"
+                    raise WrongValueError(f"entries.{number}.{name}", words)
         return self
 
     @classmethod
@@ -81,9 +82,9 @@ class Published(_Section):
 
         Raises:
             FileNotFoundError: the study has none.
-            pydantic.ValidationError: a key is missing, unknown or of the wrong kind.
+            ConfigError: it is no YAML, or a key is missing, unknown or of the wrong kind.
         """
-        return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return validated(cls, documents.read(path))
 
 
 @dataclass(frozen=True)
