@@ -12,10 +12,11 @@ TORCH ?= $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements-torch.lock)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro test check docs lock soak audit
+.PHONY: help setup repro smoke test check docs lock soak audit
 
 help:
 	@echo "make repro   set up and run the benchmark of params.yaml; prints the leaderboard"
+	@echo "make smoke   run the same on a small setting in a minute; leaves build/smoke/ alone"
 	@echo "make test    set up and run the tests"
 	@echo "make setup   set up .venv and do nothing else"
 	@echo "make check   lint and type-check"
@@ -31,6 +32,10 @@ repro: $(READY)
 	test -e .git || dvc config --quiet --local core.no_scm true
 	dvc repro
 	python -m benchmark show
+
+smoke: $(READY)
+	rm -rf build/smoke
+	python -m benchmark try --keep build/smoke
 
 test: $(READY) $(DOCS) check
 	python -m pytest -n auto --dist loadfile --no-loadscope-reorder

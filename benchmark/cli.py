@@ -84,6 +84,32 @@ def run(
     run_all(workspace, launch, setting, method, strict=strict)
 
 
+def try_(workspace: Workspace, method: str | None = None, keep: str | None = None) -> int:
+    """Test a method and show its row of a small study, or without one run the whole pipeline."""
+    import tempfile
+
+    from benchmark import tryout
+
+    if method is not None:
+        faults = tryout.contract_faults(method)
+        if faults is None:
+            print("not tested: the contract tests lie in tests/ of the project, which is not here")
+        for fault in faults or ():
+            print(fault)
+        if faults:
+            raise ValueError(f"{method} breaks its contract; mend what is listed and try it again")
+    with tempfile.TemporaryDirectory() as temporary:
+        small = tryout.small(method, workspace.changes, Path(keep or temporary))
+        if method is None and check(small):
+            return 1
+        print(tryout.table(small))
+        print("This setting is small: it shows that a method works, not how it ranks.")
+        if keep is not None:
+            report(small)
+            print(f"page: {small.results / 'index.html'}")
+    return 0
+
+
 def export_recbole(dataset: str, workspace: Workspace) -> None:
     """Write the processed splits of one dataset as atomic files for stock RecBole."""
     from benchmark.data import atomic_files
@@ -270,7 +296,7 @@ class Command:
     @property
     def name(self) -> str:
         """The word typed."""
-        return self.function.__name__.replace("_", "-")
+        return self.function.__name__.strip("_").replace("_", "-")
 
     @property
     def help(self) -> str:
@@ -289,6 +315,14 @@ COMMANDS = (
     Command(check, IN_STUDY),
     Command(data, {"?dataset": DATASET} | IN_STUDY),
     Command(run, {"?setting": SETTING, "?method": METHOD} | IN_STUDY | LAUNCH),
+    Command(
+        try_,
+        {
+            "?method": METHOD,
+            "--keep": "a folder for data, results and a page; by default none are left",
+            "--*set": ASSIGNMENT,
+        },
+    ),
     Command(report, IN_STUDY),
     Command(show, IN_STUDY),
     Command(compare, {"method": METHOD} | IN_STUDY),

@@ -165,11 +165,13 @@ class Setting:
 class Workspace:
     """Where params, data and results lie: a study's, or the benchmark's own without one.
 
-    ``changes`` are assignments such as ``protocol.max_epochs=3``, on top of the files.
+    ``changes`` are assignments such as ``protocol.max_epochs=3``, on top of the files. Data and
+    results lie below ``base``.
     """
 
     study: str | None = None
     changes: tuple[str, ...] = ()
+    base: Path = Path()
 
     @property
     def folder(self) -> Path:
@@ -218,17 +220,17 @@ class Workspace:
     @property
     def raw(self) -> Path:
         """Raw files, by dataset."""
-        return Path("data") / self.folder / "raw"
+        return self.base / "data" / self.folder / "raw"
 
     @property
     def processed(self) -> Path:
         """Processed splits, by setting."""
-        return Path("data") / self.folder / "processed"
+        return self.base / "data" / self.folder / "processed"
 
     @property
     def results(self) -> Path:
         """Tables and pictures, which are published."""
-        return Path("results") / self.folder
+        return self.base / "results" / self.folder
 
     @property
     def runs(self) -> Path:

@@ -22,10 +22,21 @@ Params.read(ROOT / "params.yaml")  # whose plugins are tested like the project's
 FIRST = ("test_run", "test_methods", "test_pipeline", "test_studies", "test_docs")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--method", help="a file name in methods/: run the tests of it alone")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the tests of the longest files first; all others stay in their order."""
+    if method := config.getoption("--method"):
+        items[:] = [item for item in items if _concerns(item, method)]
     place = {name: number for number, name in enumerate(FIRST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(FIRST)))
+
+
+def _concerns(item: pytest.Item, method: str) -> bool:
+    call = getattr(item, "callspec", None)
+    return call is not None and call.params.get("name") == method
 
 
 class TinyFunnel(Dataset):
