@@ -43,7 +43,8 @@ class OpenBandit(Dataset):
     No CVR can be learned.
 
     Evidence: The documentation of the log lists the columns. Several people who unpacked the
-    archive report its size and SHA-256. We had no copy.
+    archive report its size and SHA-256. We had no copy of it, but all of the sample in the package
+    obp 0.4.1: 10,000 impressions per policy and campaign in the same layout.
     """
 
     title = "Open Bandit (clicks only)"
@@ -58,9 +59,11 @@ class OpenBandit(Dataset):
         "impressions of the test period are test rows, earlier ones are dropped and counted. "
         "One campaign per run (option campaign). Users are known by four hashed features only; "
         "user-item affinities are left out. The hashed item features differ between the policies' "
-        "files, as users of the archive report, so all rows take those of bts; whether the hashes "
-        "of users agree is not known, and the share of unknown ones in test tells. The propensity "
-        "is the published propensity_score, given the position."
+        "files, in the publisher's sample too, so all rows take those of bts; the hashes of users "
+        "agree there. In that sample items are shown by the random policy as often as a uniform "
+        "draw does; its rate, estimated from the log of bts by inverse propensities, is within "
+        "the error of the one observed, which is large. The propensity is the published "
+        "propensity_score, given the position."
     )
     stages = ("impression", "click")
     categorical = ("item_id", "position", *USER, *ITEM, "hour")

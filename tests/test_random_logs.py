@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import ZipFile
 
 import polars as pl
 import pytest
@@ -16,6 +21,7 @@ from helpers.layouts.yahoo_r3 import SONGS
 from helpers.layouts.yahoo_r3 import read as read_songs
 from helpers.layouts.yahoo_r3 import write as write_songs
 from helpers.raw_logs import load, same
+from scipy.stats import chisquare
 
 from benchmark import registry
 from benchmark.data.dataset import DataError
@@ -232,3 +238,91 @@ def test_a_log_without_conversions_keeps_its_propensities_and_skips_every_method
     assert 0 < len(drawn) < len(test)
     assert drawn["propensity"].unique().to_list() == [1 / 80]
     assert "conversion" not in test.columns
+
+
+# --- the whole sample of the publisher's package, which needs no consent
+
+WHEEL = "obp-0.4.1-py3-none-any.whl"
+SHA256 = "87dec9caf4283c25ab13036532e0a24566f1c7bdcad1653a8ded43b2f5ef8208"
+CLICKS = {"all": (80, 42, 38), "men": (34, 69, 46), "women": (46, 46, 46)}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the sample of Open Bandit, out of a wheel that is here or can be downloaded."""
+    folders = [Path(os.environ.get("CVR_REAL_DATA", "nowhere")), cache()]
+    found = next((path for folder in folders if (path := folder / WHEEL).is_file()), None)
+    path = found or downloaded(cache() / WHEEL)
+    assert sha256(path.read_bytes()).hexdigest() == SHA256
+    folder = tmp_path_factory.mktemp("obp")
+    with ZipFile(path) as archive:
+        archive.extractall(
+            folder, [name for name in archive.namelist() if name.startswith("obp/dataset/obd/")]
+        )
+    return folder
+
+
+def cache() -> Path:
+    """Return the folder of what tests downloaded once."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "cvr-debiasing-benchmark"
+
+
+def downloaded(path: Path) -> Path:
+    """Download the wheel once; skip where there is no way to it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = ["--no-deps", "--only-binary=:all:", "--timeout=5", "--retries=0", "--quiet"]
+    with TemporaryDirectory(dir=path.parent) as folder:
+        command = [sys.executable, "-m", "pip", "download", *options, "-d", folder, "obp==0.4.1"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        except subprocess.TimeoutExpired:
+            pytest.skip(f"{WHEEL} is neither in CVR_REAL_DATA nor downloaded within 30 seconds")
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["pip says nothing"])[-1]
+            pytest.skip(f"{WHEEL} is not in CVR_REAL_DATA and cannot be downloaded: {reason}")
+        (Path(folder) / WHEEL).replace(path)
+    return path
+
+
+@pytest.mark.parametrize("campaign", CLICKS)
+def test_a_real_random_policy_draws_uniformly_and_weighs_to_what_it_saw(
+    wheel: Path, campaign: str
+) -> None:
+    items, of_log, of_random = CLICKS[campaign]
+    table = load("open_bandit")(campaign=campaign).table(wheel).collect()
+    log, drawn = table.filter(~RANDOM), table.filter(RANDOM)
+    assert (len(log), log["click"].sum()) == (10_000, of_log)
+    assert (len(drawn), drawn["click"].sum()) == (10_000, of_random)
+    assert drawn["propensity"].unique().to_list() == [pytest.approx(1 / items)]
+    shown = drawn.group_by("item_id").len()["len"]
+    assert len(shown) == items
+    assert chisquare(shown).pvalue > 0.01
+    value, error = weighted(drawn, items)
+    assert value == pytest.approx(drawn["click"].mean(), rel=1e-9)
+    from_log, its_error = weighted(log, items)
+    assert abs(from_log - value) < 3 * (error**2 + its_error**2) ** 0.5
+
+
+def weighted(rows: pl.DataFrame, items: int) -> tuple[float, float]:
+    """Estimate the click rate of a uniform draw by IPS, with its standard error."""
+    terms = rows["click"] / (items * rows["propensity"])
+    mean, spread = terms.mean(), terms.std()
+    assert isinstance(mean, float)
+    assert isinstance(spread, float)
+    return mean, spread / len(terms) ** 0.5
+
+
+def test_hashes_of_users_agree_between_real_policies_and_those_of_items_do_not(
+    wheel: Path,
+) -> None:
+    table = load("open_bandit")().table(wheel).collect()
+    for field in ("user_feature_0", "user_feature_1"):
+        values = [set(part[field]) for part in (table.filter(RANDOM), table.filter(~RANDOM))]
+        assert values[0] == values[1]
+    contexts = [
+        pl.read_csv(wheel / f"obp/dataset/obd/{policy}/all/item_context.csv")
+        for policy in ("bts", "random")
+    ]
+    assert contexts[0]["item_feature_0"].equals(contexts[1]["item_feature_0"])
+    assert not set(contexts[0]["item_feature_1"]) & set(contexts[1]["item_feature_1"])
