@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmark.studies import Workspace
 
 MANUAL, RECBOLE = Path("data/manual"), Path("data/recbole")
-METHODS, CARDS = Path("docs/methods.md"), Path("docs/datasets")
+METHODS = Path("docs/methods.md")
 DATASET = "a file name in datasets/, without .py"
 SETTING = "a setting: a dataset, or a factor at a level such as overlap-0.5; by default all"
 METHOD = "a file name in methods/, without .py"
@@ -220,6 +220,7 @@ def compare(method: str, workspace: Workspace) -> None:
 
 def datasets(workspace: Workspace) -> None:
     """Print all datasets: what they have, how to get them, what is here."""
+    from benchmark.documentation.cards import CARDS
     from benchmark.documentation.cards.listing import Folders, table
 
     _search_plugins(workspace)
@@ -228,6 +229,7 @@ def datasets(workspace: Workspace) -> None:
 
 def cards(workspace: Workspace) -> None:
     """Write the cards of all datasets to docs/datasets/, with counts of those that are ready."""
+    from benchmark.documentation.cards import CARDS
     from benchmark.documentation.cards.listing import Folders
     from benchmark.documentation.cards.write import write_all
 

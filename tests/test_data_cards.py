@@ -15,10 +15,11 @@ from helpers.layouts import coat
 from benchmark import registry
 from benchmark.data.dataset import Dataset, Reported
 from benchmark.data.preprocess import preprocess
-from benchmark.documentation.cards import facts
+from benchmark.documentation.cards import facts, records
 from benchmark.documentation.cards.card import card, index
 from benchmark.documentation.cards.listing import Folders, Item, items
 from benchmark.documentation.cards.picture import draw
+from benchmark.documentation.cards.records import Facts
 from benchmark.documentation.cards.write import write_all
 from benchmark.files import write_json
 from benchmark.registry import ROOT
@@ -68,15 +69,15 @@ def test_the_index_is_what_would_be_generated_and_links_to_every_card() -> None:
 
 
 @pytest.fixture(scope="module")
-def tiny(processed: Path) -> facts.Facts:
+def tiny(processed: Path) -> Facts:
     return facts.measure(processed, Path("nowhere"))
 
 
-def item_of(dataset: Dataset, found: facts.Facts | None) -> Item:
+def item_of(dataset: Dataset, found: Facts | None) -> Item:
     return Item("tiny", dataset, found, DOCS)
 
 
-def test_counts_are_those_of_the_rows(tiny: facts.Facts, processed: Path) -> None:
+def test_counts_are_those_of_the_rows(tiny: Facts, processed: Path) -> None:
     assert tiny.rows == 3000
     for population in tiny.populations:
         table = pl.read_parquet(processed / f"{population.split}.parquet")
@@ -92,7 +93,7 @@ def test_counts_are_those_of_the_rows(tiny: facts.Facts, processed: Path) -> Non
     assert unknown == {"user": 0, "item": 0, "price": None}
 
 
-def test_rates_are_printed_with_their_denominators(tiny: facts.Facts) -> None:
+def test_rates_are_printed_with_their_denominators(tiny: Facts) -> None:
     text = card(item_of(TinyFunnel(), tiny))
     train = next(found for found in tiny.populations if found.split == "train")
     clicks, bought = train.positive["click"], train.positive["conversion"]
@@ -131,7 +132,7 @@ def test_random_rows_have_no_click_rate(tmp_path: Path) -> None:
     ) in text
 
 
-def test_a_log_of_clicks_has_no_rates_of_impressions(tiny: facts.Facts) -> None:
+def test_a_log_of_clicks_has_no_rates_of_impressions(tiny: Facts) -> None:
     clicked = [
         population.model_copy(
             update={"known": {"conversion": 10}, "positive": {"conversion": 1}, "rows": 10}
@@ -151,19 +152,19 @@ def test_a_log_of_clicks_has_no_rates_of_impressions(tiny: facts.Facts) -> None:
     [((0.0, 86400.0), "train 0 to 86,400"), ((1.5e9, 1.5e9 + 60), "train 2017-07-14 02:40 UTC to")],
 )
 def test_times_are_dates_where_they_can_be(
-    tiny: facts.Facts, ends: tuple[float, float], says: str
+    tiny: Facts, ends: tuple[float, float], says: str
 ) -> None:
     found = tiny.model_copy(update={"click_times": {"train": ends}})
     assert f"Times of clicks: {says}" in card(item_of(TinyFunnel(), found))
 
 
-def test_what_was_left_out_is_told(tiny: facts.Facts) -> None:
+def test_what_was_left_out_is_told(tiny: Facts) -> None:
     found = tiny.model_copy(update={"dropped": {"conversion without click": 1234}})
     text = card(item_of(TinyFunnel(), found))
     assert "Left out: 1,234 rows (conversion without click)." in text
 
 
-def test_values_of_others_are_listed_with_their_sources(tiny: facts.Facts) -> None:
+def test_values_of_others_are_listed_with_their_sources(tiny: Facts) -> None:
     dataset = TinyFunnel()
     assert "## Reported elsewhere" not in card(item_of(dataset, tiny))
     dataset.reported = (
@@ -178,13 +179,13 @@ def test_values_of_others_are_listed_with_their_sources(tiny: facts.Facts) -> No
     assert first < second
 
 
-def test_facts_come_back_as_they_were_written(tiny: facts.Facts, tmp_path: Path) -> None:
-    facts.write(tiny, tmp_path / "tiny.json")
-    assert facts.read(tmp_path / "tiny.json") == tiny
-    assert facts.read(tmp_path / "other.json") is None
+def test_facts_come_back_as_they_were_written(tiny: Facts, tmp_path: Path) -> None:
+    records.write(tiny, tmp_path / "tiny.json")
+    assert records.read(tmp_path / "tiny.json") == tiny
+    assert records.read(tmp_path / "other.json") is None
 
 
-def test_a_picture_is_the_same_bytes_for_the_same_facts(tiny: facts.Facts, tmp_path: Path) -> None:
+def test_a_picture_is_the_same_bytes_for_the_same_facts(tiny: Facts, tmp_path: Path) -> None:
     pictures = []
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

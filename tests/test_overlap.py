@@ -12,7 +12,8 @@ from conftest import TinyFunnel
 from benchmark.documentation.cards import facts
 from benchmark.documentation.cards.card import card
 from benchmark.documentation.cards.listing import Folders, Item
-from benchmark.documentation.cards.overlap import Clipped, Overlap, described, overlap
+from benchmark.documentation.cards.overlap import described, overlap
+from benchmark.documentation.cards.records import Clipped, Overlap
 from benchmark.schema import Field, Schema
 
 NOWHERE = Folders(Path("nowhere"), Path("nowhere"), Path("nowhere"))

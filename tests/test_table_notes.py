@@ -10,6 +10,8 @@ import yaml
 from helpers.fake_runs import CLICKS, METHODS, ORACLE, TITLES, edit, tables, write_project
 
 from benchmark import registry
+from benchmark.documentation.cards import CARDS, records
+from benchmark.documentation.cards.records import Clipped, Facts, Overlap
 from benchmark.execution.code import code_of
 from benchmark.references import widened
 from benchmark.reporting.table import Table
@@ -101,3 +103,52 @@ def fitted_by_other_code(root: Path) -> list[str]:
     says = "Fitted by other code than that of this checkout: "
     notes = [note for note in tables(root)[0].notes if note.startswith(says)]
     return [note.removeprefix(says) for note in notes]
+
+
+def counted(fingerprint: str, clicks: int | None = 200) -> Facts:
+    """Return the facts of a card, whose clicks are worth half of them, or 4 in 5 if clipped."""
+    floors = {0.0: (0.0, 0.0, 100.0), 0.05: (0.25, 0.1, 160.0), 0.2: (0.5, 0.3, 190.0)}
+    clipped = tuple(
+        Clipped(floor=floor, impressions=below, clicks=of, effective_clicks=worth, mass=1.0)
+        for floor, (below, of, worth) in floors.items()
+    )
+    return Facts(
+        title="Of the card",
+        stages=("impression", "click", "conversion"),
+        options={},
+        verified=True,
+        origins="",
+        fingerprint=fingerprint,
+        populations=(),
+        features=(),
+        groups={},
+        click_times={},
+        attribution_window=None,
+        dropped={},
+        overlap=clicks and Overlap(rows=999, clicks=clicks, auc=0.7, quantiles={}, floors=clipped),
+    )
+
+
+def test_overlap_stands_beside_the_ranking_where_the_card_counts_the_same_data(
+    tmp_path: Path,
+) -> None:
+    root = write_project(tmp_path, 2, 2)
+    path = root / CARDS / f"{ORACLE}.json"
+    path.parent.mkdir(parents=True)
+    known = tables(root)[0].results.schema
+    assert known is not None
+    for fingerprint, clicks, said in (
+        ("of other data", 200, None),
+        (known.fingerprint, None, None),
+        (
+            known.fingerprint,
+            200,
+            "200 training clicks weighted by inverse propensities have an effective sample size "
+            "of 100 (50%), or 160 (80%) with a floor of 0.05, which clips 25.0% of the impressions "
+            "and 10.0% of the clicks",
+        ),
+    ):
+        records.write(counted(fingerprint, clicks), path)
+        oracle, other = tables(root)
+        assert oracle.facts.get("Overlap") == said
+        assert "Overlap" not in other.facts

@@ -8,6 +8,8 @@ import numpy as np
 
 from benchmark import registry
 from benchmark.config import Params, Pretraining, Protocol
+from benchmark.documentation.cards import CARDS
+from benchmark.documentation.cards.records import read
 from benchmark.execution.code import code_of
 from benchmark.metrics.directions import HIGHER
 from benchmark.reporting.influence import influence
@@ -15,6 +17,8 @@ from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import DatasetResults, Task
 from benchmark.reporting.resampling import DRAWS
 from benchmark.schema import SPLITS, Schema, funnel
+
+FLOOR = 0.05  # of propensities, as most methods that weight by them have it by default
 
 LATE = (
     "Methods that need delay learn from labels as known while training; all others are given "
@@ -49,6 +53,7 @@ def facts(results: DatasetResults, params: Params) -> dict[str, str]:
         "Funnel": funnel(schema.stages, schema.proxy_label),
         "Rows": ", ".join(f"{schema.rows[split]:,} {split}" for split in SPLITS),
         **_positives(results, params),
+        **_overlap(schema, redrawn=results.redrawn),
         "Options": ", ".join(f"{name} {value}" for name, value in schema.options.items()) or "none",
         "Fields": f"{len(schema.categorical)} categorical, {len(schema.numeric)} numeric"
         + (f", {len(schema.sequences)} histories" if schema.sequences else ""),
@@ -236,6 +241,23 @@ def _positives(results: DatasetResults, params: Params) -> dict[str, str]:
 
 def _counts(task: Task, space: str) -> list[dict[str, float]]:
     return [fit.counts[space] for fit in task.replicates if space in fit.counts]
+
+
+def _overlap(schema: Schema, *, redrawn: bool) -> dict[str, str]:
+    """Return what clicks are worth as a sample of impressions, if a card has counted this data."""
+    card = read(CARDS / f"{schema.dataset}.json")
+    if card is None or card.overlap is None or card.fingerprint != schema.fingerprint:
+        return {}
+    clicks, floors = card.overlap.clicks, {clip.floor: clip for clip in card.overlap.floors}
+    worth = {floor: floors[floor].effective_clicks for floor in (0.0, FLOOR)}
+    sizes = [f"{size:,.0f} ({size / clicks:.0%})" for size in worth.values()]
+    text = (
+        f"{clicks:,} training clicks weighted by inverse propensities have an effective sample "
+        f"size of {sizes[0]}, or {sizes[1]} with a floor of {FLOOR:g}, which clips "
+        f"{floors[FLOOR].impressions:.1%} of the impressions and {floors[FLOOR].clicks:.1%} of the "
+        "clicks"
+    )
+    return {"Overlap": f"{text}, in the first draw" if redrawn else text}
 
 
 def _left_out(results: DatasetResults, params: Params) -> str:

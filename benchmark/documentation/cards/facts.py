@@ -1,68 +1,17 @@
-"""What is counted in a processed dataset, in one small file that can be committed.
-
-Processed data is large and on one machine; its facts are small and for everyone. They are kept
-beside the card that they are printed in, so that it can be written anew without the data.
-"""
+"""What is counted in a processed dataset for its card."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
 
 from benchmark import parquet
 from benchmark.data.fetching.raw import origins
-from benchmark.documentation.cards.overlap import Overlap, overlap
-from benchmark.files import read_json, write_text
+from benchmark.documentation.cards.overlap import overlap
+from benchmark.documentation.cards.records import Facts, Feature, Population
+from benchmark.files import read_json
 from benchmark.schema import LABELS, SPLITS, TIMES, Field, Schema
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Population(_Record):
-    """Rows of a split under one policy: per label in how many it is known, and in how many 1."""
-
-    split: str
-    policy: str
-    rows: int
-    known: dict[str, int]
-    positive: dict[str, int]
-
-
-class Feature(_Record):
-    """An input: its ids with "unknown", and the share of test rows in which it is unknown."""
-
-    name: str
-    kind: str
-    size: int
-    unknown_in_test: float | None
-
-
-class Facts(_Record):
-    """What the processed copy of a dataset holds, and which copy that was."""
-
-    title: str
-    stages: tuple[str, ...]
-    options: dict[str, Any]
-    verified: bool
-    origins: str  # of the raw files, in words; "" where they are gone
-    fingerprint: str
-    populations: tuple[Population, ...]
-    features: tuple[Feature, ...]
-    groups: dict[str, int]  # by split; empty where rows are not grouped
-    click_times: dict[str, tuple[float, float]]  # first and last by split; empty without times
-    attribution_window: float | None
-    dropped: dict[str, int]  # rows left out, by the rule
-    overlap: Overlap | None = None  # None without impressions, or with too few clicks
-
-    @property
-    def rows(self) -> int:
-        """How many rows there are in all splits."""
-        return sum(population.rows for population in self.populations)
 
 
 def measure(processed: Path, raw: Path) -> Facts:
@@ -91,18 +40,6 @@ def measure(processed: Path, raw: Path) -> Facts:
         dropped=report.get("dropped", {}),
         overlap=overlap(schema, tables["train"]),
     )
-
-
-def read(path: Path) -> Facts | None:
-    """Return recorded facts, None where there are none."""
-    if not path.is_file():
-        return None
-    return Facts.model_validate_json(path.read_text(encoding="utf-8"))
-
-
-def write(facts: Facts, path: Path) -> None:
-    """Record facts."""
-    write_text(path, facts.model_dump_json(indent=1) + "\n")
 
 
 def _populations(split: str, table: pl.LazyFrame) -> list[Population]:

@@ -11,8 +11,8 @@ from benchmark import registry
 from benchmark.data.dataset import Dataset
 from benchmark.data.fetching.raw import manifest
 from benchmark.data.fetching.tokens import token_variable
-from benchmark.documentation.cards.facts import Facts
-from benchmark.documentation.cards.facts import read as read_facts
+from benchmark.documentation.cards.records import Facts
+from benchmark.documentation.cards.records import read as read_facts
 from benchmark.schema import Schema, funnel
 from benchmark.studies import first_splits
 

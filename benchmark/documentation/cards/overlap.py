@@ -4,48 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from benchmark.data.simulation.generator import Array
 from benchmark.data.simulation.teacher import FEWEST, Inputs, Trees, cross_fitted
+from benchmark.documentation.cards.records import Clipped, Overlap
 from benchmark.schema import Schema
 
 ROWS = 100_000  # of train that a model is fitted on; more would take minutes
 FLOORS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)  # the first clips nothing
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 DIGITS = 4
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Clipped(_Record):
-    r"""What a floor of the propensities does: shares of rows, and what the clicks are worth.
-
-    ``impressions`` and ``clicks`` are the shares of each whose propensity is below the floor.
-    ``effective_clicks`` is the effective sample size of the clicks,
-    :math:`(\sum_i w_i)^2 / \sum_i w_i^2` with the weights :math:`w_i = 1 / \max(\hat o_i, f)`.
-    ``mass`` is the sum of the weights per impression: 1 where they are right, less where clipped.
-    """
-
-    floor: float
-    impressions: float
-    clicks: float
-    effective_clicks: float
-    mass: float
-
-
-class Overlap(_Record):
-    """Click propensities of logged training rows, each estimated without the row itself."""
-
-    rows: int
-    clicks: int
-    auc: float
-    quantiles: dict[str, float]
-    floors: tuple[Clipped, ...]
 
 
 def overlap(schema: Schema, train: pl.LazyFrame) -> Overlap | None:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from benchmark.documentation.cards.facts import Facts, Population
+from benchmark.documentation.cards.records import Facts, Population
 from benchmark.files import replacing
 from benchmark.reporting.palette import BLUE, GREY, ORANGE, STYLE, WIDTH
 from benchmark.schema import Stage

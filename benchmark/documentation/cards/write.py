@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark import registry
-from benchmark.documentation.cards import facts
+from benchmark.documentation.cards import records
 from benchmark.documentation.cards.card import card, index
+from benchmark.documentation.cards.facts import measure
 from benchmark.documentation.cards.listing import Folders, items
 from benchmark.documentation.cards.picture import draw, sketch
 from benchmark.files import write_text
@@ -27,8 +28,8 @@ def write_all(folders: Folders) -> Path:
     for name in names:
         processed = first_splits(folders.processed / name)
         if (processed / "schema.json").is_file():
-            measured = facts.measure(processed, folders.raw / name)
-            facts.write(measured, folders.cards / f"{name}.json")
+            measured = measure(processed, folders.raw / name)
+            records.write(measured, folders.cards / f"{name}.json")
             draw(measured, folders.cards / f"{name}.svg")
     listed = items(folders)
     for item in listed:
