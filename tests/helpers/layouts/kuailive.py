@@ -76,8 +76,9 @@ def what_is_known(users: int, rooms: int) -> dict[str, list[str]]:
         f"{streamer},F,24-30,China,,5000+,Tag{streamer % 2},10000-100000" for streamer in range(5)
     ]
     lines["room"] = [
-        f"{20250505 + room + day},{room},{room % 6},{room % 4},{START + room * DAY + day * 7},"
-        f"{START + (room + 1) * DAY},{('shop', 'game', '')[room % 3]},0"
+        f"{20250505 + room + day},{room},{room % 6},{room % 4},"
+        f"{START + room * DAY + day * 420_000},{START + (room + 1) * DAY},"
+        f"{('shop', 'game', '')[room % 3]},0"
         for room in range(rooms - 1)
         for day in (0, 1)
     ]
