@@ -76,11 +76,11 @@ def run(
 ) -> None:
     """Tune and fit all methods in all settings, or some, side by side: here, on SLURM or Ray."""
     from benchmark.configuration.names import check_options
-    from benchmark.execution.run import asked
+    from benchmark.execution.run import overridden
     from benchmark.execution.run import run as run_all
 
     check_options(workspace)
-    launch = asked(workspace.params.launch, **where)
+    launch = overridden(workspace.params.launch, **where)
     run_all(workspace, launch, setting, method, strict=strict)
 
 
@@ -140,13 +140,13 @@ def score(
     replicate: str | None = None,
 ) -> None:
     """Compute every metric again from predictions and data alone; compare it with the record."""
+    from benchmark.execution.scoring import described
     from benchmark.execution.scoring import score as score_all
-    from benchmark.execution.scoring import told
 
     number = None if replicate is None else int(replicate)
     wrong = 0
     for scored in score_all(Path(predictions), workspace, setting, number):
-        print(told(scored))
+        print(described(scored))
         wrong += bool(scored.faults)
     if wrong:
         raise ValueError(f"{wrong} file(s) contradict the record")
@@ -267,7 +267,7 @@ def new_dataset(name: str, csv: str) -> None:
 
     written = create(name, Path(csv))
     print(f"wrote datasets/{name}.py and tests/helpers/layouts/{name}.py.")
-    for role, column in written.columns.found.items():
+    for role, column in written.columns.roles.items():
         print(f"  matched: {column} is the {role}")
     for missing in written.columns.missing:
         print(f"  not matched: {missing}")
@@ -450,14 +450,14 @@ def main(arguments: list[str] | None = None) -> int:
         import argcomplete
 
         argcomplete.autocomplete(whole)
-    chosen = vars(whole.parse_args(arguments))
-    function = chosen.pop("function")
-    del chosen["subcommand"]
+    parsed = vars(whole.parse_args(arguments))
+    function = parsed.pop("function")
+    del parsed["subcommand"]
     try:
         if function not in WITHOUT_WORKSPACE:
-            places = chosen.pop("study", None), chosen.pop("set", None)
-            chosen["workspace"] = _workspace(function, *places)
-        code = function(**chosen)
+            study, settings = parsed.pop("study", None), parsed.pop("set", None)
+            parsed["workspace"] = _workspace(function, study, settings)
+        code = function(**parsed)
         sys.stdout.flush()
     except BrokenPipeError:
         return _end_of_pipe()

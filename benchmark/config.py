@@ -209,10 +209,11 @@ class Protocol(Section):
     @model_validator(mode="after")
     def _defaults_in_their_ranges(self) -> Self:
         ranges = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
-        for name, found in ranges.items():
-            if self.tuning.trials and not found.low <= found.default <= found.high:
+        for name, limits in ranges.items():
+            if self.tuning.trials and not limits.low <= limits.default <= limits.high:
                 raise WrongValueError(
-                    f"{name}.default", f"it must lie in its range, {found.low:g} to {found.high:g}"
+                    f"{name}.default",
+                    f"it must lie in its range, {limits.low:g} to {limits.high:g}",
                 )
         return self
 

@@ -182,11 +182,11 @@ def _published(path: Path) -> dict[str, float]:
 
 
 def _medians(fits: Iterable[tuple[str, float | str | None]]) -> dict[str, float]:
-    found: dict[str, list[float]] = {}
+    seconds_of: dict[str, list[float]] = {}
     for method, seconds in fits:
         if seconds is not None:
-            found.setdefault(method, []).append(float(seconds))
-    return {method: median(values) for method, values in found.items()}
+            seconds_of.setdefault(method, []).append(float(seconds))
+    return {method: median(values) for method, values in seconds_of.items()}
 
 
 def _span(seconds: float) -> str:

@@ -132,8 +132,8 @@ class Setting:
             ConfigError: an option is unknown or has a wrong value.
             LookupError: there is no such dataset.
         """
-        found: dict[str, Any] = _kind(self.dataset)(**self.changed).options.model_dump()
-        return found
+        options: dict[str, Any] = _kind(self.dataset)(**self.changed).options.model_dump()
+        return options
 
     def replicate(self, number: int) -> Path:
         """Return the folder of a replicate's splits."""
@@ -200,10 +200,10 @@ class Workspace:
         Raises:
             LookupError: there is none.
         """
-        if (found := getattr(self.params, name)) is None:
+        if (section := getattr(self.params, name)) is None:
             file = self.folder / "params.yaml"
             raise LookupError(f"{file} has no section `{name}`; name a study that has")
-        return found
+        return section
 
     def settings(self) -> list[Setting]:
         """Return what every method is trained on."""

@@ -139,7 +139,7 @@ def test_case_and_separators_do_not_matter(tmp_path: Path, name: str, role: str)
     path = tmp_path / "given.csv"
     path.write_text(",".join(header) + "\n1,2,3,1,0,x\n", encoding="utf-8")
     columns = match(path)
-    assert columns.found[role] == name
+    assert columns.roles[role] == name
     assert columns.others == ("other",)
 
 
@@ -147,5 +147,5 @@ def test_a_time_in_an_unknown_format_is_listed(tmp_path: Path) -> None:
     path = tmp_path / "given.csv"
     path.write_text("user,click,buy,date\n1,1,0,first of May\n", encoding="utf-8")
     columns = match(path)
-    assert "time" not in columns.found
+    assert "time" not in columns.roles
     assert "date is in no known format of a time: 'first of May'" in columns.missing[-1]

@@ -30,7 +30,7 @@ from benchmark.execution.executors.executor import ATTEMPTS, Executor, LostError
 from benchmark.execution.executors.local import LocalExecutor, visible
 from benchmark.execution.jobs import ForeignError
 from benchmark.execution.provenance import environment
-from benchmark.execution.run import asked, run_tasks
+from benchmark.execution.run import overridden, run_tasks
 from benchmark.execution.run import run as run_study
 from benchmark.execution.run import tasks as tasks_of
 from benchmark.execution.tasks import Candidates, Task
@@ -340,14 +340,14 @@ def test_an_interrupted_run_goes_on_from_what_is_on_record(
 
 def test_the_command_line_changes_what_params_say() -> None:
     params = Launch(on="slurm", options={"partition": "cpu", "time": 60})
-    launch = asked(params, None, "8", "time: 90, gpus_per_node: 1")
+    launch = overridden(params, None, "8", "time: 90, gpus_per_node: 1")
     assert launch.workers == 8
     assert launch.options == {"partition": "cpu", "time": 90, "gpus_per_node": 1}
     assert launch.on == "slurm"
     with pytest.raises(ValueError, match="is no YAML"):
-        asked(params, None, None, "time: [")
+        overridden(params, None, None, "time: [")
     with pytest.raises(ValueError, match=r"on is .cloud.; it must be one of local, slurm, ray"):
-        asked(params, "cloud", None, None)
+        overridden(params, "cloud", None, None)
 
 
 def test_an_unknown_option_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

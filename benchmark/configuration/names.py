@@ -90,8 +90,8 @@ def _files(params: StudyParams) -> Iterator[str]:
     datasets, methods = (registry.names(folder) for folder in ("datasets", "methods"))
     yield from _unknown(source, _items("datasets", params.datasets), datasets, "datasets/")
     yield from _unknown(source, _items("methods", params.methods), methods, "methods/")
-    chosen: dict[Path, str] = {("options", name): name for name in params.options}
-    yield from _unknown(source, chosen, datasets, "datasets/")
+    options: dict[Path, str] = {("options", name): name for name in params.options}
+    yield from _unknown(source, options, datasets, "datasets/")
     if (study := params.sensitivity) is not None:
         named: dict[Path, str] = {("sensitivity", "dataset"): study.dataset}
         yield from _unknown(source, named, datasets, "datasets/")
@@ -167,8 +167,8 @@ def _encoder(params: StudyParams) -> Iterator[str]:
         return
     name, path = backbone.name, (*path, "options")
     try:
-        chosen = validated(OPTIONS.get(name, Options), source, path)
-        if (base := getattr(chosen, "base", None)) is not None:
+        options = validated(OPTIONS.get(name, Options), source, path)
+        if (base := getattr(options, "base", None)) is not None:
             validated(OPTIONS.get(base, Options), source, (*path, "base_options"))
     except ConfigError as error:
         yield from error.sentences
@@ -204,8 +204,10 @@ def _default(
     if not ranges:
         known = sorted({key for space in spaces.values() for key in space})
         yield mistake(params.source, path, f"is {unknown}; {did_you_mean(key, known)}")
-    wanted = {_must(found, value, tuned=tuned): name for name, found in ranges.items()}
-    for must, name in list(wanted.items())[:1] if "" not in wanted else []:
+    required = {
+        _must(distribution, value, tuned=tuned): name for name, distribution in ranges.items()
+    }
+    for must, name in list(required.items())[:1] if "" not in required else []:
         yield wrong(params.source, path, f"{must}, as in methods/{name}.py")
 
 
@@ -220,15 +222,15 @@ def _spaces() -> dict[str, Mapping[str, BaseDistribution]]:
     return spaces
 
 
-def _must(found: BaseDistribution, value: object, *, tuned: bool) -> str:
+def _must(distribution: BaseDistribution, value: object, *, tuned: bool) -> str:
     """Return what a default must be, nothing if it is that; ranges bind only what is tuned."""
-    if choices := getattr(found, "choices", ()):
+    if choices := getattr(distribution, "choices", ()):
         fits = any(type(value) is type(choice) and value == choice for choice in choices)
         return "" if fits else f"one of {', '.join(map(_written, choices))}"
-    whole = "int" in type(found).__name__.lower()
+    whole = "int" in type(distribution).__name__.lower()
     if type(value) not in ((int,) if whole else (int, float)):
         return "a whole number" if whole else "a number"
-    low, high = (getattr(found, name) for name in ("low", "high"))
+    low, high = (getattr(distribution, name) for name in ("low", "high"))
     inside = isinstance(value, int | float) and low <= value <= high
     return "" if inside or not tuned else f"within its range, {low:g} to {high:g}"
 

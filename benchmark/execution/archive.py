@@ -74,12 +74,12 @@ def outcomes(runs: Path) -> dict[str, Any]:
     Raises:
         DamagedError: a file is no whole JSON, or the record of a fit is not what was written.
     """
-    found = {}
+    records = {}
     for path in sorted(runs.rglob("*.json")):
         record = read_json(path)
         if "seconds" in record:
             if not is_sealed(record):
                 raise DamagedError(f"{path} is not what was written; delete it")
             record = {name: record[name] for name in record if name not in INCIDENTAL}
-        found[path.relative_to(runs).as_posix()] = record
-    return found
+        records[path.relative_to(runs).as_posix()] = record
+    return records

@@ -51,17 +51,17 @@ def matched(
     is returned for methods with as many parameters as the reference has anyway, or with fewer, and
     where wider towers do not lead to the number.
     """
-    found = {parameters(reference, schema, backbone): backbone}
-    least = min(found)
+    backbones = {parameters(reference, schema, backbone): backbone}
+    least = min(backbones)
     for count in sorted(set(counts)):
-        if count < least or any(is_matched(known, count) for known in found):
+        if count < least or any(is_matched(known, count) for known in backbones):
             continue
         wider = _widened(reference, count, schema, backbone)
         reached = parameters(reference, schema, wider)
         if is_matched(reached, count):
-            found[reached] = wider
-    del found[least]
-    return found
+            backbones[reached] = wider
+    del backbones[least]
+    return backbones
 
 
 def _widened(

@@ -64,9 +64,9 @@ class JobGroup:
 
     def records(self) -> dict[Path, dict[str, Any]]:
         """Return what is on record."""
-        found = {path: read_sealed(path) for path in self.jobs}
+        records = {path: read_sealed(path) for path in self.jobs}
         return {
-            path: record for path, record in found.items() if record and self._fits(path, record)
+            path: record for path, record in records.items() if record and self._fits(path, record)
         }
 
     def _fits(self, path: Path, record: Mapping[str, Any]) -> bool:
@@ -158,11 +158,11 @@ def _performed(group: JobGroup) -> dict[Path, dict[str, Any]]:
     key = _checked(group)
     with time_limit(group.allowed):
         done = group.work(list(group.jobs.values()))
-    found = dict(zip(group.jobs, done, strict=True))
+    fitted = dict(zip(group.jobs, done, strict=True))
     if _claimed(group).get("key") != key:
         raise ForeignError(f"{group}: its folder was given to other params or code meanwhile")
-    found = {path: _kept(path, record) for path, record in found.items() if path not in records}
-    return found | records
+    fitted = {path: _kept(path, record) for path, record in fitted.items() if path not in records}
+    return fitted | records
 
 
 def _kept(path: Path, record: dict[str, Any]) -> dict[str, Any]:

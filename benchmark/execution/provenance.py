@@ -90,10 +90,10 @@ def commit() -> str | None:
     git = ["git", "-C", str(registry.ROOT)]
     code = ["benchmark", "datasets", "methods", "params.yaml", "studies/*/params.yaml"]
     try:
-        found = subprocess.run(
+        revision = subprocess.run(
             [*git, "rev-parse", "--show-toplevel", "HEAD"], capture_output=True, check=True
         )
-        top, head = found.stdout.decode().split("\n")[:2]
+        top, head = revision.stdout.decode().split("\n")[:2]
         if Path(top).resolve() != registry.ROOT.resolve():  # unpacked in another project
             return _release()
         changes = [*git, "status", "--porcelain", "--", *code]

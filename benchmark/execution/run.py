@@ -48,20 +48,20 @@ def run(
         RuntimeError: ``strict``, and a task failed.
     """
     check_name(workspace.params.protocol.selection_metric)
-    found = tasks(workspace, setting, method)
+    cells = tasks(workspace, setting, method)
     limit = None if settings.time_limit is None else 60 * settings.time_limit
-    failures = run_tasks(found, connect(settings, workspace.params.protocol), limit)
+    failures = run_tasks(cells, connect(settings, workspace.params.protocol), limit)
     for text, affected in _by_sentence(failures).items():
         more = f" and {len(affected) - 1} more" if len(affected) > 1 else ""
         print(f"warning: {affected[0]}{more} failed: {text}", file=sys.stderr)
     if failures:
-        summary = f"{len(failures)} of {len(found)} tasks failed; the others are on record"
+        summary = f"{len(failures)} of {len(cells)} tasks failed; the others are on record"
         if strict:
             raise RuntimeError(summary)
         print(f"warning: {summary}, and the report says which failed and why", file=sys.stderr)
 
 
-def asked(
+def overridden(
     launch: Launch,
     on: str | None = None,
     workers: str | None = None,
@@ -72,9 +72,9 @@ def asked(
     Raises:
         ValueError: not a number, a place or YAML.
     """
-    given = {"on": on, "workers": workers, "options": options and f"{{{options}}}"}
+    texts = {"on": on, "workers": workers, "options": options and f"{{{options}}}"}
     node = Node({}, Place("command line"))
-    for name, text in given.items():
+    for name, text in texts.items():
         if text is not None:
             value = parse(text, f"--{name}", lines=False)
             node = node.merged(Node({name: value}, node.place))
@@ -93,7 +93,7 @@ def tasks(
     Raises:
         LookupError: there is no such setting or method.
     """
-    params, settings = workspace.params, {found.name: found for found in workspace.settings()}
+    params, settings = workspace.params, {at.name: at for at in workspace.settings()}
     pairs = [
         (settings[name], own)
         for name in _chosen("setting", setting, tuple(settings))
@@ -102,14 +102,16 @@ def tasks(
 
     def cell(at: Setting, own: str) -> Cell:
         protocol = params.protocol.of(own)
-        place = (workspace.runs / at.name / own, at, own, protocol, params.replicates)
-        chosen = params.selection
-        return Task(*place) if chosen is None else Candidates(*place, chosen.candidates)
+        arguments = (workspace.runs / at.name / own, at, own, protocol, params.replicates)
+        selection = params.selection
+        return (
+            Task(*arguments) if selection is None else Candidates(*arguments, selection.candidates)
+        )
 
-    found = [cell(at, own) for at, own in pairs]
+    cells = [cell(at, own) for at, own in pairs]
     if params.selection is not None or params.leaderboard.reference not in params.methods:
-        return found
-    return [*found, *_references([task for task in found if isinstance(task, Task)], workspace)]
+        return cells
+    return [*cells, *_references([task for task in cells if isinstance(task, Task)], workspace)]
 
 
 def _references(tasks: Sequence[Task], workspace: Workspace) -> Iterator[Reference]:
@@ -117,14 +119,14 @@ def _references(tasks: Sequence[Task], workspace: Workspace) -> Iterator[Referen
     params = workspace.params
     reference = str(params.leaderboard.reference)
     kind = registry.load("methods", reference, Method)
-    found = dict[Any, dict[int, BackboneParams]]()  # settings mostly have the same fields
+    backbones = dict[Any, dict[int, BackboneParams]]()  # settings mostly have the same fields
     for setting in {task.setting.name: task.setting for task in tasks}.values():
         if (schema := setting.schema) is None:
             continue
-        if (fields := (schema.fields, schema.offers)) not in found:
+        if (fields := (schema.fields, schema.offers)) not in backbones:
             counts = _counts([task for task in tasks if task.setting is setting], schema)
-            found[fields] = matched(kind, counts, schema, params.protocol.backbone)
-        for count, backbone in found[fields].items():
+            backbones[fields] = matched(kind, counts, schema, params.protocol.backbone)
+        for count, backbone in backbones[fields].items():
             protocol = params.protocol.of(reference).model_copy(update={"backbone": backbone})
             folder = workspace.runs / setting.name / widened(reference, count)
             yield Reference(folder, setting, reference, protocol, params.replicates)
@@ -186,15 +188,15 @@ def _is_skip(task: Cell) -> bool:
 
 
 def _first_of_each(failures: Sequence[Failure]) -> list[Failure]:
-    found = {str(task): (task, error) for task, error in reversed(failures)}
-    return list(reversed(found.values()))
+    first = {str(task): (task, error) for task, error in reversed(failures)}
+    return list(reversed(first.values()))
 
 
 def _by_sentence(failures: Sequence[Failure]) -> dict[str, list[Cell]]:
-    found = dict[str, list[Cell]]()
+    affected = dict[str, list[Cell]]()
     for task, error in failures:
-        found.setdefault(sentence(error), []).append(task)
-    return found
+        affected.setdefault(sentence(error), []).append(task)
+    return affected
 
 
 def _bar() -> tqdm[Any]:
@@ -204,9 +206,9 @@ def _bar() -> tqdm[Any]:
 def _environment(device: str, executor: Executor | None) -> dict[str, Any]:
     if executor is None or not executor.remote:
         return environment(device)
-    asked = executor.submit(environment, device)
-    _await([asked])
-    return asked.result()
+    future = executor.submit(environment, device)
+    _await([future])
+    return future.result()
 
 
 def _await(futures: Sequence[Future[Any]]) -> None:

@@ -67,7 +67,7 @@ def _origin(
             f"{file} does not lie in {workspace.runs}: name its setting with --setting, and its "
             "replicate with --replicate if that is not 0"
         )
-    known = {found.name: found for found in workspace.settings()}
+    known = {at.name: at for at in workspace.settings()}
     if setting not in known:
         raise LookupError(f"params.yaml has no setting {setting!r}; it has {', '.join(known)}")
     return known[setting], replicate or 0
@@ -116,7 +116,7 @@ def _faults(
             yield f"{name} is {metrics[name]:.6g}; on record is {value:.6g}"
 
 
-def told(scored: Scored) -> str:
+def described(scored: Scored) -> str:
     """Return the metrics as lines, and what contradicts the record."""
     lines = [f"{scored.path}:"]
     width = max(map(len, scored.metrics), default=0)

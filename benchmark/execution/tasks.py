@@ -154,9 +154,9 @@ class Cell:
         self, processed: Path, hyperparameters: Mapping[str, Any], seed: int, *, final: bool
     ) -> Job:
         """Return a fit of the task's method."""
-        chosen = tuple(sorted(hyperparameters.items()))
+        values = tuple(sorted(hyperparameters.items()))
         first = self.setting.replicate(0).resolve()
-        return Job(processed.resolve(), first, self.method, self.protocol, chosen, seed, final)
+        return Job(processed.resolve(), first, self.method, self.protocol, values, seed, final)
 
 
 class Task(Cell):

@@ -71,7 +71,7 @@ def verify(
     jobs = {path: (task, job) for task in tasks for path, job in _sample(task, fits, seed)}
     if not jobs:
         raise FileNotFoundError("no fit is on record; `python -m benchmark restore` brings back")
-    found = list[Remade]()
+    remade = list[Remade]()
     with opened as executor, tqdm(total=len(jobs), desc="made again", unit="fit") as bar:
         futures: dict[Future[dict[str, Any]], Path] = {
             executor.submit(partial(_fitted, task.work), job): path
@@ -80,9 +80,9 @@ def verify(
         for future in as_completed(futures):
             path = futures[future]
             differing = _differences(read_whole(path), future.result(), tolerance)
-            found.append(Remade(jobs[path][0], path, tuple(differing)))
+            remade.append(Remade(jobs[path][0], path, tuple(differing)))
             bar.update()
-    return sorted(found, key=lambda remade: remade.path)
+    return sorted(remade, key=lambda one: one.path)
 
 
 def adopt(remade: Sequence[Remade]) -> Iterator[tuple[Cell, str | None]]:

@@ -44,7 +44,7 @@ LABELS = ("click", "conversion")
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a file: ``found`` by role, with their types, and the names of the others.
+    """The columns of a file: the names in ``roles`` by role, with all types and the other names.
 
     ``time_format`` is that of a time in text. ``missing`` has a sentence on each role without a
     column.
@@ -53,14 +53,14 @@ class Columns:
     separator: str
     header: tuple[str, ...]
     types: Mapping[str, pl.DataType]
-    found: Mapping[str, str]
+    roles: Mapping[str, str]
     time_format: str | None
     missing: tuple[str, ...]
 
     @property
     def others(self) -> tuple[str, ...]:
         """The columns that have no role."""
-        return tuple(name for name in self.header if name not in self.found.values())
+        return tuple(name for name in self.header if name not in self.roles.values())
 
 
 def match(path: Path) -> Columns:
@@ -74,28 +74,28 @@ def match(path: Path) -> Columns:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; name a CSV file with a header")
     sample, separator = _sample(path)
-    found = {role: name for role in NAMES if (name := _column(sample.columns, role, path))}
+    roles = {role: name for role in NAMES if (name := _column(sample.columns, role, path))}
     for label in LABELS:
-        if label not in found:
+        if label not in roles:
             raise ValueError(f"{path}: {_missing(label)}; the columns are {_all(sample)}")
-        _check_label(sample[found[label]], path)
-    if not {"user", "item"} & {*found}:
+        _check_label(sample[roles[label]], path)
+    if not {"user", "item"} & {*roles}:
         raise ValueError(
             f"{path}: no column is named as a user or an item, such as user_id or item_id; the "
             f"columns are {_all(sample)}"
         )
     time_format, unread = None, []
-    if "time" in found and sample[found["time"]].dtype == pl.String:
-        time_format = _format(sample[found["time"]])
+    if "time" in roles and sample[roles["time"]].dtype == pl.String:
+        time_format = _format(sample[roles["time"]])
         if time_format is None:
-            example = next(iter(sample[found["time"]].drop_nulls()), None)
-            unread = [f"{found.pop('time')} is in no known format of a time: {example!r}"]
-    missing = [_missing(role) for role in ("user", "item", "time") if role not in found]
+            example = next(iter(sample[roles["time"]].drop_nulls()), None)
+            unread = [f"{roles.pop('time')} is in no known format of a time: {example!r}"]
+    missing = [_missing(role) for role in ("user", "item", "time") if role not in roles]
     return Columns(
         separator=separator,
         header=tuple(sample.columns),
         types=dict(sample.schema),
-        found=found,
+        roles=roles,
         time_format=time_format,
         missing=(*missing, *unread),
     )

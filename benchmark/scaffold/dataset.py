@@ -49,18 +49,18 @@ def create(name: str, csv: Path) -> Written:
 
 
 def _adapter(name: str, key: str, csv: Path, columns: Columns) -> str:
-    found = columns.found
-    timed = "time" in found
-    given = [role for role in ("user", "time") if role in found]
-    rules = {"user": _column(found.get("user", "")), "time": "TIME"}
-    selected = {IDS[role]: _text(found[role]) for role in IDS if role in found}
-    if "user" in found:
-        selected["group"] = _text(found["user"])
+    roles = columns.roles
+    timed = "time" in roles
+    required = [role for role in ("user", "time") if role in roles]
+    rules = {"user": _column(roles.get("user", "")), "time": "TIME"}
+    selected = {IDS[role]: _text(roles[role]) for role in IDS if role in roles}
+    if "user" in roles:
+        selected["group"] = _text(roles["user"])
     if timed:
         selected["time"] = "TIME"
-    elif "user" not in found:
+    elif "user" not in roles:
         selected["row"] = '"row"'
-    by = '"user_id"' if "user" in found else '"row"'
+    by = '"user_id"' if "user" in roles else '"row"'
     return _filled(
         "dataset.py.txt",
         title=title_of(name),
@@ -70,11 +70,11 @@ def _adapter(name: str, key: str, csv: Path, columns: Columns) -> str:
         sha256=sha256(csv),
         size=f"{csv.stat().st_size:_}",
         separator="" if columns.separator == "," else f", separator={_text(columns.separator)}",
-        types=_lines(4, (f"{_text(n)}: {_type(columns, r)}," for r, n in found.items())),
+        types=_lines(4, (f"{_text(n)}: {_type(columns, r)}," for r, n in roles.items())),
         click=_label(columns, "click"),
         conversion=_label(columns, "conversion"),
         constants=_constants(columns),
-        rules=_lines(4, (f'"the {r} must be given": {rules[r]}.is_not_null(),' for r in given)),
+        rules=_lines(4, (f'"the {r} must be given": {rules[r]}.is_not_null(),' for r in required)),
         features=_features(columns),
         with_index='.with_row_index("row")' if by == '"row"' and not timed else "",
         columns=_lines(12, (f"{new}={value}," for new, value in selected.items())),
@@ -86,9 +86,9 @@ def _adapter(name: str, key: str, csv: Path, columns: Columns) -> str:
 
 
 def _constants(columns: Columns) -> str:
-    if "time" not in columns.found:
+    if "time" not in columns.roles:
         return f"SHARES = {SHARES}"
-    time = _column(columns.found["time"])
+    time = _column(columns.roles["time"])
     if columns.time_format is None:
         return f"TIME = {time}"
     return f"TIME = {time}.str.to_datetime({_text(columns.time_format)}, strict=False)"
@@ -96,7 +96,7 @@ def _constants(columns: Columns) -> str:
 
 def _features(columns: Columns) -> str:
     """Return the declared features: ids alone, as other columns may be from after the click."""
-    ids = ", ".join(f'"{IDS[role]}"' for role in IDS if role in columns.found)
+    ids = ", ".join(f'"{IDS[role]}"' for role in IDS if role in columns.roles)
     ids += "," * (ids.count('"') == 2)
     todo = (
         f"# TODO add {name} to TYPES, table and {_kind(columns.types[name])} "
@@ -110,7 +110,7 @@ def _layout(name: str, csv: Path, columns: Columns) -> str:
     values = {"user": "rng.randint(1, 40)", "item": "rng.randint(1, 20)"}
     values |= {label: _written(columns, label) for label in ("click", "conversion")}
     imports = ["from pathlib import Path"]
-    if "time" in columns.found:
+    if "time" in columns.roles:
         values["time"] = "1_600_000_000 + 60 * number"
         if columns.time_format is not None:
             python = columns.time_format.replace("%.f", ".%f")
@@ -124,8 +124,8 @@ def _layout(name: str, csv: Path, columns: Columns) -> str:
         separator=_text(columns.separator),
         imports="\n".join([*imports, ""] if START not in imports else imports),
         header=_lines(4, (f"{_text(column)}," for column in columns.header)),
-        number="number" if "time" in columns.found else "_",
-        values=_lines(16, (f"{_text(c)}: {values[role]}," for role, c in columns.found.items())),
+        number="number" if "time" in columns.roles else "_",
+        values=_lines(16, (f"{_text(c)}: {values[role]}," for role, c in columns.roles.items())),
     )
 
 
@@ -139,20 +139,20 @@ def _filled(template: str, **values: str) -> str:
 def _type(columns: Columns, role: str) -> str:
     if role in IDS:
         return "pl.String"
-    kind = columns.types[columns.found[role]]
+    kind = columns.types[columns.roles[role]]
     if role == "time":
         return f"pl.{kind}"
     return "pl.Int8" if kind.is_integer() else f"pl.{kind}"
 
 
 def _label(columns: Columns, label: str) -> str:
-    name = columns.found[label]
+    name = columns.roles[label]
     return _column(name) + ".cast(pl.Int8)" * (columns.types[name] == pl.Boolean)
 
 
 def _written(columns: Columns, label: str) -> str:
     """Return a label as the file has it."""
-    kind = columns.types[columns.found[label]]
+    kind = columns.types[columns.roles[label]]
     return f"str({label}).lower()" if kind == pl.Boolean else f"int({label})"
 
 

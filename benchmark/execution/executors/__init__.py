@@ -25,13 +25,13 @@ def connect(settings: Launch, protocol: Protocol) -> AbstractContextManager[Exec
 
         return workers(protocol, settings.workers)
     try:
-        found = import_module(f"benchmark.execution.executors.{settings.on}")
+        module = import_module(f"benchmark.execution.executors.{settings.on}")
     except ModuleNotFoundError as error:
         package = CLUSTERS[settings.on]
         raise RuntimeError(
             f"to run on {settings.on}, `pip install '{package}'` into this environment"
         ) from error
-    executor: AbstractContextManager[Executor] = found.connect(
+    executor: AbstractContextManager[Executor] = module.connect(
         LOGS.resolve(), settings.workers or JOBS, settings.options
     )
     return executor
