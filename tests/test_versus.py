@@ -91,8 +91,11 @@ def test_the_page_and_the_terminal_show_every_duel(
         assert title in shown
         assert title in page
     assert "Median of others" in shown
+    assert f"{TITLES[2]} against all others: Funnel" in shown
+    assert f"No comparison: {NEEDS}" in shown
+    assert "Effect: the mean of Δ over" in " ".join(shown.split()), "columns are explained"
     assert re.search(
-        r"CVR AUC, all impressions \(oracle\) ↑: .*; \d wins, \d ties, \d losses", shown
+        r"CVR AUC, all impressions \(oracle\) ↑: .*; \d wins?, \d ties?, \d loss(es)?", shown
     )
 
 
@@ -149,6 +152,12 @@ def test_a_method_without_fits_is_one_sentence(
     error = capsys.readouterr().err
     assert f"error: no fit of '{METHODS[9]}' is on record" in error
     assert f"python -m benchmark run {ORACLE} {METHODS[9]}" in error
+
+
+def test_methods_that_lack_the_same_are_named_together(matchups: list[Matchup]) -> None:
+    reasons = matchups[1].results.tasks[5].excluded
+    clicks = versus.compare(METHODS[0], Workspace())[1]
+    assert clicks.failures == (f"{TITLES[2]}, {TITLES[5]} are not compared: {reasons}",)
 
 
 def test_trials_that_diverged_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

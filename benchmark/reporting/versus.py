@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -82,19 +83,20 @@ class Contest:
     @property
     def summary(self) -> str:
         """The value with its interval, and the counts."""
-        wins, ties, losses = self.counts
         value = self.own.text(self.metric.measure.style)
-        return f"{value}; {wins} wins, {ties} ties, {losses} losses"
+        words = zip(self.counts, ("win", "tie", "loss"), ("wins", "ties", "losses"), strict=True)
+        return f"{value}; " + ", ".join(f"{n} {one if n == 1 else more}" for n, one, more in words)
 
 
 @dataclass(frozen=True)
 class Matchup:
-    """The method in a setting: contests by metric, the headline first, and its costs.
+    """The method of a title in a setting: contests by metric, the headline first, and its costs.
 
     ``reason`` says why there are none; ``failures`` what went wrong, with the method or others;
     ``notes`` which results are of other code than that of this checkout.
     """
 
+    title: str
     results: DatasetResults
     reason: str | None
     headline: tuple[Contest, ...]
@@ -148,7 +150,7 @@ def _own(results: DatasetResults, method: str) -> Task:
 def _matchup(results: DatasetResults, own: Task, params: Leaderboard) -> Matchup:
     failures, notes = tuple(_failures(results, own)), code_notes(results)
     if own.excluded is not None:
-        return Matchup(results, own.excluded, (), (), (), failures, notes)
+        return Matchup(own.title, results, own.excluded, (), (), (), failures, notes)
     wanted = dict.fromkeys((*params.headline, *params.columns))
     contests = [
         contest
@@ -157,7 +159,8 @@ def _matchup(results: DatasetResults, own: Task, params: Leaderboard) -> Matchup
     ]
     first = tuple(contest for contest in contests if contest.metric.name in params.headline)
     rest = tuple(contest for contest in contests if contest not in first)
-    return Matchup(results, None, first, rest, tuple(_costs(results, own)), failures, notes)
+    costs = tuple(_costs(results, own))
+    return Matchup(own.title, results, None, first, rest, costs, failures, notes)
 
 
 def _contest(evidence: Evidence, own: Task, confidence: float) -> Contest | None:
@@ -209,25 +212,31 @@ def _failures(results: DatasetResults, own: Task) -> Iterator[str]:
     diverged = [trial.diverged for trial in own.trials if trial.diverged]
     if diverged:
         yield f"{own.title}: {len(diverged)} of {len(own.trials)} trials diverged: {diverged[0]}"
+    absent = dict[str, list[str]]()
     for task in results.tasks:
         if task is not own and task.excluded is not None:
-            yield f"{task.title} is not compared: {task.excluded}"
+            absent.setdefault(task.excluded, []).append(task.title)
+    for reason, titles in absent.items():
+        yield f"{', '.join(titles)} {'is' if len(titles) == 1 else 'are'} not compared: {reason}"
 
 
 def plain(matchups: Sequence[Matchup]) -> str:
     """Return the comparison for a terminal, with every duel of the first metric."""
-    return "\n\n".join(_section(matchup) for matchup in matchups)
+    return "\n\n".join([*map(_section, matchups), fill(READING, 100)])
 
 
 def _section(matchup: Matchup) -> str:
     results = matchup.results
-    lines = [f"{results.title} ({results.dataset})"]
+    lines = [f"{matchup.title} against all others: {results.title} ({results.dataset})"]
+    if matchup.reason:
+        lines.append(f"No comparison: {matchup.reason}")
     for contest in matchup.headline[:1]:
-        lines += [f"{contest.name}: {contest.summary}", _aligned(HEAD, _rows(contest))]
+        lines += ["", f"{contest.name}: {contest.summary}", _aligned(HEAD, _rows(contest)), ""]
     lines += [f"{c.name}: {c.summary}" for c in (*matchup.headline[1:], *matchup.others)]
     if matchup.costs:
-        lines.append(_aligned(("Cost", "Its", "Median of others"), matchup.costs))
-    return "\n".join([*lines, *(f"- {text}" for text in (*matchup.failures, *matchup.notes))])
+        lines += ["", _aligned(("Cost", matchup.title, "Median of others"), matchup.costs)]
+    further = [f"- {text}" for text in (*matchup.failures, *matchup.notes)]
+    return "\n".join([*lines, *([""] if further else []), *further])
 
 
 def _rows(contest: Contest) -> list[tuple[str, ...]]:
