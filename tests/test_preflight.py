@@ -57,6 +57,14 @@ def test_every_mistake_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> No
     assert code == 1
     assert "did you mean 'naive'?" in said
     assert "methods[1] is 'esm'" in said
+    references = "leaderboard={reference: naiv, own_references: {esm: naive, esmm: nave}}"
+    code, said = checked(capsys, references)
+    assert code == 1
+    assert (
+        "leaderboard.reference is 'naiv', which is not in methods/; did you mean 'naive'?" in said
+    )
+    assert "leaderboard.own_references.esm is not in methods/; did you mean 'esmm'?" in said
+    assert "leaderboard.own_references.esmm is 'nave', which is not in methods/" in said
 
 
 def test_what_is_left_out_is_a_warning_and_what_has_no_room_an_error(
@@ -68,13 +76,15 @@ def test_what_is_left_out_is_a_warning_and_what_has_no_room_an_error(
     shutil.copy(ROOT / "methods" / "references.bib", project / "methods")
     (project / "methods" / "broken.py").write_text("def broken(:\n", encoding="utf-8")
     monkeypatch.setattr(registry, "ROOT", project)
-    code, said = checked(capsys, "methods=[naive, broken]", "datasets=[oracle_funnel, jdsearch]")
+    alone = "leaderboard.own_references={}"
+    datasets = "datasets=[oracle_funnel, jdsearch]"
+    code, said = checked(capsys, "methods=[naive, broken]", datasets, alone)
     assert code == 0
     assert "warning: methods/broken.py cannot be imported: methods/broken.py, line 1: Syn" in said
     assert "warning: jdsearch: get " in said
     assert "data/manual/jdsearch/" in said
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-    code, said = checked(capsys, "methods=[naive]")
+    code, said = checked(capsys, "methods=[naive]", alone)
     assert (code, "error: disk: 0.0 GB free, 1.0 GB needed" in said) == (1, True)
 
 

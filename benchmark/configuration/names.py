@@ -97,6 +97,20 @@ def _files(params: StudyParams) -> Iterator[str]:
         yield from _unknown(source, named, datasets, "datasets/")
         baselines = _items("sensitivity.baselines", study.baselines)
         yield from _unknown(source, baselines, methods, "methods/")
+    for named in _references(params):
+        yield from _unknown(source, named, methods, "methods/")
+
+
+def _references(params: StudyParams) -> Iterator[dict[Path, str]]:
+    """Yield the methods with which others are compared, and those others, by their paths."""
+    board = params.leaderboard
+    if board.reference is not None:
+        yield {("leaderboard", "reference"): board.reference}
+    own: dict[Path, str] = {
+        ("leaderboard", "own_references", name): name for name in board.own_references
+    }
+    yield own
+    yield dict(zip(own, board.own_references.values(), strict=True))
 
 
 def _items(key: str, names: Iterable[str]) -> dict[Path, str]:
