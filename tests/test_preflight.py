@@ -76,15 +76,13 @@ def test_what_is_left_out_is_a_warning_and_what_has_no_room_an_error(
     shutil.copy(ROOT / "methods" / "references.bib", project / "methods")
     (project / "methods" / "broken.py").write_text("def broken(:\n", encoding="utf-8")
     monkeypatch.setattr(registry, "ROOT", project)
-    alone = "leaderboard.own_references={}"
-    datasets = "datasets=[oracle_funnel, jdsearch]"
-    code, said = checked(capsys, "methods=[naive, broken]", datasets, alone)
+    code, said = checked(capsys, "methods=[naive, broken]", "datasets=[oracle_funnel, jdsearch]")
     assert code == 0
     assert "warning: methods/broken.py cannot be imported: methods/broken.py, line 1: Syn" in said
     assert "warning: jdsearch: get " in said
     assert "data/manual/jdsearch/" in said
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-    code, said = checked(capsys, "methods=[naive]", alone)
+    code, said = checked(capsys, "methods=[naive]")
     assert (code, "error: disk: 0.0 GB free, 1.0 GB needed" in said) == (1, True)
 
 

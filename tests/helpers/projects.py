@@ -62,7 +62,7 @@ def write_small_params(folder: Path, methods: Sequence[str], **changes: Any) -> 
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     content |= {"methods": list(methods), "replicates": 2}
     content["options"] = {"oracle_funnel": {"rows": 2000}}
-    content["leaderboard"] |= {"reference": None}  # without the widened reference
+    content["leaderboard"] |= {"reference": None, "own_references": {}}  # nor a widened one
     content["protocol"] |= {"max_epochs": 1, "batch_size": 512, "device": "cpu"}
     content["protocol"] |= {"tuning": {"trials": 0, "batch": 2, "seed": 3}}
     content["protocol"] |= changes.pop("protocol", {})
