@@ -2,12 +2,15 @@
 PYTHON ?= python3
 READY := .venv/.ready
 DOCS := .venv/.docs
-PIP := python -m pip install --quiet --disable-pip-version-check
+PIP := python -m pip install --quiet --disable-pip-version-check --no-compile
 LOCKED := $(PIP) --no-deps --require-hashes -r
 # One version of PyTorch has several builds, for CPUs and for each CUDA, whose hashes differ: the one that pip
 # finds first is taken. To take the package index's alone, by its hashes and those of what it needs for CUDA:
 # make setup TORCH='--no-deps --require-hashes -r requirements-torch.lock'
 TORCH ?= $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements-torch.lock)
+
+# What pip would compile on one core, on all of them, without the packages' own tests.
+COMPILED := python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
@@ -59,11 +62,13 @@ $(READY): requirements.lock requirements-torch.lock
 	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
 	$(LOCKED) requirements.lock
 	$(PIP) $(TORCH)
+	$(COMPILED)
 	touch $@
 
 # Only the documentation needs these, and the test that builds it.
 $(DOCS): requirements-docs.lock $(READY)
 	$(LOCKED) requirements-docs.lock
+	$(COMPILED)
 	touch $@
 
 # RecBole goes in without its dependencies: its pin of ray has no wheel for Python 3.12 and later.
