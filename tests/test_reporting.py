@@ -25,6 +25,7 @@ from benchmark.registry import ROOT
 from benchmark.reporting import latex
 from benchmark.reporting.metric import MEASURES, Metric
 from benchmark.reporting.table import duration
+from benchmark.sealing import read_sealed, write_sealed
 
 
 @pytest.fixture(scope="module")
@@ -275,6 +276,23 @@ def test_a_diverged_trial_is_counted(project: Path) -> None:
     row = next(row for row in tables(project)[0].rows if row.task.method == "m0")
     assert row.costs["Trials"] == "4 (1 diverged)"
     assert [len(trial.fits) for trial in row.task.trials] == [1, 1, 2, 1]
+
+
+def test_the_best_of_a_search_of_another_length_is_no_result(project: Path) -> None:
+    folder = project / "results/runs" / ORACLE
+    (folder / "m0/trials/0003-0.json").unlink()
+    shutil.copytree(folder / "m1/default", folder / "m1/tuned")
+    best = {"part": "tuned", "hyperparameters": {"learning_rate": 0.5}}
+    write_sealed(folder / "m1/best.json", best)
+    found = {task.method: task.excluded for task in tables(project)[0].excluded}
+    assert found["m0"] == "unfinished: 3 of 4 trials on record; run it again"
+    assert found["m1"] == (
+        "out of date: its best hyper-parameters are those of a longer search; run it again"
+    )
+    tried = read_sealed(folder / "m1/trials/0002-0.json")
+    assert tried is not None
+    write_sealed(folder / "m1/best.json", best | {"hyperparameters": tried["hyperparameters"]})
+    assert "m1" not in {task.method for task in tables(project)[0].excluded}
 
 
 def test_a_dataset_that_was_not_prepared_is_listed(project: Path) -> None:

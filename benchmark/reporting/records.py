@@ -296,6 +296,7 @@ def read_task(
         _stale(provenance, schema, _own(params.protocol, provenance, method))
         or _reason(folder)
         or _incomplete(best, chosen, needed, params.replicates)
+        or _of_another_search(best, trials, params.protocol.tuning.trials)
         or _diverged((*default, *chosen))
         or _changed((*default, *chosen), data)
     )
@@ -350,6 +351,16 @@ def _incomplete(
     if best is None or len(default) < replicates or len(fits) < replicates:
         count = min(len(fits), len(default))
         return f"unfinished: {count} of {replicates} replicates on record; run it again"
+    return None
+
+
+def _of_another_search(best: _Best | None, trials: Sequence[Trial], budget: int) -> str | None:
+    """Return why the best hyper-parameters are not those of as many trials as the params say."""
+    if len(trials) < budget:
+        return f"unfinished: {len(trials)} of {budget} trials on record; run it again"
+    tried = [trial.hyperparameters for trial in trials]
+    if best and best.part == "tuned" and best.hyperparameters not in tried:
+        return "out of date: its best hyper-parameters are those of a longer search; run it again"
     return None
 
 
