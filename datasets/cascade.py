@@ -51,9 +51,9 @@ class CascadeOptions(Options):
 class Cascade(Dataset):
     """Each row is a click on an item; a payment converts it, and a refund may take that back.
 
-    Evidence: that files are tab-separated text without header, the order of their 25 columns, the
-    unit of times and that of each list the first value counts are those of the publisher's own
-    reader (NetCVR); times from 1 to 25 May 2025 follow from it. No row was at hand: names of the
+    Evidence: the publisher's own reader (NetCVR) shows that files are tab-separated text without a
+    header, the order of their 25 columns, the unit of times, that the first value of each list
+    counts, and that the clicks are from 1 to 25 May 2025. No row was at hand: names of the
     files, meanings of the features and whether payments are awaited beyond the last click are not
     known, and no checksum is published where we could read it.
     """
@@ -72,9 +72,9 @@ class Cascade(Dataset):
         "as none. The log is taken to end with its last click, payment or refund: clicks whose "
         "windows are not over by then are dropped and counted. What the 22 features mean is not "
         "disclosed, nor whether all were known at the click; of a feature with several values the "
-        "first is read. Users cannot be told apart, so there are no groups and no histories. "
-        "How clicks were sampled is not told: rates are those of the sample. The hour is UTC. "
-        "Splits follow each other in time (80/10/10). Nothing was shown at random."
+        "first is read. No field is known to be the user, so there are no groups and no "
+        "histories. How clicks were sampled is not stated: rates are those of the sample. The "
+        "hour is UTC. Splits follow each other in time (80/10/10). Nothing was shown at random."
     )
     stages = ("click", "conversion")
     categorical = (*FEATURES, "hour")

@@ -61,8 +61,9 @@ class KuaiLive(Dataset):
 
     Evidence: files, columns and an example of each value are those of the publisher's page, and a
     public reader of the files prints the same; it counts 4,909,515 clicks, 12,705,835 impressions
-    without one and 72,646 gifts. The latter three tell that a room is listed once per day that it
-    lasts. No row was at hand, and no checksum is published where we could read it.
+    without one and 72,646 gifts. It also counts more rows of rooms than there are rooms, so we take
+    a room to be listed once per day that it lasts. No row was at hand, and no checksum is
+    published where we could read it.
     """
 
     title = "KuaiLive (gifts in live rooms)"
@@ -74,9 +75,10 @@ class KuaiLive(Dataset):
         "there, conversion a gift, which users pay for. Each counts if it follows at or after the "
         "click within the window (option window_days, 1) and before the user enters the same room "
         "again; others are dropped and counted. Users were chosen who clicked, commented, liked "
-        "and gave in the three weeks of the log: rates are not those of the traffic, and that a "
-        "user is there tells that a gift comes at some time. Whether all impressions without a "
-        "click are there is not told. Impressions whose window outlasts the log are dropped. What "
+        "and gave in the three weeks of the log: rates are not those of the traffic, and the "
+        "presence of a user shows that a gift comes at some time. Whether all impressions without "
+        "a click were published is not stated. Impressions whose window outlasts the log are "
+        "dropped. What "
         "is a snapshot of the log's last day (numbers of fans, of rooms watched and the like), "
         "features without a meaning (onehot_feat), the end of a room, the time watched and the "
         "price of gifts are no features. A room is live once, so its id is no feature; its "
@@ -205,7 +207,7 @@ def _rows(
 
 
 def _with_labels(rows: pl.DataFrame, log: Span, window: int) -> pl.DataFrame:
-    """Return impressions with labels, times and what the clock tells; whole where they stay."""
+    """Return impressions with labels, times and hour and weekday; whole where they stay."""
     time, clicked = pl.col("time"), pl.when(click=1)
     inside, over = log.holds(time), time + window <= log.last
     minutes, moment = (time - pl.col("start_timestamp")) / (60 * SECOND), pl.from_epoch(time, "ms")

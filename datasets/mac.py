@@ -52,8 +52,8 @@ class Mac(Dataset):
         "above 0. Under linear every click before a purchase converts; these labels count a "
         "purchase more than once. Windows and times are not published: methods for delayed "
         "feedback are skipped. The publisher's test file is the test split; whether it is later "
-        "than the train files is not told. 5 % of the latter, by a hash of the row, are valid, so "
-        "users occur in several splits. Histories are as published; we could not see in what "
+        "than the train files is not stated. 5 % of the latter, by a hash of the row, are valid, "
+        "so users occur in several splits. Histories are as published; we could not see in what "
         "order they are, with what they are filled up, or that they end before the click. "
         "Vectors of images and texts are not used. Nothing was shown at random."
     )
