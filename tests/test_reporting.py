@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from helpers.fake_runs import CLICKS, METHODS, NEEDS, ORACLE, bibtex, edit, tables, write_project
 from helpers.projects import without_pictures
 from scipy import stats
@@ -20,6 +21,7 @@ from statsmodels.stats.multitest import multipletests
 
 from benchmark import bibliography
 from benchmark.cli import main
+from benchmark.config import Params
 from benchmark.files import read_json, write_json
 from benchmark.registry import ROOT
 from benchmark.reporting import latex
@@ -355,3 +357,16 @@ def test_an_unknown_metric_is_refused(name: str) -> None:
 
 def test_time_has_a_unit_that_suits() -> None:
     assert [duration(s) for s in (5.4, 600, 9000)] == ["5 s", "10 min", "2.5 h"]
+
+
+def test_a_method_with_defaults_of_its_own_stands_in_the_table(project: Path) -> None:
+    content = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    content["protocol"]["defaults"] = {METHODS[0]: {"weight_decay": 1e-5}, "weight_decay": 1e-6}
+    (project / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    protocol = Params.model_validate(content).protocol
+    for method in METHODS[:2]:
+        task = project / "results/runs" / ORACLE / method / "task.json"
+        edit(task, protocol=protocol.of(method).identity)
+    out = excluded(project)
+    assert not out.keys() & set(METHODS[:2])
+    assert "its protocol is not that of params.yaml" in str(out[METHODS[2]])

@@ -329,7 +329,8 @@ def _equal(recorded: dict[str, Any], protocol: Protocol) -> bool:
 
 
 def _own(protocol: Protocol, provenance: Provenance, method: str) -> Protocol:
-    """Return the protocol of a task: that of params, but the widened reference has own towers."""
+    """Return the protocol of a task: with its method's own defaults, if widened its own towers."""
+    protocol = protocol.of(method.partition(MARK)[0])
     if not is_widened(method):
         return protocol
     towers = provenance.protocol["backbone"]["tower"]

@@ -27,7 +27,7 @@ from benchmark.reporting.table import duration
 from benchmark.studies import Workspace
 
 FOLDER = "comparisons"
-HEAD = ("Against", "Δ", "Effect", "p (Holm)", "Verdict")
+HEAD = ("Against", "Δ", "Verdict", "Effect", "p (Holm)")
 READING = (
     "Δ: by how much the method is better than the other one, paired over replicates (above 0: "
     "better), with the interval of a single comparison. Effect: the mean of Δ over its standard "
@@ -54,9 +54,9 @@ class Duel:
         return (
             self.other.title,
             difference.interval.text(self.style),
+            self.gain.verdict,
             "–" if self.effect is None else f"{self.effect:+.2f}",
             "–" if adjusted is None else "< 0.001" if adjusted < 0.001 else f"{adjusted:.3f}",
-            self.gain.verdict,
         )
 
 

@@ -90,7 +90,7 @@ def _candidate_set(
     again = "run `python -m benchmark run` with the name of the study"
     if len(paths) != count:
         raise FileNotFoundError(f"{folder} holds {len(paths)} of {count} candidates; {again}")
-    if read_json(folder / "task.json")["protocol"] != protocol.identity:
+    if read_json(folder / "task.json")["protocol"] != protocol.of(folder.name).identity:
         raise ValueError(f"{folder} is out of date: its protocol is not the study's; {again}")
     rows = {
         (candidate, epoch): metrics
