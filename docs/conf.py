@@ -16,6 +16,8 @@ from sphinx.writers.html5 import HTML5Translator
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmark.documentation.method_pages import pages  # noqa: E402 (found by the path above)
+
 project = "CVR debiasing benchmark"
 author = "The CVR Debiasing Benchmark authors"
 project_copyright = f"2026, {author}"
@@ -55,7 +57,6 @@ API = {
             "benchmark/studies.py",
         ],
     ),
-    "methods": ("Methods", ["methods/*.py"]),
     "training": ("Training", ["benchmark/training/**/*.py"]),
     "metrics": ("Metrics", ["benchmark/metrics/*.py"]),
 }
@@ -77,6 +78,14 @@ def _api_section(module: str) -> str:
     name = module.removeprefix("methods.")
     lines = (name, "-" * len(name), "", f".. automodule:: {module}", "   :members:")
     return "\n".join((*lines, "   :show-inheritance:", ""))
+
+
+def _write_methods(app: Sphinx) -> None:
+    """Write one page per method, with its rows in the published tables."""
+    folder = Path(app.srcdir) / "methods"
+    folder.mkdir(exist_ok=True)
+    for name, text in pages(ROOT / "results").items():
+        (folder / f"{name}.rst").write_text(text, encoding="utf-8")
 
 
 def _copy_results(app: Sphinx) -> None:
@@ -102,6 +111,9 @@ def _read(_app: Sphinx, page: str, source: list[str]) -> None:
     if page.startswith("results/"):
         text = re.sub(r"\[([^]]+)\]\(([^)]+\.html)\)", r'<a href="\2">\1</a>', text)
         text = f"---\norphan: true\n---\n{text}"
+    if page == "methods":
+        text = re.sub(r"^## (\w+)$", r"## [\1](methods/\1.rst)", text, flags=re.MULTILINE)
+        text = f"{text}\n```{{toctree}}\n:hidden:\n:glob:\n\nmethods/*\n```\n"
     if page == "datasets":
         text = f"{text}\n```{{toctree}}\n:hidden:\n:glob:\n\ndatasets/*\n```\n"
     source[0] = text
@@ -123,5 +135,6 @@ def setup(app: Sphinx) -> None:
     """Register what Sphinx lacks."""
     app.add_html_math_renderer("mathml", (_write_formula, None), (_write_formula, None))
     app.connect("builder-inited", _write_api)
+    app.connect("builder-inited", _write_methods)
     app.connect("builder-inited", _copy_results)
     app.connect("source-read", _read)

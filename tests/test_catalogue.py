@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 
 from benchmark import registry
 from benchmark.documentation import catalogue
+from benchmark.documentation.method_pages import pages
 from benchmark.training.hyperparameters import tuned
 from benchmark.training.method import Method
 
@@ -110,3 +113,36 @@ def test_what_is_missing_is_said_in_one_sentence(
     setattr(only, attribute, value)
     with pytest.raises(ValueError, match=message):
         catalogue.markdown()
+
+
+@pytest.mark.usefixtures("only")
+def test_a_page_has_the_rows_and_costs_of_the_method_in_each_published_table(
+    tmp_path: Path,
+) -> None:
+    assert "It stands in no published table." in pages(tmp_path)["declared"]
+    score = {"text": "0.7 ± 0.1", "gain": {"text": "+0.2 ± 0.1", "verdict": "better"}}
+    entries = [
+        {"method": "declared", "scores": {"auc": score}, "parameters": 1234,
+         "rank": 2, "rank_low": 1, "rank_high": 3},
+        {"method": "other", "scores": {"auc": score | {"text": "0.9"}}},
+    ]  # fmt: skip
+    setting = {"name": "log", "title": "A log", "headline": ["auc"], "entries": entries}
+    about = {"label": "AUC", "population": "clicks", "arrow": "↑"}
+    content = {"title": "A study", "metrics": {"auc": about}, "settings": [setting]}
+    study = tmp_path / "studies" / "some"
+    study.mkdir(parents=True)
+    (study / "leaderboard.json").write_text(json.dumps(content), encoding="utf-8")
+    (study / "runs.csv").write_text(
+        "dataset,method,seconds,sample_gradients\n"
+        "log,declared,1,1000\nlog,declared,2,3000\nlog,other,9,9\nelse,declared,9,9\n",
+        encoding="utf-8",
+    )
+    page = pages(tmp_path)["declared"]
+    cells = re.findall(r"^   [* ] - (.+)$", page, re.MULTILINE)
+    assert cells[9:] == [
+        "A study: A log", "AUC, clicks ↑", "0.7 ± 0.1", "+0.2 ± 0.1", "better", "2 [1–3]",
+        "1,234", "1.5", "2,000",
+    ]  # fmt: skip
+    assert ":Needs: click, conversion" in page
+    assert "``rate`` 0.001 to 1 (log), default 0.5" in page
+    assert "A Title over Lines <https://doi.org/10.1/2>`__" in page

@@ -48,7 +48,13 @@ def markdown() -> str:
     return HEAD + "".join(rows) + "".join(sections)
 
 
-def _row(name: str, method: type[Method]) -> str:
+def paper(name: str, method: type[Method]) -> tuple[str, str, str]:
+    """Return the title, the address, and the place and year of a method's paper.
+
+    Raises:
+        ValueError: the entry lacks a link.
+        LookupError: the citation is unknown.
+    """
     entry = method.citation
     venue = field(entry, "booktitle") or field(entry, "journal") or "arXiv"
     links = [base + value for key, base in LINKS.items() if (value := field(entry, key))]
@@ -57,23 +63,32 @@ def _row(name: str, method: type[Method]) -> str:
             f"{method.cite!r} in methods/references.bib, which {_file(name)} cites, needs one "
             f"of {', '.join(LINKS)}"
         )
-    paper = f"[{field(entry, 'title')}]({links[0]}), {venue} {field(entry, 'year')}"
+    return field(entry, "title"), links[0], f"{venue} {field(entry, 'year')}"
+
+
+def tuned(method: type[Method]) -> dict[str, str]:
+    """Return the range and the default of each hyper-parameter of a method's own."""
+    return {
+        option: f"{_range(values)}, default {method.defaults[option]}"
+        for option, values in method.search_space.items()
+    }
+
+
+def _row(name: str, method: type[Method]) -> str:
+    title, link, place = paper(name, method)
     needs = ", ".join(stage for stage in get_args(Need) if stage in method.requires)
     text = inspect.getdoc(method) or ""
     parts = [_part(name, text, label).replace("|", r"\|") for label in PARTS]
-    return f"| [{method.name}](#{name}) | {' | '.join((paper, needs, *parts))} |\n"
+    cells = (f"[{title}]({link}), {place}", needs, *parts)
+    return f"| [{method.name}](#{name}) | {' | '.join(cells)} |\n"
 
 
 def _section(name: str, method: type[Method]) -> str:
     text = inspect.getdoc(method) or ""
     source = f"[{method.name}]({_link(name)}), after `{method.cite}`"
     parts = [f"{source}: {_inline(text.splitlines()[0])}"]
-    space = method.search_space.items()
-    if tuned := [
-        f"`{option}` {_range(values)}, default {method.defaults[option]}"
-        for option, values in space
-    ]:
-        parts.append(f"**Tuned:** {'; '.join(tuned)}.")
+    if options := [f"`{option}` {values}" for option, values in tuned(method).items()]:
+        parts.append(f"**Tuned:** {'; '.join(options)}.")
         parts.append(f"**{ORIGIN}:** {_part(name, text, ORIGIN)}")
     return "\n".join(f"\n{part}" for part in (f"## {name}", *parts)) + "\n"
 
