@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from dvc.cli import main as dvc
 
 from benchmark.recovery import LOCKFILE, RWLOCK, recovered, unreadable
 
@@ -55,17 +56,14 @@ def test_what_a_live_process_works_with_is_left_alone(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_dvc_goes_on_after_it(tmp_path: Path) -> None:
+def test_dvc_goes_on_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, Path(".dvc/config"), "[core]\n    no_scm = true\n    analytics = false\n")
     write(tmp_path, Path("dvc.yaml"), "stages:\n  a:\n    cmd: echo done > out\n    outs: [out]\n")
     for name in WHOLE:
         write(tmp_path, name, "")
 
-    def repro() -> int:
-        command = [sys.executable, "-m", "dvc", "repro"]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode
-
-    assert repro() != 0
+    monkeypatch.chdir(tmp_path)
+    assert dvc(["repro"]) != 0
     assert len(list(recovered(tmp_path))) == 2
-    assert repro() == 0
+    assert dvc(["repro"]) == 0
     assert (tmp_path / "out").read_text(encoding="utf-8") == "done\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,13 @@ RUNS = Path("results/runs/oracle_funnel")
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with all data, runs and reports; for reading only."""
+    """A project with all data, runs and reports; to read or to copy."""
     folder = tmp_path_factory.mktemp("project")
-    make(folder)
-    return folder
-
-
-def make(folder: Path) -> None:
     write_small_params(folder, METHODS, protocol={"tuning": TUNING})
     with pytest.MonkeyPatch.context() as patch:
         work_here(folder, patch)
         assert main(["data"]) == main(["run", "--strict"]) == main(["report"]) == 0
+    return folder
 
 
 @pytest.fixture
@@ -89,9 +86,9 @@ def test_trials_are_fitted_on_tuning_draws_which_no_table_reports() -> None:
 
 
 def test_a_replicate_whose_data_changed_is_out_of_date_and_trained_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make(tmp_path)
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     work_here(tmp_path, monkeypatch)
     options = Workspace().params.options["oracle_funnel"]
     changed = options | {"seed": 7}

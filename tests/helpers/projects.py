@@ -77,7 +77,8 @@ def without_pictures(patch: pytest.MonkeyPatch) -> None:
         return {table.results.dataset: [] for table in tables}
 
     patch.setattr("benchmark.reporting.plots.draw", draw)
-    patch.setattr("benchmark.reporting.ranking.save", lambda *_: [])
+    for module in ("ranking", "studies.sensitivity.plots"):
+        patch.setattr(f"benchmark.reporting.{module}.save", lambda *_: [])
 
 
 def one_core(patch: pytest.MonkeyPatch) -> None:
