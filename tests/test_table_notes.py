@@ -125,7 +125,9 @@ def counted(fingerprint: str, clicks: int | None = 200) -> Facts:
         click_times={},
         attribution_window=None,
         dropped={},
-        overlap=clicks and Overlap(rows=999, clicks=clicks, auc=0.7, quantiles={}, floors=clipped),
+        overlap=None
+        if clicks is None
+        else Overlap(rows=999, clicks=clicks, auc=0.7, quantiles={}, floors=clipped),
     )
 
 
