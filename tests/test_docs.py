@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -85,6 +86,7 @@ def links(path: Path) -> Iterator[str]:
             yield from (str(v) for k in ("href", "src") if (v := token.attrGet(k)))
 
 
+@cache
 def anchors(path: Path) -> set[str]:
     """Return the anchors of a Markdown file's headings."""
     blocks = MarkdownIt().parse(path.read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.fake_runs import CLICKS, METHODS, NEEDS, ORACLE, edit, tables, write_project
+from helpers.projects import without_pictures
 
 from benchmark.cli import main
 from benchmark.files import write_json, write_text
@@ -179,7 +180,10 @@ def test_random_impressions_stand_in_for_an_oracle(project: Path) -> None:
     assert "CVR AUC, impressions shown at random" in picture.read_text(encoding="utf-8")
 
 
-def test_pages_of_studies_have_titles_of_their_own_and_lead_to_each_other(project: Path) -> None:
+def test_pages_of_studies_have_titles_of_their_own_and_lead_to_each_other(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_pictures(monkeypatch)
     for name, text in {"one": "title: Which when?\n", "two": "replicates: 2\n"}.items():
         write_text(project / "studies" / name / "params.yaml", f"# About it.\n{text}")
         write_text(

@@ -62,7 +62,7 @@ def test_make_repro_begins_without_git(archive: Path) -> None:
 
 def test_make_test_begins_without_git(archive: Path) -> None:
     *_, pytest_ = shell(archive, "make --dry-run test").splitlines()
-    found = shell(archive, f"{pytest_} --collect-only tests/test_repo.py")
+    found = shell(archive, f"{pytest_} -n 0 --collect-only tests/test_repo.py")
     assert "test_help_is_quick" in found
 
 
