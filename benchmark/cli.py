@@ -238,13 +238,12 @@ def cards(workspace: Workspace) -> None:
     print(f"wrote {write_all(folders)} and a card per dataset in {CARDS}/")
 
 
-def methods() -> None:
+def methods(workspace: Workspace) -> None:
     """Write the list of all methods to docs/methods.md."""
     from benchmark.documentation.catalogue import markdown
     from benchmark.files import write_text
-    from benchmark.studies import Workspace
 
-    _search_plugins(Workspace())
+    _search_plugins(workspace)
     write_text(METHODS, markdown())
     print(f"wrote {METHODS}")
 
@@ -365,20 +364,21 @@ COMMANDS = (
             "csv": "a CSV file with a header, one impression per row, its click and its conversion",
         },
     ),
-    Command(datasets),
+    Command(datasets, {"--*set": ASSIGNMENT}),
     Command(download, {"dataset": DATASET} | IN_STUDY, rare=True),
     Command(preprocess, {"dataset": DATASET} | IN_STUDY, rare=True),
     Command(export_recbole, {"dataset": DATASET}, rare=True),
     Command(
         restore, {"?study": "a folder in studies/; by default the benchmark itself"}, rare=True
     ),
-    Command(cards, rare=True),
-    Command(methods, rare=True),
+    Command(cards, {"--*set": ASSIGNMENT}, rare=True),
+    Command(methods, {"--*set": ASSIGNMENT}, rare=True),
 )
 RARE = "rarely used, with a --help of their own:\n  "
 
 
-WITHOUT_WORKSPACE = {methods, new_method, new_dataset}
+WITHOUT_WORKSPACE = {new_method, new_dataset}
+UNCHECKED = {check, datasets, cards, methods}  # one tells all mistakes itself, lists go without
 OF_RECORDS = {report, show, compare, score, optuna}  # need no file of a method or dataset any more
 
 
@@ -478,7 +478,7 @@ def _workspace(
     from benchmark.studies import Workspace
 
     workspace = Workspace(study, tuple(settings or ()))
-    if settings is not None and function is not check:  # which tells all mistakes at once
+    if settings is not None and function not in UNCHECKED:
         (check_metrics if function in OF_RECORDS else check_names)(workspace.params)
     return workspace
 

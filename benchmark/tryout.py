@@ -52,7 +52,10 @@ def small(method: str | None, changes: tuple[str, ...], folder: Path) -> Workspa
 
     Raises:
         ConfigError: a change is no assignment, or names an unknown key or a wrong value.
+        ValueError: the folder is a project, whose own results stay as they are.
     """
+    if (folder / "params.yaml").is_file():
+        raise ValueError(f"{folder.resolve()} is a project; name another folder after --keep")
     workspace = Workspace(STUDY, changes, folder)
     if method is not None:
         names = dict.fromkeys((*workspace.params.methods, method))

@@ -135,9 +135,19 @@ def test_settings_reach_the_params_of_a_subcommand(
 
 
 def test_every_subcommand_that_reads_params_takes_settings() -> None:
+    without = {cli.restore, cli.export_recbole}  # of what lies in folders, whatever params say
     for command in cli.COMMANDS:
-        if command.function not in cli.WITHOUT_WORKSPACE and "--study" in command.arguments:
+        if command.function not in cli.WITHOUT_WORKSPACE | without:
             assert "--*set" in command.arguments, command.name
+
+
+@pytest.mark.parametrize("name", ["datasets", "cards", "methods"])
+def test_a_list_has_the_plugins_of_settings_too(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert cli.main([name, "--set", "plugins=[nowhere]"]) == 1
+    assert "error: --set: plugins[0] is 'nowhere'; it must be" in capsys.readouterr().err
 
 
 def test_the_version_is_that_of_the_project() -> None:

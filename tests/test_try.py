@@ -7,11 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.plugins import methods_that_load
 from helpers.projects import copy_project, name_in_params, without_pictures
 
 from benchmark import tryout
 from benchmark.cli import main
+from benchmark.data.prepare import prepare
 from benchmark.registry import ROOT
+from benchmark.schema import Schema
 
 TINY = (
     "options.oracle_funnel.rows=2000",
@@ -70,9 +73,31 @@ def test_a_row_stands_beside_those_of_the_small_study_and_nothing_is_left_here(
 def test_a_method_without_a_row_is_an_error_with_its_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changes = [f"--set={change}" for change in TINY]
+    changes = [f"--set={change}" for change in (*TINY, "options.oracle_funnel.delay=0")]
     assert main(["try", "dfm", "--keep", str(tmp_path), *changes]) == 1  # needs a delay
     assert "error: DFM: " in capsys.readouterr().err
+
+
+def test_the_small_setting_has_what_every_method_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    workspace = tryout.small(None, (*TINY, "replicates=1"), tmp_path)
+    assert not prepare(workspace, 1)
+    [setting] = workspace.settings()
+    schema = Schema.read(setting.replicate(0))
+    lacking = {name: kind.missing(schema) for name, kind in methods_that_load().items()}
+    assert set(lacking.values()) == {None}, lacking
+
+
+def test_a_project_is_no_folder_to_try_in(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["try", "--keep", "."]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {ROOT} is a project; name another folder after --keep\n"
+    )
 
 
 def test_an_unknown_method_is_refused_before_anything_runs(
