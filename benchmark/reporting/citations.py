@@ -14,16 +14,16 @@ def references(datasets: Iterable[DatasetResults]) -> dict[str, str]:
     Raises:
         ValueError: a citation is not BibTeX, or one key stands for two entries.
     """
-    found: dict[str, tuple[str, str]] = {}
+    by_key: dict[str, tuple[str, str]] = {}
     for source, citation in _declared(datasets):
         for key, entry in entries(citation, source).items():
-            first, other = found.setdefault(key, (source, entry))
+            first, other = by_key.setdefault(key, (source, entry))
             if other.split() != entry.split():
                 raise ValueError(
                     f"citation key {key!r} stands for different entries in {first} and {source}; "
                     "make them equal, or give one another key, and run again"
                 )
-    return {key: entry for key, (_, entry) in sorted(found.items())}
+    return {key: entry for key, (_, entry) in sorted(by_key.items())}
 
 
 def _declared(datasets: Iterable[DatasetResults]) -> Iterable[tuple[str, str]]:

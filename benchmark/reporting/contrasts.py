@@ -35,8 +35,8 @@ class Gain:
     def verdict(self) -> str:
         """What may be said of it at the level of the table."""
         if self.difference.better or self.difference.worse:
-            found = "better" if self.difference.better else "worse"
-            return f"{found}, but equivalent" if self.equivalent else found
+            side = "better" if self.difference.better else "worse"
+            return f"{side}, but equivalent" if self.equivalent else side
         return "equivalent" if self.equivalent else "undecided"
 
 
@@ -115,8 +115,8 @@ def mean_of(
     values = evidence.values(task, default=default)
     if values is None:
         return None
-    found, data = evidence.together([values])
-    return interval(found[0], confidence, evidence.metric.measure.bounds, data and data[0])
+    rows, data = evidence.together([values])
+    return interval(rows[0], confidence, evidence.metric.measure.bounds, data and data[0])
 
 
 def _has_few(task: Task, metric: Metric) -> bool:
@@ -161,7 +161,7 @@ def compared(
     same = [False] * len(rows) if margin is None else equivalent(rows, confidence, margin, data)
     tested = zip(known, differences(rows, confidence, data), same, strict=True)
     return [
-        (pair, gain.found, Gain(difference, bool(alike), pair.base.title))
+        (pair, gain.observed, Gain(difference, bool(alike), pair.base.title))
         for (pair, gain), difference, alike in tested
     ]
 

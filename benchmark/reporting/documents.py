@@ -25,9 +25,9 @@ def html(text: str, deeper: int = 0) -> Markup:
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{int(token.tag[1]) + deeper}"
-    found = reader.renderer.render(tokens, reader.options, {})
-    first, *others = found.split("<table>")
-    wide = [f"{WIDE.format(place)}<table>{part}" for place, part in enumerate(others, 1)]
+    rendered = reader.renderer.render(tokens, reader.options, {})
+    first, *others = rendered.split("<table>")
+    wide = [f"{WIDE.format(number)}<table>{part}" for number, part in enumerate(others, 1)]
     return Markup("".join([first, *wide]).replace("</table>", "</table></div>"))
 
 

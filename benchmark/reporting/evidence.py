@@ -21,13 +21,13 @@ class Values:
     ``drawn`` is (replicates, draws).
     """
 
-    found: Array
+    observed: Array
     drawn: Array | None = None
 
     def __sub__(self, other: Values) -> Values:
         """Return paired differences, on the data and on each draw of them."""
         both = self.drawn is not None and other.drawn is not None
-        return Values(self.found - other.found, self.drawn - other.drawn if both else None)  # type: ignore[operator]
+        return Values(self.observed - other.observed, self.drawn - other.drawn if both else None)  # type: ignore[operator]
 
 
 @dataclass(frozen=True)
@@ -40,26 +40,26 @@ class Evidence:
     def values(self, task: Task, *, default: bool = False) -> Values | None:
         """Return the metric of a method, or of its default values; None where it has none."""
         name = self.metric.name
-        found = task.default_values(name) if default else task.values(name)
-        if found is None:
+        observed = task.default_values(name) if default else task.values(name)
+        if observed is None:
             return None
         if (data := self.results.resampling) is None:
-            return Values(found)
+            return Values(observed)
         fits = task.predicted(default=default)
         drawn = data.values({path: fit.test for path, fit in fits.items()}, self.metric)
-        return Values(found, drawn)
+        return Values(observed, drawn)
 
     def costs(self, task: Task, *, default: bool = False) -> Values | None:
         """Return the same as costs, which are lower for better values."""
         if (known := self.values(task, default=default)) is None:
             return None
         cost = self.metric.measure.cost
-        return Values(cost(known.found), None if known.drawn is None else cost(known.drawn))
+        return Values(cost(known.observed), None if known.drawn is None else cost(known.drawn))
 
     def gain(self, task: Task, base: Task, *, default: bool = False) -> Values | None:
         """Return how much better a method is than a base, or than the base's default values."""
         own, other = self.costs(task), self.costs(base, default=default)
-        if own is None or other is None or len(own.found) != len(other.found):
+        if own is None or other is None or len(own.observed) != len(other.observed):
             return None
         return other - own
 
@@ -73,7 +73,7 @@ class Evidence:
         """Return (rows, replicates), and the means over replicates on each draw of the data."""
         drawn = [row.drawn.mean(axis=0) for row in rows if row.drawn is not None]
         data = Resampled(np.array(drawn), self.clusters) if len(drawn) == len(rows) > 0 else None
-        return np.array([row.found for row in rows]), data
+        return np.array([row.observed for row in rows]), data
 
     def task(self, method: str) -> Task:
         """Return a method that has the metric."""
@@ -112,7 +112,7 @@ def places(settings: Sequence[Evidence], confidence: float) -> Ranks | None:
 def _costs(settings: Sequence[Evidence]) -> list[Array]:
     names = common(settings)
     return [
-        np.array([found.found for name in names if (found := one.costs(one.task(name)))])
+        np.array([cost.observed for name in names if (cost := one.costs(one.task(name)))])
         for one in settings
     ]
 
@@ -124,9 +124,9 @@ def _resampled(settings: Sequence[Evidence]) -> Resampled | None:
     """
     names, means, total, clusters = common(settings), [], 0, []
     for one in settings:
-        costs = [found for name in names if (found := one.costs(one.task(name)))]
+        costs = [cost for name in names if (cost := one.costs(one.task(name)))]
         drawn = [cost.drawn for cost in costs if cost.drawn is not None]
-        count = len(costs[0].found)
+        count = len(costs[0].observed)
         total += count
         if len(drawn) == len(costs):
             means.append(stats.rankdata(drawn, axis=0).mean(axis=1) * count)

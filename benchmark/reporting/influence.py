@@ -86,8 +86,8 @@ def _gauc(rows: Population, cluster: Integers, clusters: int) -> Array:
     size, hits = np.bincount(group), sums(group, label, int(group.max()) + 1)
     order = Order.of(keys(group, score))
     of, before = group[order.rows], np.cumsum(size) - size
-    place = np.repeat(order.first + (order.sizes - 1) / 2, order.sizes) - before[of]
-    ranks = sums(of, label[order.rows] * place, len(size))
+    rank = np.repeat(order.first + (order.sizes - 1) / 2, order.sizes) - before[of]
+    ranks = sums(of, label[order.rows] * rank, len(size))
     pairs = hits * (size - hits)
     kept = pairs > 0
     aucs = (ranks - hits * (hits - 1) / 2)[kept] / pairs[kept]

@@ -109,16 +109,16 @@ def _grid(table: Table) -> str:
 def _overview(table: Table, names: list[str], best: str) -> tuple[list[str], list[list[str]]]:
     """Return head and rows of the headline metrics with the comparison of the first."""
     first, *others = table.headline or (None,)
-    told = table.comparison
-    head = ["Method", *([_title(first)] if first else []), *told, *map(_title, others)]
+    comparison = table.comparison
+    head = ["Method", *([_title(first)] if first else []), *comparison, *map(_title, others)]
     rows = [
         [
             name,
             *([_mark(row.cells[first], best)] if first else []),
-            *(texts[place] for texts in told.values()),
+            *(texts[index] for texts in comparison.values()),
             *(_mark(row.cells[metric], best) for metric in others),
         ]
-        for place, (name, row) in enumerate(zip(names, table.rows, strict=True))
+        for index, (name, row) in enumerate(zip(names, table.rows, strict=True))
     ]
     return head, rows
 
@@ -228,12 +228,12 @@ def _statistics(cell: Cell) -> dict[str, Any]:
 def _gain(part: str, gain: Gain | None) -> dict[str, Any]:
     if gain is None:
         return {}
-    found = gain.difference.interval
+    interval = gain.difference.interval
     limits = f"{part or 'gain_'}low", f"{part or 'gain_'}high"
     return {
-        f"{part}gain": _short(found.mean),
-        limits[0]: _short(found.low) if found.half_width is not None else "",
-        limits[1]: _short(found.high) if found.half_width is not None else "",
+        f"{part}gain": _short(interval.mean),
+        limits[0]: _short(interval.low) if interval.half_width is not None else "",
+        limits[1]: _short(interval.high) if interval.half_width is not None else "",
         f"{part}verdict": gain.verdict,
     }
 

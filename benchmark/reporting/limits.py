@@ -39,5 +39,5 @@ def far_off(values: Array) -> Flags:
     """Return which values lie far outside of the middle half, by five times its width."""
     low, high = np.quantile(values, [0.25, 0.75])
     room = 5 * (high - low) + 1e-12
-    found: Flags = (values < low - room) | (values > high + room)
-    return found & (len(values) > 4)
+    outside: Flags = (values < low - room) | (values > high + room)
+    return outside & (len(values) > 4)

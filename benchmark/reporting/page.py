@@ -106,14 +106,14 @@ def _arranged(pictures: Mapping[str, Sequence[Path]]) -> dict[str, Sequence[Path
 
 def environment() -> Environment:
     """Return the templates beside this file, which escape what they are given."""
-    found = Environment(
+    templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    found.globals["site"] = NAME
-    return found
+    templates.globals["site"] = NAME
+    return templates
 
 
 def picture(group: str, path: Path, caption: str, page: Path | None = None) -> Picture:
@@ -152,7 +152,7 @@ def formula(text: str) -> Markup:
 
 
 def _groups(metrics: Iterable[Metric]) -> list[tuple[str, list[Metric]]]:
-    return [(space, list(found)) for space, found in groupby(metrics, lambda m: m.space)]
+    return [(space, list(own)) for space, own in groupby(metrics, lambda m: m.space)]
 
 
 def _cite(citation: str) -> Markup:

@@ -57,9 +57,9 @@ def headline(table: Table) -> Figure:
     for axes, metric in zip(panels, table.headline, strict=True):
         cells = [cell for row in table.rows if (cell := row.cells[metric])]
         axes.set_xlim(around(cells, metric, replicates=True))
-        for place, row in enumerate(table.rows):
+        for height, row in enumerate(table.rows):
             if cell := row.cells[metric]:
-                _dots(axes, place, cell)
+                _dots(axes, height, cell)
         axes.set_xlabel(f"{metric.label} {metric.measure.arrow}\n{metric.population}")
         axes.locator_params(axis="x", nbins=5)
         axes.tick_params(axis="y", length=0)
@@ -75,20 +75,20 @@ def headline(table: Table) -> Figure:
     return figure
 
 
-def _dots(axes: Axes, place: int, cell: Cell) -> None:
+def _dots(axes: Axes, height: int, cell: Cell) -> None:
     color = BLUE if cell.best else GREY
     if len(cell.values) > 1:  # strokes of one path: many dots would be most of the page's size
-        heights = np.tile([place + 0.2, place + 0.38, np.nan], len(cell.values))
+        heights = np.tile([height + 0.2, height + 0.38, np.nan], len(cell.values))
         axes.plot(np.repeat(cell.values, 3), heights, color=color, lw=0.7, alpha=0.6)
     low, high = axes.get_xlim()
     mean = cell.interval.mean
     if low <= mean <= high:
-        axes.errorbar(mean, place, xerr=cell.interval.errors, fmt="o", color=color, ms=5, lw=1.5)
+        axes.errorbar(mean, height, xerr=cell.interval.errors, fmt="o", color=color, ms=5, lw=1.5)
         return
     left = mean < low  # told in words at the end of the axis
     text = f"◂ {mean:{cell.style}}" if left else f"{mean:{cell.style}} ▸"
-    place_x, side = (low, "left") if left else (high, "right")
-    axes.text(place_x, place, text, ha=side, va="center", fontsize=7, color=color)
+    end, side = (low, "left") if left else (high, "right")
+    axes.text(end, height, text, ha=side, va="center", fontsize=7, color=color)
 
 
 def calibration(table: Table) -> Figure:
@@ -97,9 +97,9 @@ def calibration(table: Table) -> Figure:
     figure = Figure(figsize=(WIDTH, 1.0 + 1.35 * lines))
     panels = figure.subplots(lines, PANELS, sharex=True, sharey=True, squeeze=False).ravel()
     curves = [_curves(row) for row in table.rows]
-    points = _usual([points for found in curves for points in found.values()])
-    for axes, row, found in zip(panels, table.rows, curves, strict=False):
-        _panel(axes, row.task.title, found)
+    points = _usual([points for by_population in curves for points in by_population.values()])
+    for axes, row, by_population in zip(panels, table.rows, curves, strict=False):
+        _panel(axes, row.task.title, by_population)
     for axes in panels[len(table.rows) :]:
         axes.set_visible(False)
     for axes in panels[max(0, len(table.rows) - PANELS) : len(table.rows)]:
@@ -115,12 +115,12 @@ def calibration(table: Table) -> Figure:
 def _curves(row: Row) -> dict[str, Array]:
     """Return (bins, 2) of mean prediction and mean label, over replicates, by population."""
     fits = row.task.replicates
-    found = fits[0].reliability
-    spaces = ["clicked", *[space for space in UNBIASED if f"cvr_{space}" in found][:1]]
+    reliability = fits[0].reliability
+    spaces = ["clicked", *[space for space in UNBIASED if f"cvr_{space}" in reliability][:1]]
     return {
         space: np.mean([fit.reliability[f"cvr_{space}"] for fit in fits], axis=0)[:, 1:]
         for space in spaces
-        if f"cvr_{space}" in found
+        if f"cvr_{space}" in reliability
     }
 
 

@@ -343,17 +343,17 @@ def publish(
     )
 
 
-def _ranked(found: Ranking) -> Ranked:
-    places = found.places
-    columns = found.methods, found.means, places.rank, places.low, places.high, found.times
+def _ranked(ranked: Ranking) -> Ranked:
+    places = ranked.places
+    columns = ranked.methods, ranked.means, places.rank, places.low, places.high, ranked.times
     return Ranked(
-        metric=found.metric.name,
-        settings=found.settings,
-        blocks=found.blocks.shape[1],
-        p=_short(found.p_value, 3),
-        critical_difference=_short(found.difference, 4),
-        about=ranking.sentence(found),
-        unit=found.unit,
+        metric=ranked.metric.name,
+        settings=ranked.settings,
+        blocks=ranked.blocks.shape[1],
+        p=_short(ranked.p_value, 3),
+        critical_difference=_short(ranked.difference, 4),
+        about=ranking.sentence(ranked),
+        unit=ranked.unit,
         ranks=[
             Rank(
                 method=name, mean=_short(mean, 4), rank=rank, low=low, high=high, time=_short(t, 3)
@@ -461,20 +461,20 @@ def _score(task: Task, metric: Metric, cell: Cell) -> Score:
 
 
 def _default(cell: Cell) -> Estimate | None:
-    found = cell.default
-    return None if found is None else Estimate(**_estimate(found, found.text(cell.style)))
+    interval = cell.default
+    return None if interval is None else Estimate(**_estimate(interval, interval.text(cell.style)))
 
 
 def _difference(gain: Gain | None, style: str) -> Difference | None:
     if gain is None:
         return None
-    found = gain.difference
-    text = found.interval.text(f"+{style.lstrip('+')}")
+    difference = gain.difference
+    text = difference.interval.text(f"+{style.lstrip('+')}")
     return Difference(
-        **_estimate(found.interval, text),
+        **_estimate(difference.interval, text),
         over=gain.over,
-        p=_short(found.p_value, 3),
-        p_holm=_short(found.adjusted, 3),
+        p=_short(difference.p_value, 3),
+        p_holm=_short(difference.adjusted, 3),
         verdict=gain.verdict,
     )
 
@@ -500,8 +500,8 @@ def _importance(trials: Sequence[Trial]) -> dict[str, float]:
     varied = {name: column for name, column in columns.items() if len(set(column)) > 1}
     if len(set(values)) == 1:
         return {}
-    found = {name: stats.spearmanr(x, values).statistic for name, x in varied.items()}
-    return {name: _short(abs(float(rho)), 3) for name, rho in found.items()}
+    correlations = {name: stats.spearmanr(x, values).statistic for name, x in varied.items()}
+    return {name: _short(abs(float(rho)), 3) for name, rho in correlations.items()}
 
 
 def _is_number(value: object) -> bool:

@@ -76,20 +76,20 @@ def rank(
     Times are relative to that of the reference, or of the best method without one. None if the
     methods are fewer than three, or if there is one block alone.
     """
-    found = [one for results in datasets if (one := Evidence(metric, results)).tasks]
-    names = common(found)
-    if len(names) < LEAST_METHODS or (ranks := places(found, confidence)) is None:
+    settings = [one for results in datasets if (one := Evidence(metric, results)).tasks]
+    names = common(settings)
+    if len(names) < LEAST_METHODS or (ranks := places(settings, confidence)) is None:
         return None
-    ranked = blocks(found)
+    ranked = blocks(settings)
     order = np.argsort(ranked.mean(axis=1), kind="stable")
     named = {task.method: task.title for results in datasets for task in results.reported}
-    methods = tuple(names[place] for place in order)
+    methods = tuple(names[index] for index in order)
     titles = tuple(named[method] for method in methods)
-    fixed = tuple(one.results.title for one in found if not one.results.redrawn)
+    fixed = tuple(one.results.title for one in settings if not one.results.redrawn)
     unit = methods.index(reference) if reference in methods else 0
-    times = _times([one.results for one in found], methods)
+    times = _times([one.results for one in settings], methods)
     return Ranking(
-        metric, methods, titles, ranked[order], len(found), ranks[order], times / times[unit],
+        metric, methods, titles, ranked[order], len(settings), ranks[order], times / times[unit],
         titles[unit], confidence, fixed,
     )  # fmt: skip
 
@@ -98,17 +98,17 @@ def _times(datasets: Sequence[DatasetResults], methods: Sequence[str]) -> Array:
     """Return the seconds of a fit, a geometric mean over settings, (methods,)."""
     settings = [{task.method: task for task in results.reported} for results in datasets]
     seconds = [[tasks[name].seconds_per_fit for name in methods] for tasks in settings]
-    found: Array = stats.gmean(np.maximum(np.array(seconds), 1e-3), axis=0)
-    return found
+    mean_seconds: Array = stats.gmean(np.maximum(np.array(seconds), 1e-3), axis=0)
+    return mean_seconds
 
 
-def table(found: Ranking) -> pd.DataFrame:
+def table(ranking: Ranking) -> pd.DataFrame:
     """Return a row per method with its mean rank and the interval of its rank."""
-    places = found.places
+    places = ranking.places
     return pd.DataFrame(
         {
-            "method": found.titles,
-            "mean_rank": found.means.round(4),
+            "method": ranking.titles,
+            "mean_rank": ranking.means.round(4),
             "rank": places.rank,
             "rank_low": places.low,
             "rank_high": places.high,
@@ -116,81 +116,83 @@ def table(found: Ranking) -> pd.DataFrame:
     )
 
 
-def sentence(found: Ranking) -> str:
+def sentence(ranking: Ranking) -> str:
     """Return what the ranking rests on and what it may be read for."""
-    methods, blocks = found.blocks.shape
-    settings = "one setting" if found.settings == 1 else f"{found.settings} settings"
+    methods, blocks = ranking.blocks.shape
+    settings = "one setting" if ranking.settings == 1 else f"{ranking.settings} settings"
     return (
-        f"By {found.metric.label}, {found.metric.population}: {methods} methods ranked within each "
-        f"of {blocks} blocks (the replicates of {settings}). Friedman's test of equal ranks: p "
-        f"{_p(found.p_value)}. Critical difference of mean ranks (Nemenyi, α = "
-        f"{1 - found.confidence:.2g}): {found.difference:.2f}. The interval of a rank goes from "
-        "the number of methods that rank significantly better, plus one, to the number of those "
-        "that do not rank significantly worse, by a bootstrap over blocks, and covers the true "
-        f"rank with {found.confidence:.0%} confidence."
+        f"By {ranking.metric.label}, {ranking.metric.population}: {methods} methods ranked within "
+        f"each of {blocks} blocks (the replicates of {settings}). Friedman's test of equal ranks: "
+        f"p {_p(ranking.p_value)}. Critical difference of mean ranks (Nemenyi, α = "
+        f"{1 - ranking.confidence:.2g}): {ranking.difference:.2f}. The interval of a rank goes "
+        "from the number of methods that rank significantly better, plus one, to the number of "
+        "those that do not rank significantly worse, by a bootstrap over blocks, and covers the "
+        f"true rank with {ranking.confidence:.0%} confidence."
         + (
-            f" The blocks of {', '.join(found.fixed)} share their data, so that the test and the "
+            f" The blocks of {', '.join(ranking.fixed)} share their data, so that the test and the "
             "critical difference leave out how other data would differ."
-            if found.fixed
+            if ranking.fixed
             else ""
         )
     )
 
 
-def draw(found: Ranking) -> Figure:
+def draw(ranking: Ranking) -> Figure:
     """Draw each mean rank with half a critical difference to each side, a diagram for many methods.
 
     Methods whose bars do not overlap are significantly different. At the right stand the ranks.
     """
-    figure = Figure(figsize=(WIDTH, 1.25 + 0.19 * len(found.titles)))
+    figure = Figure(figsize=(WIDTH, 1.25 + 0.19 * len(ranking.titles)))
     axes = figure.subplots()
-    means, places = found.means, np.arange(len(found.titles))
-    alike = means <= means[0] + found.difference
-    for chosen, color in ((alike, BLUE), (~alike, GREY)):
+    means, heights = ranking.means, np.arange(len(ranking.titles))
+    alike = means <= means[0] + ranking.difference
+    for group, color in ((alike, BLUE), (~alike, GREY)):
         axes.errorbar(
-            means[chosen], places[chosen], xerr=found.difference / 2, fmt="o", color=color, ms=4
+            means[group], heights[group], xerr=ranking.difference / 2, fmt="o", color=color, ms=4
         )
-    axes.axvline(means[0] + found.difference / 2, color=BLUE, lw=0.8, ls=":")
-    size = 7 if len(places) > 20 else 8.5
-    axes.set_yticks(places, found.titles, fontsize=size)
-    axes.set_ylim(len(places) - 0.4, -0.6)
-    axes.set_xlim(0, len(places) + 1)
+    axes.axvline(means[0] + ranking.difference / 2, color=BLUE, lw=0.8, ls=":")
+    size = 7 if len(heights) > 20 else 8.5
+    axes.set_yticks(heights, ranking.titles, fontsize=size)
+    axes.set_ylim(len(heights) - 0.4, -0.6)
+    axes.set_xlim(0, len(heights) + 1)
     axes.tick_params(axis="y", length=0)
-    bounds = zip(found.places.rank, found.places.low, found.places.high, strict=True)
-    for place, (own, low, high) in enumerate(bounds):
+    bounds = zip(ranking.places.rank, ranking.places.low, ranking.places.high, strict=True)
+    for height, (own, low, high) in enumerate(bounds):
         axes.annotate(
-            f"{own:g} [{low}–{high}]", (1.02, place), xycoords=("axes fraction", "data"),
-            va="center", fontsize=size, color=BLUE if alike[place] else "0.35",
+            f"{own:g} [{low}–{high}]", (1.02, height), xycoords=("axes fraction", "data"),
+            va="center", fontsize=size, color=BLUE if alike[height] else "0.35",
         )  # fmt: skip
     axes.set_xlabel(
-        f"mean rank by {found.metric.label}, {found.metric.population}, over "
-        f"{found.blocks.shape[1]} blocks (1 is best)\n± half a critical difference: methods whose "
-        "bars do not overlap differ significantly\nblue: not significantly different from the best"
+        f"mean rank by {ranking.metric.label}, {ranking.metric.population}, over "
+        f"{ranking.blocks.shape[1]} blocks (1 is best)\n± half a critical difference: methods "
+        "whose bars do not overlap differ significantly\n"
+        "blue: not significantly different from the best"
     )
     return figure
 
 
 def rank_all(datasets: Sequence[DatasetResults], params: Params) -> list[Ranking]:
     """Return the ranking by each headline metric that allows one."""
-    asked, board = [Metric.parse(name) for name in params.leaderboard.headline], params.leaderboard
-    ranked = (rank(datasets, metric, board.confidence, board.reference) for metric in asked)
+    board = params.leaderboard
+    metrics = [Metric.parse(name) for name in board.headline]
+    ranked = (rank(datasets, metric, board.confidence, board.reference) for metric in metrics)
     return [one for one in ranked if one]
 
 
-def write(found: Sequence[Ranking], folder: Path) -> list[Path]:
+def write(rankings: Sequence[Ranking], folder: Path) -> list[Path]:
     """Write ``ranking.md``, ``ranking.csv`` and the pictures, whose paths are returned."""
-    frames = [table(one).assign(metric=one.metric.name) for one in found]
+    frames = [table(one).assign(metric=one.metric.name) for one in rankings]
     rows = pd.concat(frames) if frames else pd.DataFrame(columns=["method"])
     write_text(folder / "ranking.csv", rows.to_csv(index=False, lineterminator="\n"))
-    write_text(folder / "ranking.md", "\n\n".join([_HEAD, *map(_section, found)]) + "\n")
-    return save(_figures(found), folder / "plots", "ranking")
+    write_text(folder / "ranking.md", "\n\n".join([_HEAD, *map(_section, rankings)]) + "\n")
+    return save(_figures(rankings), folder / "plots", "ranking")
 
 
-def _figures(found: Sequence[Ranking]) -> Iterator[tuple[str, Figure]]:
+def _figures(rankings: Sequence[Ranking]) -> Iterator[tuple[str, Figure]]:
     """Yield a picture of each ranking; against cost too, where no single setting's table has it."""
-    for one in found:
+    for one in rankings:
         yield f"ranking_{one.metric.name}", draw(one)
-    for one in found[:1]:
+    for one in rankings[:1]:
         if one.settings > 1:
             yield "ranking_cost", rank_costs(one)
 
@@ -200,19 +202,21 @@ _HEAD = """# Ranking over all settings
 Generated by `python -m benchmark report`; do not edit. A block is a replicate of a setting."""
 
 
-def _section(found: Ranking) -> str:
-    places = found.places
+def _section(ranking: Ranking) -> str:
+    places = ranking.places
     rows = [
-        [title, f"{mean:.2f}", f"{place:g}", f"{low}–{high}"]
-        for title, mean, place, low, high in zip(
-            found.titles, found.means, places.rank, places.low, places.high, strict=True
+        [title, f"{mean:.2f}", f"{own:g}", f"{low}–{high}"]
+        for title, mean, own, low, high in zip(
+            ranking.titles, ranking.means, places.rank, places.low, places.high, strict=True
         )
     ]
-    head = ["Method", "Mean rank", "Rank", f"{found.confidence:.0%} interval"]
+    head = ["Method", "Mean rank", "Rank", f"{ranking.confidence:.0%} interval"]
     grid = pd.DataFrame(rows, columns=head).to_markdown(
         index=False, disable_numparse=True, colalign=("left", "right", "right", "right")
     )
-    return f"## {found.metric.label}, {found.metric.population}\n\n{sentence(found)}\n\n{grid}"
+    return (
+        f"## {ranking.metric.label}, {ranking.metric.population}\n\n{sentence(ranking)}\n\n{grid}"
+    )
 
 
 def _p(value: float) -> str:

@@ -154,7 +154,7 @@ class Task:
     def predicted(self, *, default: bool = False) -> dict[Path, Fit]:
         """Return the final fits by the paths of their test predictions."""
         fits, part = (self.defaults, "default") if default else (self.replicates, self.part)
-        return {self.folder / part / f"{place}{SUFFIX}": fit for place, fit in enumerate(fits)}
+        return {self.folder / part / f"{number}{SUFFIX}": fit for number, fit in enumerate(fits)}
 
     def positives(self, space: str) -> float | None:
         """Return the fewest positives of a population in any replicate; None if not on record."""
@@ -231,13 +231,13 @@ def read(workspace: Workspace) -> list[DatasetResults]:
         FileNotFoundError: nothing is on record, or a setting with runs has no schema.
         ValueError: a record cannot be read.
     """
-    found = [read_setting(setting, workspace) for setting in workspace.settings()]
-    if not any(task.provenance for results in found for task in results.tasks):
+    datasets = [read_setting(setting, workspace) for setting in workspace.settings()]
+    if not any(task.provenance for results in datasets for task in results.tasks):
         raise FileNotFoundError(
             f"{workspace.runs} holds no run of what params.yaml names; "
             "run `dvc repro` or `python -m benchmark run` first"
         )
-    return found
+    return datasets
 
 
 def read_setting(setting: Setting, workspace: Workspace) -> DatasetResults:
@@ -290,18 +290,18 @@ def read_task(
     trials = _trials(folder, params.protocol.tuning.trials)
     default = _fits(folder, [f"default/{number}" for number in range(params.replicates)])
     tuned = _fits(folder, [f"tuned/{number}" for number in range(params.replicates)])
-    chosen = tuned if best and best.part == "tuned" else default
-    needed = chosen if is_widened(method) else default
+    final = tuned if best and best.part == "tuned" else default
+    needed = final if is_widened(method) else default
     reason = (
         _stale(provenance, schema, _own(params.protocol, provenance, method))
         or _reason(folder)
-        or _incomplete(best, chosen, needed, params.replicates)
+        or _incomplete(best, final, needed, params.replicates)
         or _of_another_search(best, trials, params.protocol.tuning.trials)
-        or _diverged((*default, *chosen))
-        or _changed((*default, *chosen), data)
+        or _diverged((*default, *final))
+        or _changed((*default, *final), data)
     )
     part = best.part if best else "default"
-    return Task(method, provenance, trials, chosen, reason, default, folder, part)
+    return Task(method, provenance, trials, final, reason, default, folder, part)
 
 
 def _trials(folder: Path, count: int) -> tuple[Trial, ...]:

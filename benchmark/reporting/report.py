@@ -50,13 +50,13 @@ def write(workspace: Workspace) -> None:
 
 
 def _leaderboard(workspace: Workspace) -> None:
-    params, results, found = workspace.params, workspace.results, read(workspace)
-    more = dict(_more(workspace, found))
-    tables, rankings = [build(one, params) for one in found], ranking.rank_all(found, params)
+    params, results, datasets = workspace.params, workspace.results, read(workspace)
+    more = dict(_more(workspace, datasets))
+    tables, rankings = [build(one, params) for one in datasets], ranking.rank_all(datasets, params)
     leaderboard.write(tables, params, results)
-    described = cards.read(task.method for setting in found for task in setting.tasks)
+    described = cards.read(task.method for one in datasets for task in one.tasks)
     about = site.about(workspace)
-    published = publish(tables, rankings, params, described, references(found), **about)
+    published = publish(tables, rankings, params, described, references(datasets), **about)
     write_text(results / "leaderboard.json", published.text())
     write_text(results / "leaderboard.schema.json", schema())
     write_json(results / "metrics.json", published.headlines())
@@ -67,21 +67,21 @@ def _leaderboard(workspace: Workspace) -> None:
     page.write(published, tables, parts, results / "index.html")
 
 
-def _more(workspace: Workspace, found: Sequence[DatasetResults]) -> Iterator[tuple[str, Markup]]:
+def _more(workspace: Workspace, datasets: Sequence[DatasetResults]) -> Iterator[tuple[str, Markup]]:
     """Yield what a study has beside its tables, as sections of the page."""
     asks = workspace.folder / "orderings.yaml"
     if asks.is_file():
-        yield "orderings", _orderings(workspace, asks, found)
+        yield "orderings", _orderings(workspace, asks, datasets)
     if workspace.params.arms is not None:
-        yield "arms", _arms(workspace, workspace.params.arms, found)
+        yield "arms", _arms(workspace, workspace.params.arms, datasets)
 
 
 def _sensitivity(workspace: Workspace) -> None:
-    params, results, found = workspace.params, workspace.results, sensitivity.read(workspace)
-    pictures = sensitivity_plots.draw(found, results / "plots")
-    ranked = ranking.rank_all([table.results for table in found.tables.values()], params)
+    params, results, comparison = workspace.params, workspace.results, sensitivity.read(workspace)
+    pictures = sensitivity_plots.draw(comparison, results / "plots")
+    ranked = ranking.rank_all([table.results for table in comparison.tables.values()], params)
     pictures[""] += ranking.write(ranked, results)
-    sensitivity_page.write(found, params, pictures, site.others(workspace), results)
+    sensitivity_page.write(comparison, params, pictures, site.others(workspace), results)
 
 
 def _regret(workspace: Workspace) -> None:
@@ -91,35 +91,35 @@ def _regret(workspace: Workspace) -> None:
     table = regret.table(means)
     text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_text(results / "regret.csv", text)
-    study, chosen = workspace.section("sensitivity"), workspace.section("selection")
-    about = regret_report.conditions(params, study, chosen)
+    study, selection = workspace.section("sensitivity"), workspace.section("selection")
+    about = regret_report.conditions(params, study, selection)
     write_text(results / "regret.md", regret_report.markdown(means, default, confidence, about))
     pictures = regret_plots.draw(means, results / "plots")
     shown = dict(zip(pictures, regret_plots.CAPTIONS, strict=True))
     documents.write(results / "regret.md", shown, site.others(workspace))
 
 
-def _orderings(workspace: Workspace, path: Path, found: Sequence[DatasetResults]) -> Markup:
+def _orderings(workspace: Workspace, path: Path, datasets: Sequence[DatasetResults]) -> Markup:
     """Write which published orderings hold, and return it as a section of the page."""
-    asked = orderings.Orderings.read(path)
-    text = orderings.markdown(asked, found, workspace.params.leaderboard.confidence)
+    published = orderings.Orderings.read(path)
+    text = orderings.markdown(published, datasets, workspace.params.leaderboard.confidence)
     write_text(workspace.results / "orderings.md", text)
     return documents.html(text, deeper=1)
 
 
-def _arms(workspace: Workspace, asked: Arms, results: Sequence[DatasetResults]) -> Markup:
+def _arms(workspace: Workspace, section: Arms, datasets: Sequence[DatasetResults]) -> Markup:
     """Write what randomised arms say of the predictions, and return it as a section of the page."""
-    for setting, found in zip(workspace.settings(), results, strict=True):
+    for setting, results in zip(workspace.settings(), datasets, strict=True):
         first = setting.replicate(0)
         study = arms.Study(
-            title=found.title,
+            title=results.title,
             claims=Schema.read(first).claims,
-            arms=asked,
-            rows=arm_rows.read(first, asked),
-            test=arm_rows.read(first, asked, ("test",)),
+            arms=section,
+            rows=arm_rows.read(first, section),
+            test=arm_rows.read(first, section, ("test",)),
             methods=[
                 arms.Method(task.title, replicates)
-                for task, replicates in arm_rows.predicted(setting, found)
+                for task, replicates in arm_rows.predicted(setting, results)
             ],
             confidence=workspace.params.leaderboard.confidence,
         )
@@ -128,8 +128,8 @@ def _arms(workspace: Workspace, asked: Arms, results: Sequence[DatasetResults]) 
 
 
 def _reproduction(workspace: Workspace) -> None:
-    found = Published.read(workspace.folder / "published.yaml")
-    variants = {name: read(Workspace(own.study))[0] for name, own in found.variants.items()}
+    published = Published.read(workspace.folder / "published.yaml")
+    variants = {name: read(Workspace(own.study))[0] for name, own in published.variants.items()}
     confidence = workspace.params.leaderboard.confidence
-    reproduction.write(found, variants, confidence, workspace.results)
+    reproduction.write(published, variants, confidence, workspace.results)
     documents.write(workspace.results / "reproduction.md", {}, site.others(workspace))

@@ -48,13 +48,13 @@ class Resampling:
     def of(cls, labels: Labels, seed: str) -> Resampling:
         """Draw the clusters of a split; the seed is any text, such as the name of the dataset."""
         rng = np.random.default_rng(crc32(seed.encode()))
-        found, units = _clusters(labels.group, len(labels.conversion))
+        cluster, units = _clusters(labels.group, len(labels.conversion))
         if units > MOST:
-            found = (rng.permutation(units) % MOST)[found]
+            cluster = (rng.permutation(units) % MOST)[cluster]
         count = min(units, MOST)
         weights = rng.multinomial(count, np.full(count, 1 / count), DRAWS).T - 1.0
         unit = "rows" if labels.group is None else "users (or lists)"
-        return cls(labels, found, weights, unit, units)
+        return cls(labels, cluster, weights, unit, units)
 
     @classmethod
     def read(cls, folder: Path, schema: Schema) -> Resampling:
@@ -85,9 +85,9 @@ class Resampling:
 
     def _drawn(self, path: Path, recorded: Recorded) -> Mapping[str, Array]:
         if path not in self._known:
-            found = self.influences(predictions.read(path, len(self.cluster)), recorded)
-            drawn = np.array(list(found.values())) @ self.weights
-            own = zip(found, drawn, strict=True)
+            influences = self.influences(predictions.read(path, len(self.cluster)), recorded)
+            drawn = np.array(list(influences.values())) @ self.weights
+            own = zip(influences, drawn, strict=True)
             self._known[path] = {name: recorded[name] + change for name, change in own}
         return self._known[path]
 
@@ -97,18 +97,18 @@ class Resampling:
         Raises:
             UndefinedError: a metric has no value.
         """
-        found = dict[str, Array]()
+        influences = dict[str, Array]()
         for space, measures in BY_SPACE.items():
             known = {space.replace("_", f"_{m.name}_"): influence(m.name) for m in measures}
-            asked = {name: of for name, of in known.items() if of and name in names}
-            if asked:
+            functions = {name: of for name, of in known.items() if of and name in names}
+            if functions:
                 rows = population(space, self.labels, scores)
-                places = population(space, self._rowwise, scores).group
-                found |= {
-                    name: of(rows, self.cluster[places], len(self.weights))
-                    for name, of in asked.items()
+                row = population(space, self._rowwise, scores).group
+                influences |= {
+                    name: of(rows, self.cluster[row], len(self.weights))
+                    for name, of in functions.items()
                 }
-        return found
+        return influences
 
 
 def _clusters(group: Integers | None, rows: int) -> tuple[Integers, int]:
@@ -117,5 +117,5 @@ def _clusters(group: Integers | None, rows: int) -> tuple[Integers, int]:
     if group is not None:
         # Rows of no group are clusters of their own, below the numbers of groups.
         alone = np.where(group == NO_GROUP, -1 - alone, group)
-    names, found = np.unique(alone, return_inverse=True)
-    return found, len(names)
+    names, cluster = np.unique(alone, return_inverse=True)
+    return cluster, len(names)

@@ -72,7 +72,7 @@ class Spent:
 def costs(table: Table, metric: Metric) -> Figure:
     """Draw a metric against the time of a fit, and the methods that no other beats in both."""
     cells = [(row.task, cell) for row in table.rows if (cell := row.cells[metric])]
-    found = [
+    methods = [
         Spent(
             task.title,
             task.seconds_per_fit,
@@ -82,7 +82,7 @@ def costs(table: Table, metric: Metric) -> Figure:
         )
         for task, cell in cells
     ]
-    figure, axes = _trade_off(found, around([cell for _, cell in cells], metric))
+    figure, axes = _trade_off(methods, around([cell for _, cell in cells], metric))
     axes.set_xlabel("seconds per fit, on the device of the table (log)")
     axes.set_ylabel(f"{metric.label} {metric.measure.arrow}, {metric.population}")
     return figure
@@ -91,43 +91,43 @@ def costs(table: Table, metric: Metric) -> Figure:
 def rank_costs(ranking: Ranking) -> Figure:
     """Draw the mean rank over all blocks against the time of a fit."""
     rows = zip(ranking.titles, ranking.times, ranking.means, strict=True)
-    found = [Spent(title, float(time), float(mean), float(mean)) for title, time, mean in rows]
-    figure, axes = _trade_off(found, (len(found) + 0.5, 0.5))  # the best is on top
+    methods = [Spent(title, float(time), float(mean), float(mean)) for title, time, mean in rows]
+    figure, axes = _trade_off(methods, (len(methods) + 0.5, 0.5))  # the best is on top
     axes.set_xlabel(f"time per fit, relative to {ranking.unit} (log)")
     axes.set_ylabel(f"mean rank by {ranking.metric.label},\n{ranking.metric.population}")
     return figure
 
 
-def _trade_off(found: Sequence[Spent], limits: tuple[float, float]) -> tuple[Figure, Axes]:
-    front = pareto(np.array([x.time for x in found]), np.array([x.cost for x in found]))
+def _trade_off(methods: Sequence[Spent], limits: tuple[float, float]) -> tuple[Figure, Axes]:
+    front = pareto(np.array([x.time for x in methods]), np.array([x.cost for x in methods]))
     figure = Figure(figsize=(WIDTH, HEIGHT))
     axes = figure.subplots()
     axes.set_xscale("log")
     axes.set_ylim(limits)
-    for place, one in enumerate(found):
-        color, alpha = (BLUE, 1.0) if place in front else (GREY, 0.6)
+    for index, one in enumerate(methods):
+        color, alpha = (BLUE, 1.0) if index in front else (GREY, 0.6)
         axes.errorbar(
             one.time, one.value, yerr=one.errors, fmt="o", color=color, ms=4, elinewidth=0.8,
             alpha=alpha,
         )  # fmt: skip
-    times = [one.time for one in found]
+    times = [one.time for one in methods]
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}" if max(times) < 10 * min(times) else "")
-    best = [found[place] for place in front]
+    best = [methods[index] for index in front]
     axes.step([x.time for x in best], [x.value for x in best], where="post", color=BLUE, lw=0.8)
-    shown = found if len(found) <= NAMED else best
+    shown = methods if len(methods) <= NAMED else best
     _label(axes, [(x.title, x.time, x.value) for x in shown], gap=0.165 / (HEIGHT - 0.7))
     return figure, axes
 
 
 def pareto(first: Array, second: Array) -> list[int]:
-    """Return the places of points that no other is below in both, by increasing first value."""
-    found, least = list[int](), np.inf
-    for place in np.lexsort((second, first)):
-        if second[place] < least:
-            found.append(int(place))
-            least = second[place]
-    return found
+    """Return the indices of points that no other is below in both, by increasing first value."""
+    front, least = list[int](), np.inf
+    for index in np.lexsort((second, first)):
+        if second[index] < least:
+            front.append(int(index))
+            least = second[index]
+    return front
 
 
 def _named(
@@ -140,8 +140,8 @@ def _named(
     if len(points) <= NAMED:
         return list(points)
     ends = []
-    for place, metric in ((1, clicked), (2, unbiased)):
-        costs = metric.measure.cost(np.array([point[place] for point in points], dtype=float))
+    for axis, metric in ((1, clicked), (2, unbiased)):
+        costs = metric.measure.cost(np.array([point[axis] for point in points], dtype=float))
         order = np.argsort(costs)
         ends += [points[i] for i in (*order[:4], *order[-2:])]
     ends += [point for point in points if point[0] == reference]
@@ -153,18 +153,18 @@ def _label(axes: Axes, points: Sequence[Point], gap: float) -> None:
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     placed = [((y - bottom) / (top - bottom), x, y, name) for name, x, y in points]
     ordered = sorted(one for one in placed if left <= one[1] <= right and 0 <= one[0] <= 1)
-    places = spread([one[0] for one in ordered], gap)
-    for (_, x, y, name), place in zip(ordered, places, strict=True):
+    heights = spread([one[0] for one in ordered], gap)
+    for (_, x, y, name), height in zip(ordered, heights, strict=True):
         axes.annotate(
-            name, (x, y), (1.04, place), textcoords="axes fraction", va="center",
+            name, (x, y), (1.04, height), textcoords="axes fraction", va="center",
             arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.5, "shrinkA": 1, "shrinkB": 3},
         )  # fmt: skip
 
 
-def spread(wanted: Sequence[float], gap: float) -> Array:
-    """Return increasing positions at least ``gap`` apart, as near the wanted ones as can be."""
-    if not len(wanted):
+def spread(heights: Sequence[float], gap: float) -> Array:
+    """Return increasing positions at least ``gap`` apart, as near the given ones as can be."""
+    if not len(heights):
         return np.empty(0)
-    steps = gap * np.arange(len(wanted))
-    nearest = isotonic_regression(np.asarray(wanted) - steps).x
+    steps = gap * np.arange(len(heights))
+    nearest = isotonic_regression(np.asarray(heights) - steps).x
     return np.clip(nearest, 0, max(0.0, 1 - steps[-1])) + steps

@@ -182,12 +182,12 @@ def differences(gains: Array, confidence: float, data: Resampled | None = None) 
     A gain is the reference's cost less the method's. The intervals are those of single
     comparisons; the verdicts are corrected.
     """
-    found = intervals(gains, confidence, data=data)
+    uncorrected = intervals(gains, confidence, data=data)
     if gains.shape[1] == 1:
-        return [Difference(single, None, None, significant=False) for single in found]
+        return [Difference(single, None, None, significant=False) for single in uncorrected]
     p_values = t_test(gains, data=data)
     reject, adjusted = holm(p_values, 1 - confidence)
-    rows = zip(found, p_values, adjusted, reject, strict=True)
+    rows = zip(uncorrected, p_values, adjusted, reject, strict=True)
     return [Difference(i, float(p), float(a), bool(r)) for i, p, a, r in rows]
 
 
@@ -214,8 +214,8 @@ def t_test(
     gains: Array, mean: float = 0.0, side: Side = "two-sided", data: Resampled | None = None
 ) -> Array:
     """Return the p-value of the mean of the last axis; constant gains are certain."""
-    found, errors, freedom = moments(gains, data)
-    off, certain = found - mean, np.ptp(gains, axis=-1) == 0
+    means, errors, freedom = moments(gains, data)
+    off, certain = means - mean, np.ptp(gains, axis=-1) == 0
     if data is not None:
         certain &= np.ptp(data.means, axis=-1) == 0
     with np.errstate(divide="ignore", invalid="ignore"):
