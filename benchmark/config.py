@@ -21,7 +21,7 @@ from pydantic import (
 from benchmark import plugin_folders, registry
 from benchmark.configuration import documents
 from benchmark.configuration.allowed import Allowed
-from benchmark.configuration.documents import Node, Place, shortened
+from benchmark.configuration.documents import Location, Node, shortened
 from benchmark.configuration.mistakes import WrongValueError, validated
 
 T = TypeVar("T")
@@ -276,7 +276,7 @@ class Params(Section):
     launch: Launch = Launch()
     """Where ``python -m benchmark run`` runs."""
 
-    _source: Node = PrivateAttr(default=Node({}, Place("params.yaml")))
+    _source: Node = PrivateAttr(default=Node({}, Location("params.yaml")))
 
     @property
     def source(self) -> Node:

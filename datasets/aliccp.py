@@ -172,16 +172,16 @@ def _scan(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.LazyFrame:
 
 def _value(field: str) -> pl.Expr:
     """Return the id of a field, the first one if there are several."""
-    found = pl.col("feature_list").str.extract(rf"(?:^|\x01){field}\x02(\d+)")
-    return found.cast(pl.UInt32).alias(field)
+    value = pl.col("feature_list").str.extract(rf"(?:^|\x01){field}\x02(\d+)")
+    return value.cast(pl.UInt32).alias(field)
 
 
 def _lists(lengths: Mapping[str, int]) -> Iterator[pl.Expr]:
     """Yield, of each field of many ids, that of the largest value, and so many, rising."""
     for field, length in lengths.items():
-        found = pl.col("feature_list").str.extract_all(rf"(?:^|\x01){field}\x02[^\x01]+")
+        entries = pl.col("feature_list").str.extract_all(rf"(?:^|\x01){field}\x02[^\x01]+")
         value = pl.element().str.extract(r"\x03(.+)$").cast(pl.Float64)
         ids = pl.element().str.extract(r"\x02(\d+)\x03").cast(pl.UInt32)
-        rising = found.list.eval(ids.sort_by(value, maintain_order=True)).list.tail(length)
+        rising = entries.list.eval(ids.sort_by(value, maintain_order=True)).list.tail(length)
         yield rising.list.last().alias(field)
         yield rising.alias(f"{field}_all")

@@ -56,8 +56,8 @@ class CoatObserved(Derived):
         cells = (
             self.origin_rows(raw)
             .with_columns(
-                told=popularity,
-                thought=pl.col("drawn").cast(pl.Float64),
+                covariate=popularity,
+                confounder=pl.col("drawn").cast(pl.Float64),
                 split=split_by_hash(cell, SHARES),
             )
             .filter(pl.col("policy") == "random")

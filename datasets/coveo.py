@@ -100,10 +100,10 @@ class Coveo(Dataset):
         parts = 1 + sum(path.stat().st_size for path in paths) // PART_BYTES
         query = pl.col("query_vector").hash(seed=0)  # does no more than tell searches apart
         numbered = searches.with_columns(query).with_row_index("group")
-        asked = by_hash(numbered, SESSION, parts, scratch / "searches")
-        done = by_hash(actions, SESSION, parts, scratch / "actions")
-        schema = _rows(asked[0].clear().collect(), done[0].clear().collect()).schema
-        shown = lazy_from_frames(lambda: map_in_order(_rows, asked, done), schema)
+        search_parts = by_hash(numbered, SESSION, parts, scratch / "searches")
+        action_parts = by_hash(actions, SESSION, parts, scratch / "actions")
+        schema = _rows(search_parts[0].clear().collect(), action_parts[0].clear().collect()).schema
+        shown = lazy_from_frames(lambda: map_in_order(_rows, search_parts, action_parts), schema)
         rows = split_by_time(stored(shown, scratch / "rows.parquet"), "session_start")
         content = unique(scan_table(products, PRODUCTS), "product_sku_hash", products)
         return rows.join(

@@ -192,7 +192,7 @@ def _dropped() -> pl.Expr:
 def _actions(sessions: pl.LazyFrame) -> pl.LazyFrame:
     """Return what sessions did to products: one row per product of a hit."""
     started = pl.from_epoch(pl.col("visitStartTime").cast(pl.Int64))
-    place = pl.col("productListPosition").cast(pl.Int32, strict=False)
+    position = pl.col("productListPosition").cast(pl.Int32, strict=False)
     price = pl.col("productPrice").cast(pl.Float64, strict=False) / 1e6
     return (
         sessions.select(
@@ -221,7 +221,7 @@ def _actions(sessions: pl.LazyFrame) -> pl.LazyFrame:
             .otherwise(pl.col("eCommerceAction").struct.field("action_type")),
             category=_known(pl.col("v2ProductCategory")),
             list=_known(pl.col("productListName")),
-            place=place,
+            place=position,
             log_price=pl.when(price > 0).then(price.log1p()),
         )
     )  # fmt: skip

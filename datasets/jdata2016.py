@@ -120,8 +120,8 @@ class JData2016(EventLog):
 
     def _modules(self, raw: Path) -> list[int]:
         """Return the modules that the option names, or those chosen on the actions in train."""
-        if (given := self.options.micro_modules) is not None:
-            return list(given)
+        if (modules := self.options.micro_modules) is not None:
+            return list(modules)
         if raw not in self._chosen_modules:
             self._chosen_modules[raw] = _telling_modules(_actions(raw))
         return self._chosen_modules[raw]

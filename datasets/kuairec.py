@@ -78,15 +78,17 @@ class KuaiRec(Dataset):
         for key, more in (("user_id", users), ("video_id", tags), ("video_id", views)):
             cells = cells.join(more, on=key, how="left", maintain_order="left")
         policy = LoggingPolicy(self.options)
-        told, thought = pl.col("views").fill_null(0).log1p(), pl.col("watch_ratio").log1p()
-        return policy.logged(cells.with_columns(told=told, thought=thought).collect()).lazy()
+        known = cells.with_columns(
+            covariate=pl.col("views").fill_null(0).log1p(), confounder=pl.col("watch_ratio").log1p()
+        )
+        return policy.logged(known.collect()).lazy()
 
 
 def _scan(path: Path, *columns: str, rules: dict[str, pl.Expr] | None = None) -> pl.LazyFrame:
     """Scan columns of a CSV file: ids and numbers as such, the rest as text."""
-    given = {f"{name} must be given": pl.col(name).is_not_null() for name in {*columns} & {*IDS}}
+    required = {f"{name} must be given": pl.col(name).is_not_null() for name in {*columns} & {*IDS}}
     types = {name: TYPES.get(name, pl.String) for name in columns}
-    return scan_table(path, types, rules=given | (rules or {}))
+    return scan_table(path, types, rules=required | (rules or {}))
 
 
 def _about(path: Path, key: str, *columns: str) -> pl.LazyFrame:

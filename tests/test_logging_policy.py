@@ -34,7 +34,8 @@ def logged(strength: float = 1.0, hidden: float = 0.5, rate: float = 0.2) -> pl.
     options = {"click_rate": rate, "selection_strength": strength, "seed": 1}
     policy = LoggingPolicy(PolicyOptions(unobserved_confounding=hidden, **options))
     conversion = (RATING >= 4).astype(np.int8)
-    columns = {"item": ITEM, "told": POPULARITY, "thought": RATING, "conversion": conversion}
+    logit = {"covariate": POPULARITY, "confounder": RATING}
+    columns = {"item": ITEM, **logit, "conversion": conversion}
     return policy.logged(pl.DataFrame(columns))
 
 
@@ -103,7 +104,7 @@ def test_observed_ratings_become_a_log(tmp_path: Path) -> None:
     assert "policy" not in frame.columns
     chosen = load("coat")().table(tmp_path).filter(pl.col("chosen") > 0).collect()
     counts = Counter(chosen["item_id"].to_list())
-    assert frame["told"].to_list() == [counts[item] for item in frame["item_id"]]
+    assert frame["covariate"].to_list() == [counts[item] for item in frame["item_id"]]
 
 
 def read_videos(folder: Path) -> list[dict[str, object]]:
@@ -122,8 +123,8 @@ def read_videos(folder: Path) -> list[dict[str, object]]:
             "tags": tags.get(row["video_id"]),
             "log_video_duration": log1p(float(row["video_duration"])),
             "oracle_conversion": int(float(row["watch_ratio"]) >= 2),
-            "told": log1p(views[row["video_id"]]),
-            "thought": log1p(float(row["watch_ratio"])),
+            "covariate": log1p(views[row["video_id"]]),
+            "confounder": log1p(float(row["watch_ratio"])),
             "train": in_share(f"kuairec {row['user_id']} {row['video_id']}", 0.7),
         }
         for row in table("small_matrix")
@@ -137,7 +138,7 @@ def test_a_fully_observed_matrix_is_read_as_a_slow_reader_does(tmp_path: Path) -
     fast = (
         dataset.table(tmp_path / "kuairec").collect().with_columns(train=pl.col("split") == "train")
     )
-    floats = ["log_video_duration", "told", "thought"]
+    floats = ["log_video_duration", "covariate", "confounder"]
     exact = [name for name in slow.columns if name not in floats]
     assert set(dataset.categorical) | set(dataset.numeric) <= set(slow.columns)
     assert fast.select(exact).cast({"oracle_conversion": pl.Int64}).equals(slow.select(exact))

@@ -26,7 +26,7 @@ TEXTS = ("str", "timestamp", "value", "merge")
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """A line of a file, or an option of the command line, which has no lines."""
 
     file: str
@@ -40,11 +40,11 @@ class Place:
 class Node:
     """A value as it is written: a scalar, a list of nodes, or nodes by key.
 
-    The place of a value in a mapping is that of its key.
+    The location of a value in a mapping is that of its key.
     """
 
     content: Any
-    place: Place
+    location: Location
     text: str = ""
 
     def plain(self) -> Any:
@@ -90,15 +90,15 @@ class Node:
 
 def written(value: object, file: str, *path: str) -> Node:
     """Return a value as if it was written in a file, in the sections of a path."""
-    place = Place(file)
+    location = Location(file)
     if isinstance(value, Mapping):
-        node = Node({str(key): written(item, file) for key, item in value.items()}, place)
+        node = Node({str(key): written(item, file) for key, item in value.items()}, location)
     elif isinstance(value, list | tuple):
-        node = Node([written(item, file) for item in value], place)
+        node = Node([written(item, file) for item in value], location)
     else:
-        node = Node(value, place)
+        node = Node(value, location)
     for key in reversed(path):
-        node = Node({key: node}, place)
+        node = Node({key: node}, location)
     return node
 
 
@@ -135,7 +135,7 @@ def parse(text: str, file: str, *, lines: bool = True) -> Node:
             warnings.simplefilter("error")  # ruamel.yaml's, of anchors that are defined twice
             root = yaml.compose(text)
     except (YAMLError, YAMLWarning) as error:
-        raise ConfigError([_no_yaml(error, Place(file), lines=lines)]) from None
+        raise ConfigError([_no_yaml(error, Location(file), lines=lines)]) from None
     except (RecursionError, ValueError):
         raise ConfigError(
             [f"{file}: is no YAML that can be read: its brackets are too deep"]
@@ -157,7 +157,7 @@ def setting(text: str) -> Node:
         )
     node = parse(value, "--set", lines=False)
     for part in reversed(parts):
-        node = Node({part: node}, node.place)
+        node = Node({part: node}, node.location)
     return node
 
 
@@ -166,9 +166,9 @@ def shortened(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _no_yaml(error: Exception, place: Place, *, lines: bool) -> str:
+def _no_yaml(error: Exception, location: Location, *, lines: bool) -> str:
     mark = getattr(error, "problem_mark", None)
-    at = Place(place.file, mark.line + 1) if mark is not None and lines else place
+    at = Location(location.file, mark.line + 1) if mark is not None and lines else location
     column = f" at column {mark.column + 1}" if mark is not None else ""
     context, problem = (getattr(error, name, None) for name in ("context", "problem"))
     why = problem or getattr(error, "reason", None) or str(error).strip().partition("\n")[0]
@@ -185,55 +185,58 @@ class _Builder:
     def node(self, raw: Any, depth: int, key: Any = None) -> Node:
         """Return the tree of a value."""
         if raw is None:
-            return Node(None, Place(self._file))
-        place = self._place(key or raw)
+            return Node(None, Location(self._file))
+        location = self._location(key or raw)
         self._count += 1
         if self._count > VALUES or depth > DEPTH:
             what = f"{VALUES:,} values" if self._count > VALUES else f"{DEPTH} levels"
-            self._refuse(place, f"more than {what}, aliases expanded")
+            self._refuse(location, f"more than {what}, aliases expanded")
         if isinstance(raw, ScalarNode):
-            return Node(self._scalar(raw, place), place, raw.value)
-        self._check_tag(raw, place, ("map", "seq"))
+            return Node(self._scalar(raw, location), location, raw.value)
+        self._check_tag(raw, location, ("map", "seq"))
         if isinstance(raw, SequenceNode):
-            return Node([self.node(item, depth + 1) for item in raw.value], place)
-        return Node(dict(self._items(raw, depth)), place)
+            return Node([self.node(item, depth + 1) for item in raw.value], location)
+        return Node(dict(self._items(raw, depth)), location)
 
     def _items(self, raw: MappingNode, depth: int) -> Iterator[tuple[str, Node]]:
-        lines: dict[str, Place] = {}
+        lines: dict[str, Location] = {}
         for key, value in raw.value:
-            place = self._place(key)
+            location = self._location(key)
             if not isinstance(key, ScalarNode) or self._name(key) not in TEXTS:
                 what = (
                     shortened(key.value) if isinstance(key, ScalarNode) else "a list or a mapping"
                 )
-                self._refuse(place, f"a key must be text, not {what}")
+                self._refuse(location, f"a key must be text, not {what}")
             name = str(key.value)
             if name in lines:
                 first = f"first in line {lines[name].line}" if self._lines else "remove one"
-                self._refuse(place, f"key {shortened(repr(name))} stands twice, {first}")
-            lines[name] = place
+                self._refuse(location, f"key {shortened(repr(name))} stands twice, {first}")
+            lines[name] = location
             yield name, self.node(value, depth + 1, key)
 
-    def _scalar(self, raw: ScalarNode, place: Place) -> Any:
-        self._check_tag(raw, place, (*SCALARS, *TEXTS))
+    def _scalar(self, raw: ScalarNode, location: Location) -> Any:
+        self._check_tag(raw, location, (*SCALARS, *TEXTS))
         if self._name(raw) in TEXTS:
             return raw.value
         try:
             return self._yaml.constructor.construct_object(raw)
         except (ValueError, YAMLError):
-            self._refuse(place, f"{shortened(repr(raw.value))} cannot be read as {self._name(raw)}")
+            self._refuse(
+                location, f"{shortened(repr(raw.value))} cannot be read as {self._name(raw)}"
+            )
 
-    def _check_tag(self, raw: Any, place: Place, allowed: Sequence[str]) -> None:
+    def _check_tag(self, raw: Any, location: Location, allowed: Sequence[str]) -> None:
         if self._name(raw) not in allowed:
             self._refuse(
-                place, f"the tag {shortened(repr(str(raw.tag)))} is not allowed; write plain values"
+                location,
+                f"the tag {shortened(repr(str(raw.tag)))} is not allowed; write plain values",
             )
 
     def _name(self, raw: Any) -> str:
         return str(raw.tag).removeprefix(TAG)
 
-    def _place(self, raw: Any) -> Place:
-        return Place(self._file, raw.start_mark.line + 1 if self._lines else None)
+    def _location(self, raw: Any) -> Location:
+        return Location(self._file, raw.start_mark.line + 1 if self._lines else None)
 
-    def _refuse(self, place: Place, why: str) -> Any:
-        raise ConfigError([f"{place}: {why}"])
+    def _refuse(self, location: Location, why: str) -> Any:
+        raise ConfigError([f"{location}: {why}"])

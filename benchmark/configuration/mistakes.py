@@ -45,7 +45,7 @@ def mistake(node: Node, path: Path, words: str) -> str:
 
     Where the value is a default, the sentence names the section that does not set it.
     """
-    return f"{node.at(path).place}: {dotted(path)} {words}"
+    return f"{node.at(path).location}: {dotted(path)} {words}"
 
 
 def wrong(node: Node, path: Path, must: str) -> str:
@@ -72,22 +72,22 @@ def shown(node: Node) -> str:
 
 def _sentences(kind: Any, node: Node, start: Path, error: ValidationError) -> list[str]:
     """Return a sentence per place, but none for what a wrong value within it or a typo explains."""
-    found: dict[Path, str] = {}
+    sentences: dict[Path, str] = {}
     errors = error.errors(include_url=False, include_input=False)
     for details in sorted(errors, key=lambda one: one["type"] != "extra_forbidden"):
         cause = details.get("ctx", {}).get("error")
         path, annotation, parent = _located(kind, details["loc"])
         if isinstance(cause, WrongValueError):
             path, annotation, parent = _located(kind, (*details["loc"], *cause.path))
-        if any(other[: len(path)] == path for other in found):
+        if any(other[: len(path)] == path for other in sentences):
             continue
         typo = details["type"] == "missing" and any(
             other[:-1] == path[:-1] and f"did you mean {path[-1]!r}" in text
-            for other, text in found.items()
+            for other, text in sentences.items()
         )
         if not typo:
-            found[path] = _sentence(node, (*start, *path), annotation, parent, details)
-    return list(found.values())
+            sentences[path] = _sentence(node, (*start, *path), annotation, parent, details)
+    return list(sentences.values())
 
 
 def _sentence(

@@ -108,14 +108,14 @@ def _looked_up(values: pl.Expr, known: pl.Series) -> pl.Expr:
 def _searched(values: pl.Expr, known: pl.Series) -> pl.Expr:
     numbers = pl.int_range(1, len(known) + 1, dtype=pl.UInt32, eager=True)
 
-    def places(piece: pl.Series) -> pl.Series:
+    def ids_of(piece: pl.Series) -> pl.Series:
         if len(known) < len(piece):  # hashing them for each piece pays
             return piece.replace_strict(known, numbers, default=0, return_dtype=pl.UInt32)
-        place = known.search_sorted(piece).clip(upper_bound=len(known) - 1)
-        found = known.gather(place).eq(piece).fill_null(value=False)
-        return (found.cast(pl.UInt32) * (place + 1)).cast(pl.UInt32)
+        position = known.search_sorted(piece).clip(upper_bound=len(known) - 1)
+        is_known = known.gather(position).eq(piece).fill_null(value=False)
+        return (is_known.cast(pl.UInt32) * (position + 1)).cast(pl.UInt32)
 
-    return values.map_batches(places, return_dtype=pl.UInt32, is_elementwise=True)
+    return values.map_batches(ids_of, return_dtype=pl.UInt32, is_elementwise=True)
 
 
 def _history(lists: pl.Expr, known: pl.Series, length: int) -> pl.Expr:
@@ -140,8 +140,8 @@ def _standardised(train: pl.LazyFrame, dataset: Dataset) -> list[pl.Expr]:
         return []
     numbers = pl.col(dataset.numeric).cast(pl.Float64)
     moments = [numbers.mean().name.suffix(" mean"), numbers.std().name.suffix(" spread")]
-    found = train.select(moments).select(pl.all().round_sig_figs(9))
-    values = found.collect(engine="streaming").row(0, named=True)
+    rounded = train.select(moments).select(pl.all().round_sig_figs(9))
+    values = rounded.collect(engine="streaming").row(0, named=True)
     return [
         _scaled(pl.col(field), *scale(values[f"{field} mean"], values[f"{field} spread"]))
         for field in dataset.numeric

@@ -8,10 +8,10 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field
 
 from benchmark.config import Section
-from benchmark.configuration.documents import Node, Place
+from benchmark.configuration.documents import Location, Node
 from benchmark.configuration.mistakes import validated, wrong
 
-PARAMS = Place("params.yaml")
+PARAMS = Location("params.yaml")
 
 History = Annotated[
     int, Field(ge=0, description="The length of the histories of earlier clicks; 0 is none.")
@@ -38,13 +38,13 @@ class SimulatedOptions(Options):
 T = TypeVar("T", bound=Options)
 
 
-def options_from(kind: type[T], given: Mapping[str, Any], *path: str) -> T:
+def options_from(kind: type[T], values: Mapping[str, Any], *path: str) -> T:
     """Return options with defaults where none are given; ``path`` is where params name them.
 
     Raises:
         ConfigError: an option is unknown or has a wrong value.
     """
-    return validated(kind, _at(path, given), path)
+    return validated(kind, _at(path, values), path)
 
 
 def is_wrong(value: object, must: str, *path: str) -> str:

@@ -63,9 +63,9 @@ def adapter(workspace: Workspace, dataset: str) -> Dataset:
         LookupError: there is no such dataset.
     """
     kind, params = registry.load("datasets", dataset, Dataset), workspace.params
-    if given := params.options.get(dataset, {}):
+    if options := params.options.get(dataset, {}):
         validated(kind.options_model(), params.source, ("options", dataset))
-    return kind(**given)
+    return kind(**options)
 
 
 def download(workspace: Workspace, dataset: str) -> Path:
@@ -76,8 +76,8 @@ def download(workspace: Workspace, dataset: str) -> Path:
         DataError: the files cannot be had, or are not the published ones.
         LookupError: there is no such dataset.
     """
-    found, raw = adapter(workspace, dataset), workspace.raw / dataset
-    fetch(dataset, found.sources, raw, MANUAL / (found.base or dataset), CHECKSUMS)
+    loaded, raw = adapter(workspace, dataset), workspace.raw / dataset
+    fetch(dataset, loaded.sources, raw, MANUAL / (loaded.base or dataset), CHECKSUMS)
     return raw
 
 
@@ -106,11 +106,11 @@ def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> d
     known = dict.fromkeys(setting.dataset for setting in settings)
     if dataset is not None and dataset not in known:
         raise LookupError(f"params.yaml has no dataset {dataset!r}; it has {', '.join(known)}")
-    wanted = [name for name in known if dataset in (None, name)]
-    failures = {name: reason for name in wanted if (reason := _fetched(name, workspace))}
-    chosen = [x for x in settings if x.dataset in wanted and x.dataset not in failures]
-    draws = [draw for setting in chosen for draw in _draws(setting, workspace)]
-    for setting in chosen:
+    names = [name for name in known if dataset in (None, name)]
+    failures = {name: reason for name in names if (reason := _fetched(name, workspace))}
+    prepared = [x for x in settings if x.dataset in names and x.dataset not in failures]
+    draws = [draw for setting in prepared for draw in _draws(setting, workspace)]
+    for setting in prepared:
         _clear(setting, {draw.processed for draw in draws})
     pending = [draw for draw in draws if not draw.is_current()]
     return failures | _process(pending, workers)
@@ -162,10 +162,10 @@ def _fetched(dataset: str, workspace: Workspace) -> str | None:
     return None
 
 
-def _clear(setting: Setting, wanted: set[Path]) -> None:
+def _clear(setting: Setting, current: set[Path]) -> None:
     """Delete draws that are no longer asked for."""
     for folder in (setting.processed, *setting.processed.glob("*/")):
-        if (folder / "schema.json").is_file() and folder not in wanted:
+        if (folder / "schema.json").is_file() and folder not in current:
             shutil.rmtree(folder)
 
 
@@ -194,10 +194,10 @@ def _try(work: Callable[[], object], draw: Draw, failures: dict[str, str]) -> No
 
 def process(draw: Draw) -> None:
     """Write the splits of a draw, and what they were made from."""
-    found = draw.adapter
+    dataset = draw.adapter
     with registry.located("datasets", draw.dataset, OSError, ValueError):
-        preprocess(found, draw.name, draw.raw, draw.processed, verified=is_verified(draw.raw))
-    write_sealed(draw.processed / "inputs.json", {"inputs": inputs(found, draw.raw)})
+        preprocess(dataset, draw.name, draw.raw, draw.processed, verified=is_verified(draw.raw))
+    write_sealed(draw.processed / "inputs.json", {"inputs": inputs(dataset, draw.raw)})
 
 
 def report(failures: Mapping[str, str]) -> None:

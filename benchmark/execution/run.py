@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from benchmark import registry
 from benchmark.config import BackboneParams, Launch
-from benchmark.configuration.documents import Node, Place, parse
+from benchmark.configuration.documents import Location, Node, parse
 from benchmark.configuration.mistakes import validated
 from benchmark.errors import sentence
 from benchmark.execution.capacity import matched, parameters
@@ -73,11 +73,11 @@ def overridden(
         ValueError: not a number, a place or YAML.
     """
     texts = {"on": on, "workers": workers, "options": options and f"{{{options}}}"}
-    node = Node({}, Place("command line"))
+    node = Node({}, Location("command line"))
     for name, text in texts.items():
         if text is not None:
             value = parse(text, f"--{name}", lines=False)
-            node = node.merged(Node({name: value}, node.place))
+            node = node.merged(Node({name: value}, node.location))
     changes = validated(Launch, node)
     named = changes.model_dump(exclude_unset=True)
     if "options" in named:

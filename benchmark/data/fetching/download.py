@@ -37,15 +37,15 @@ def fetch(name: str, sources: Sequence[Source], raw: Path, manual: Path, lock: P
     Raises:
         DataError: a file must be got by hand, differs from its pin, or cannot be downloaded.
     """
-    given = _files(manual) if sources else {}
-    if not given and (walled := [source for source in sources if source.url is None]):
+    by_hand = _files(manual) if sources else {}
+    if not by_hand and (walled := [source for source in sources if source.url is None]):
         raise DataError(_by_hand(name, walled, manual))
     pins = Checksums(lock)
     locked = [pins.locked(source) for source in sources]
-    wanted = given or {source.file: raw / source.file for source in sources}
-    entries, content = _in_place(raw, wanted)
+    files = by_hand or {source.file: raw / source.file for source in sources}
+    entries, content = _in_place(raw, files)
     if not entries:
-        entries = _taken(given, locked, raw) if given else _downloaded(locked, raw, manual)
+        entries = _taken(by_hand, locked, raw) if by_hand else _downloaded(locked, raw, manual)
         for entry in entries:
             unpack(raw / entry["file"])
         content = _content(raw, entries)
@@ -90,7 +90,7 @@ def _files(folder: Path, above: Sequence[Path] = ()) -> dict[str, Path]:
     Raises:
         DataError: a link leads nowhere, or back to a folder that it lies in.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     here = [*above, folder.resolve()]
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.name.startswith(".") or is_refuse(PurePath(path.name)):
@@ -100,10 +100,10 @@ def _files(folder: Path, above: Sequence[Path] = ()) -> dict[str, Path]:
             raise DataError(f"{path} is a link {where}: remove it, or put there what is meant")
         if path.is_dir():
             below = _files(path, here)
-            found |= {f"{path.name}/{name}": file for name, file in below.items()}
+            files |= {f"{path.name}/{name}": file for name, file in below.items()}
         elif path.is_file():
-            found[path.name] = path
-    return found
+            files[path.name] = path
+    return files
 
 
 def _by_hand(name: str, sources: Sequence[Source], manual: Path) -> str:
@@ -115,15 +115,15 @@ def _by_hand(name: str, sources: Sequence[Source], manual: Path) -> str:
     )
 
 
-def _in_place(raw: Path, wanted: Mapping[str, Path]) -> tuple[list[Entry], list[Unpacked]]:
+def _in_place(raw: Path, files: Mapping[str, Path]) -> tuple[list[Entry], list[Unpacked]]:
     """Return what the manifest records if it is about the wanted files and still true."""
     record = manifest(raw)
     if record is None or _changed(raw, record):
         return [], []
     entries: dict[str, Entry] = {entry["file"]: entry for entry in record["files"]}
     written = (raw / MANIFEST).stat().st_mtime
-    true = entries.keys() == wanted.keys() and all(
-        _intact(path, entries[file], written) for file, path in wanted.items()
+    true = entries.keys() == files.keys() and all(
+        _intact(path, entries[file], written) for file, path in files.items()
     )
     return (list(entries.values()), record["content"]) if true else ([], [])
 
@@ -160,12 +160,12 @@ def _intact(path: Path, entry: Entry | Unpacked, written: float) -> bool:
     return path.stat().st_ctime <= written or sha256(path) == entry["sha256"]
 
 
-def _taken(given: Mapping[str, Path], sources: Sequence[Source], raw: Path) -> list[Entry]:
-    entries = [_entry(file, path, MANUAL) for file, path in given.items()]
+def _taken(by_hand: Mapping[str, Path], sources: Sequence[Source], raw: Path) -> list[Entry]:
+    entries = [_entry(file, path, MANUAL) for file, path in by_hand.items()]
     for entry in entries:
         _pin(entry, sources, sources)
     _clear(raw, keep=())
-    for file, path in given.items():
+    for file, path in by_hand.items():
         _link(path.resolve(), raw / file)
     return entries
 
@@ -203,7 +203,7 @@ def _recorded(sources: Sequence[Source], raw: Path) -> dict[str, Entry]:
 def _fetched(source: Source, raw: Path, manual: Path) -> Entry:
     path = raw / source.file
     try:
-        found, whole = download(source, path)
+        digest, whole = download(source, path)
     except DownloadError as error:
         raise DataError(
             f"{error}; or get {source.file} from {source.page} by hand, put it into {manual}/ and "
@@ -211,7 +211,7 @@ def _fetched(source: Source, raw: Path, manual: Path) -> Entry:
         ) from error
     pin = None if whole else NO_LENGTH
     return Entry(
-        file=source.file, size=path.stat().st_size, sha256=found, origin=source.url or "", pin=pin
+        file=source.file, size=path.stat().st_size, sha256=digest, origin=source.url or "", pin=pin
     )
 
 
@@ -239,8 +239,8 @@ def _link(path: Path, target: Path) -> None:
 
 
 def _entry(file: str, path: Path, origin: str) -> Entry:
-    size, found = path.stat().st_size, sha256(path)
-    return Entry(file=file, size=size, sha256=found, origin=origin, pin=None)
+    size, digest = path.stat().st_size, sha256(path)
+    return Entry(file=file, size=size, sha256=digest, origin=origin, pin=None)
 
 
 def _pin(entry: Entry, sources: Sequence[Source], locked: Sequence[Source]) -> str | None:

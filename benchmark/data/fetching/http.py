@@ -67,17 +67,17 @@ def download(source: Source, path: Path) -> tuple[str, bool]:
             time.sleep(BACKOFF * 2**attempt)
         except requests.RequestException as error:  # such as a circle of addresses
             raise DownloadError(f"{source.url}: {_told(error)}") from error
-    found = sha256(part)
-    if source.sha256 not in (None, found):
+    digest = sha256(part)
+    if source.sha256 not in (None, digest):
         part.unlink()
         raise DownloadError(
-            f"{source.url} has SHA-256 {found}, expected {source.sha256}: the file was damaged or"
+            f"{source.url} has SHA-256 {digest}, expected {source.sha256}: the file was damaged or"
             " replaced; try again"
         )
     whole = measured or source.sha256 is not None or _ends(source, part)
     version.unlink(missing_ok=True)
     part.replace(path)
-    return found, whole
+    return digest, whole
 
 
 def _told(error: Exception) -> str:

@@ -66,10 +66,10 @@ def find(raw: Path, name: str) -> Path:
     Raises:
         DataError: there is none, or there are several of different content.
     """
-    found = _files(raw, name)
-    if len(found) != 1:
-        raise _miscounted(raw, name, len(found), "one")
-    return found[0]
+    paths = _files(raw, name)
+    if len(paths) != 1:
+        raise _miscounted(raw, name, len(paths), "one")
+    return paths[0]
 
 
 def find_all(raw: Path, name: str) -> list[Path]:
@@ -78,20 +78,20 @@ def find_all(raw: Path, name: str) -> list[Path]:
     Raises:
         DataError: there is none.
     """
-    if not (found := _files(raw, name)):
+    if not (paths := _files(raw, name)):
         raise _miscounted(raw, name, 0, "one or more")
-    return found
+    return paths
 
 
 def _files(raw: Path, name: str) -> list[Path]:
     """Return the files of a name, but no archive whose content lies beside it."""
-    found: dict[tuple[int, str], Path] = {}
+    distinct: dict[tuple[int, str], Path] = {}
     paths = [path for path in sorted(raw.rglob(name)) if path.is_file() and not _is_unpacked(path)]
     sizes = Counter(path.stat().st_size for path in paths)
     for path in paths:
         size = path.stat().st_size
-        found.setdefault((size, sha256(path) if sizes[size] > 1 else ""), path)
-    return list(found.values())
+        distinct.setdefault((size, sha256(path) if sizes[size] > 1 else ""), path)
+    return list(distinct.values())
 
 
 def _is_unpacked(path: Path) -> bool:
@@ -99,9 +99,9 @@ def _is_unpacked(path: Path) -> bool:
     return folder is not None and folder.exists()
 
 
-def _miscounted(raw: Path, name: str, found: int, expected: str) -> DataError:
+def _miscounted(raw: Path, name: str, count: int, expected: str) -> DataError:
     manual = (manifest(raw) or {}).get("manual", f"data/manual/{raw.name}")
     return DataError(
-        f"{raw} holds {found} files named {name}, expected {expected}: correct {manual}/ and run"
+        f"{raw} holds {count} files named {name}, expected {expected}: correct {manual}/ and run"
         f" `python -m benchmark download {raw.name}`"
     )

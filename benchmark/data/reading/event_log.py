@@ -143,12 +143,12 @@ class EventLog(Dataset):
         times = pl.concat(events).select("time")
         if self.period is not None:
             times = times.filter(pl.col("time").is_between(*self.period, "left"))
-        if (found := span(times, self.window, SECOND)) is None:
+        if (whole := span(times, self.window, SECOND)) is None:
             raise DataError(
                 f"{self.title}: the files in {raw} hold no event at a time that the log spans; if "
                 "they were cut off, get them again"
             )
-        return found
+        return whole
 
     def _with_item_past(self, events: pl.DataFrame, whole: Span, lost: Lost) -> pl.DataFrame:
         """Add what anybody had done to the item before each event."""
@@ -180,11 +180,11 @@ class EventLog(Dataset):
             pl.Series("same_item_clicks", Past(events, "who", "item").count(click)),
             (past.since(click) / SECOND).alias("seconds_since_click"),
         )
-        found = attribute(known, self.labels, self.window)
-        rows = found.rows.filter(pl.col("time") <= whole.last - self.window)
-        cut = len(found.rows) - len(rows)
+        attributed = attribute(known, self.labels, self.window)
+        rows = attributed.rows.filter(pl.col("time") <= whole.last - self.window)
+        cut = len(attributed.rows) - len(rows)
         lost.append(("click whose window the end of the log cuts off", cut))
-        for label, unattributed in found.unattributed.items():
+        for label, unattributed in attributed.unattributed.items():
             lost.append((f"{label} outside the windows of all rows", unattributed))
         at = rows["position"].to_numpy()
         return rows.with_columns(

@@ -68,13 +68,13 @@ class Past:
         before = self._cumulated(flags)
         end = before[self.tie[rows]]
         start = np.maximum(end - length, before[self.start[rows]])
-        found = pl.element().map_batches(
+        gathered = pl.element().map_batches(
             lambda places: values.gather(flagged.gather(places)),
             return_dtype=values.dtype,
             is_elementwise=True,
         )
         return pl.select(
-            pl.int_ranges(pl.Series(start), pl.Series(end)).list.eval(found)
+            pl.int_ranges(pl.Series(start), pl.Series(end)).list.eval(gathered)
         ).to_series()
 
     def _cumulated(self, flags: Flags) -> Integers:
@@ -131,9 +131,9 @@ def clicked_before(
     before: NDArray[np.int64] = np.cumsum(clicked) - clicked  # in all rows above, of any user
     starts = np.append(True, owner[1:] != owner[:-1])
     own = np.maximum.accumulate(np.where(starts, before, 0))
-    place = before[:, None] + np.arange(-length, 0)
-    items = np.append(item[order][clicked], -1)[np.maximum(place, 0)]
+    position = before[:, None] + np.arange(-length, 0)
+    items = np.append(item[order][clicked], -1)[np.maximum(position, 0)]
     rows = np.empty_like(items)
-    rows[order] = np.where(place >= own[:, None], items, -1)
+    rows[order] = np.where(position >= own[:, None], items, -1)
     lists = pl.Series(rows, dtype=pl.Array(pl.Int64, length)).arr.to_list()
     return lists.list.eval(pl.element().filter(pl.element() >= 0))

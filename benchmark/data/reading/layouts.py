@@ -136,10 +136,10 @@ class Delimited(Layout):
 
     def complaint(self, record: bytes) -> str:
         """See :meth:`Layout.complaint`."""
-        if (found := self._counted(record)) is None:
+        if (count := self._counted(record)) is None:
             return f"{_short(record.decode())} has an open quote, or one inside a cell"
-        if found != len(self.columns):
-            return self._miscounted(found)
+        if count != len(self.columns):
+            return self._miscounted(count)
         row = self._text(record, list(self.columns))
         for name, kind in self.columns.items():
             value = row[name].item()
@@ -155,9 +155,9 @@ class Delimited(Layout):
             return None
         if not (cells := len(self._cells(record))):
             return "it is empty; delete it"
-        if cells == expected or (found := self._counted(record)) in (expected, None):
+        if cells == expected or (count := self._counted(record)) in (expected, None):
             return None
-        return self._miscounted(found)
+        return self._miscounted(count)
 
     def _counted(self, record: bytes) -> int | None:
         """Return how many cells polars finds: into fewer columns it refuses to read the record.
@@ -300,8 +300,8 @@ class Scan:
             broken = known.filter(~rule.obeyed.fill_null(value=False)).head(1)
             for line, *values in broken.select("number of the line", rule.shown).iter_rows():
                 shown = zip(broken.select(rule.shown).columns, values, strict=True)
-                told = ", ".join(f"{name} is {_short(value)}" for name, value in shown)
-                return f"{self.path}, line {line}: {told}; {words}"
+                values_shown = ", ".join(f"{name} is {_short(value)}" for name, value in shown)
+                return f"{self.path}, line {line}: {values_shown}; {words}"
         return None
 
     def _unparsed(self, block: list[tuple[int, bytes]]) -> str | None:

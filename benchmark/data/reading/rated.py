@@ -50,8 +50,8 @@ def _thinned(cells: pl.LazyFrame, key: str, unrated: float | None) -> pl.LazyFra
         return cells
     rated = cells.select(RATED.mean()).collect().item()
     kept = min(1.0, unrated * rated / (1 - rated))
-    place = split_by_hash(_cell(f"unrated {key}"), {"kept": kept, "left": 1 - kept})
-    return cells.filter(RATED | (place == "kept"))
+    part = split_by_hash(_cell(f"unrated {key}"), {"kept": kept, "left": 1 - kept})
+    return cells.filter(RATED | (part == "kept"))
 
 
 def _logged(cells: pl.LazyFrame, key: str, options: RatedOptions) -> pl.LazyFrame:

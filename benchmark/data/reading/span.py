@@ -86,10 +86,10 @@ def span(times: pl.LazyFrame, gap: float, second: int = 1, *, dated: bool = True
 def _after_few(counts: list[int]) -> int:
     """Return the first place up to which there are more than a few events."""
     reached, few = 0, RARE * sum(counts)
-    for place, count in enumerate(counts):
+    for index, count in enumerate(counts):
         reached += count
         if reached > few:
-            return place
+            return index
     return 0
 
 

@@ -45,10 +45,11 @@ class LoggingPolicy:
     def logged(self, cells: pl.DataFrame) -> pl.DataFrame:
         """Return the cells as a log: ``conversion``, known everywhere, stays on clicks alone.
 
-        The columns ``told`` and ``thought`` are x and y. The oracle's conversion is the observed
-        one. Its probability given the features is unknown: the outcome itself takes its place.
+        The columns ``covariate`` and ``confounder`` are x and y. The oracle's conversion is the
+        observed one. Its probability given the features is unknown: the outcome itself takes its
+        place.
         """
-        ctr = self.propensity(*(cells[name].to_numpy() for name in ("told", "thought")))
+        ctr = self.propensity(*(cells[name].to_numpy() for name in ("covariate", "confounder")))
         click = pl.Series(np.random.default_rng(self.options.seed).random(len(ctr)) < ctr)
         outcome = pl.col("conversion")
         return cells.with_columns(
@@ -59,11 +60,11 @@ class LoggingPolicy:
             conversion=pl.when(click).then(outcome),
         )
 
-    def propensity(self, told: Array, thought: Array) -> Array:
+    def propensity(self, covariate: Array, confounder: Array) -> Array:
         """Return the probability of a click, (cells,)."""
         options = self.options
-        logit = options.selection_strength * standardised(told)
-        logit += options.unobserved_confounding * standardised(thought)
+        logit = options.selection_strength * standardised(covariate)
+        logit += options.unobserved_confounding * standardised(confounder)
         everyone = Past(np.ones(len(logit)))
         step = calibrated(logit, LogOddsEffect(), everyone, everyone.previous, options.click_rate)
         return step.rate(everyone)

@@ -49,14 +49,14 @@ class Teacher(ABC):
         self.inputs, self.seed = inputs, seed
 
     @abstractmethod
-    def log_odds(self, seen: Index, label: Array, asked: Index) -> Array:
-        """Fit on the seen rows, of the given labels, and return the log odds of the asked ones."""
+    def log_odds(self, seen: Index, label: Array, unseen: Index) -> Array:
+        """Fit on the seen rows, of the given labels, and return the log odds of the unseen ones."""
 
 
 class Trees(Teacher):
     """Gradient-boosted trees of a size fixed beforehand."""
 
-    def log_odds(self, seen: Index, label: Array, asked: Index) -> Array:
+    def log_odds(self, seen: Index, label: Array, unseen: Index) -> Array:
         """See :meth:`Teacher.log_odds`."""
         rows = np.hstack([self.inputs.ids, self.inputs.numbers])
         model = HistGradientBoostingClassifier(
@@ -65,8 +65,8 @@ class Trees(Teacher):
             early_stopping=False,
             random_state=self.seed,
         )
-        found: Array = model.fit(rows[seen], label).decision_function(rows[asked])
-        return found
+        log_odds: Array = model.fit(rows[seen], label).decision_function(rows[unseen])
+        return log_odds
 
 
 class Deep(Teacher):
@@ -78,12 +78,12 @@ class Deep(Teacher):
         ones = [csr_array((np.ones(len(row)), (row, ids))) for ids in inputs.ids.T.astype(int)]
         self.rows = hstack([*ones, csr_array(inputs.numbers)]).tocsr()
 
-    def log_odds(self, seen: Index, label: Array, asked: Index) -> Array:
+    def log_odds(self, seen: Index, label: Array, unseen: Index) -> Array:
         """See :meth:`Teacher.log_odds`."""
         network = MLPClassifier(LAYERS, batch_size=256, random_state=self.seed)
         for _ in range(EPOCHS):
             network.partial_fit(self.rows[seen], label, classes=[0, 1])
-        without, with_ = network.predict_log_proba(self.rows[asked]).T
+        without, with_ = network.predict_log_proba(self.rows[unseen]).T
         return np.clip(with_ - without, -LIMIT, LIMIT)
 
 
@@ -103,12 +103,12 @@ def cross_fitted(teacher: Teacher, label: Array) -> Array:
         if (count := int((label == value).sum())) < FEWEST:
             raise DataError(f"{count} rows of label {value} are too few to fit on: {FEWEST} needed")
     fold = np.random.default_rng(teacher.seed).permutation(len(label)) % FOLDS
-    found = np.empty(len(label))
+    log_odds = np.empty(len(label))
     with threadpool_limits(1):  # the same truth on any number of cores
         for number in range(FOLDS):
-            seen, asked = np.flatnonzero(known & (fold != number)), np.flatnonzero(fold == number)
-            found[asked] = teacher.log_odds(seen, label[seen], asked)
-    return found
+            seen, unseen = np.flatnonzero(known & (fold != number)), np.flatnonzero(fold == number)
+            log_odds[unseen] = teacher.log_odds(seen, label[seen], unseen)
+    return log_odds
 
 
 def _ids(values: pl.Series) -> Array:
