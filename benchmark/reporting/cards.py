@@ -33,8 +33,8 @@ class Card:
 
 def read(methods: Iterable[str]) -> dict[str, Card]:
     """Return the cards of the methods whose files are here and can be imported."""
-    found = ((name, _card(name)) for name in dict.fromkeys(methods))
-    return {name: card for name, card in found if card is not None}
+    cards = ((name, _card(name)) for name in dict.fromkeys(methods))
+    return {name: card for name, card in cards if card is not None}
 
 
 def _card(name: str) -> Card | None:
@@ -75,8 +75,8 @@ _FORMULA = re.compile(r"^ *\.\. math::(.+?)(?:\n\n(?! )|\Z)", re.DOTALL | re.MUL
 
 
 def _part(text: str, label: str) -> str:
-    found = re.search(rf"^{label}: (.+?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
-    return _joined(found[1]) if found else ""
+    paragraph = re.search(rf"^{label}: (.+?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
+    return _joined(paragraph[1]) if paragraph else ""
 
 
 def _joined(text: str) -> str:

@@ -78,17 +78,17 @@ def facts(results: DatasetResults, params: Params) -> dict[str, str]:
 
 def selected(protocol: Protocol) -> str:
     """Return the sentence that says what was chosen by which criterion."""
-    chosen = [
+    selections = [
         *(["hyper-parameters"] if protocol.tuning.trials else []),
         *(["epochs"] if protocol.kept_epoch == "best" else []),
     ]
-    if not chosen:
+    if not selections:
         return "Nothing is selected: the methods' defaults, after the last epoch."
     metric = Metric.parse(protocol.selection_metric)
     better = "highest" if metric.measure.direction is HIGHER else "lowest"
     return (
         f"Selected by the {better} {metric.label}, {metric.population}, on the validation split: "
-        f"{' and '.join(chosen)}."
+        f"{' and '.join(selections)}."
     )
 
 
@@ -131,10 +131,10 @@ def notes(results: DatasetResults, params: Params) -> tuple[str, ...]:
         return ()
     arrows = "↑ higher is better, ↓ lower, →0 and →1 closer to it in every replicate."
     timed = (LATE,) if results.schema.attribution_window is not None else ()
-    found = (selected(params.protocol), _spread(results, confidence), arrows)
-    found = (*found, *_meaning(results.schema), *timed)
+    lines = (selected(params.protocol), _spread(results, confidence), arrows)
+    lines = (*lines, *_meaning(results.schema), *timed)
     further = _of_weights(results, params), _left_out(results, params)
-    return (*found, *filter(None, further), *code_notes(results))
+    return (*lines, *filter(None, further), *code_notes(results))
 
 
 def code_notes(results: DatasetResults) -> tuple[str, ...]:
@@ -157,17 +157,17 @@ def _other_code(results: DatasetResults) -> str:
 
 def _adopted(results: DatasetResults) -> str:
     """Return which methods' records were kept over a change of code; "" if none was."""
-    found = {
+    kept = {
         task.title: task.provenance.adopted
         for task in results.reported
         if task.provenance and task.provenance.adopted
     }
-    if not found:
+    if not kept:
         return ""
-    fits = sum(adopted.fits for adopted in found.values())
+    fits = sum(adopted.fits for adopted in kept.values())
     return (
         f"Fitted by earlier code and kept, as {fits} of the fits, some of each method, gave the "
-        f"same numbers when that of this checkout made them again: {_which(list(found), results)}."
+        f"same numbers when that of this checkout made them again: {_which(list(kept), results)}."
     )
 
 
@@ -226,7 +226,7 @@ def _positives(results: DatasetResults, params: Params) -> dict[str, str]:
     """Return the mean numbers of positives and rows of the populations in the table."""
     names = (*params.leaderboard.headline, *params.leaderboard.columns)
     spaces = {metric.key: metric.space for metric in map(Metric.parse, names)}
-    found = {
+    by_title = {
         title: counts
         for space, title in spaces.items()
         if (counts := [c for task in results.reported for c in _counts(task, space)])
@@ -234,7 +234,7 @@ def _positives(results: DatasetResults, params: Params) -> dict[str, str]:
     texts = [
         f"{title} {np.mean([c['positives'] for c in counts]):,.0f} of "
         f"{np.mean([c['rows'] for c in counts]):,.0f}"
-        for title, counts in found.items()
+        for title, counts in by_title.items()
     ]
     return {"Positives": "; ".join(texts)} if texts else {}
 

@@ -59,9 +59,9 @@ def document(tables: Iterable[Table]) -> str:
     return "\n".join([_HEAD, *floats])
 
 
-def row(found: Row, headline: Sequence[Metric]) -> str:
+def row(own: Row, headline: Sequence[Metric]) -> str:
     """Return the line of a method with the headline metrics, to be copied into a table."""
-    return _line([_name(found.task), *(_value(found.cells[metric]) for metric in headline)])
+    return _line([_name(own.task), *(_value(own.cells[metric]) for metric in headline)])
 
 
 def escape(text: str) -> str:
@@ -78,7 +78,7 @@ def _floats(table: Table) -> Iterable[str]:
 
 def _comparison(table: Table) -> str:
     lead, rows = table.lead, table.rows
-    told = _telling(
+    comparison = _telling(
         {
             escape(f"Δ to {lead and lead.reference}"): [_gain(_cell(r), "gain") for r in rows],
             escape("Δ, equal capacity"): [_gain(_cell(r), "matched") for r in rows],
@@ -86,15 +86,15 @@ def _comparison(table: Table) -> str:
         }
     )
     first, others = table.headline[:1], table.headline[1:]
-    head = ["Method", *map(_stacked, first), *told, *map(_stacked, others)]
+    head = ["Method", *map(_stacked, first), *comparison, *map(_stacked, others)]
     lines = [
         [
             _name(row.task),
             *(_value(row.cells[metric]) for metric in first),
-            *(texts[place] for texts in told.values()),
+            *(texts[index] for texts in comparison.values()),
             *(_value(row.cells[metric]) for metric in others),
         ]
-        for place, row in enumerate(table.rows)
+        for index, row in enumerate(table.rows)
     ]
     return _float(_caption(table), table.results.dataset, [], [head, *lines])
 
@@ -105,28 +105,32 @@ def _telling(columns: dict[str, list[str]]) -> dict[str, list[str]]:
 
 def _efforts(table: Table) -> str:
     """Return what tuning gained in the first headline metric, and what it all took."""
-    told = _telling(
+    comparison = _telling(
         {
             "Default": [_default(cell) for cell in map(_cell, table.rows)],
             "Gain by tuning": [_gain(cell, "tuning") for cell in map(_cell, table.rows)],
         }
     )
-    head = ["Method", *told, *table.rows[0].costs]
+    head = ["Method", *comparison, *table.rows[0].costs]
     lines = [
-        [_name(row.task), *(texts[i] for texts in told.values()), *map(escape, row.costs.values())]
+        [
+            _name(row.task),
+            *(texts[i] for texts in comparison.values()),
+            *map(escape, row.costs.values()),
+        ]
         for i, row in enumerate(table.rows)
     ]
     name, metric = table.results.dataset, table.headline[:1]
-    of = f", {_plain(metric[0])}," if metric and told else ""
+    of = f", {_plain(metric[0])}," if metric and comparison else ""
     caption = f"{escape(table.results.title)}: gain by tuning{of} and cost." + (
-        MARKS if told else ""
+        MARKS if comparison else ""
     )
     return _float(caption, f"{name}-cost", [], [head, *lines])
 
 
 def _some(table: Table, first: int) -> str:
     metrics = table.metrics[first : first + WIDTH]
-    groups = [(name, len(list(found))) for name, found in groupby(metrics, _space)]
+    groups = [(name, len(list(columns))) for name, columns in groupby(metrics, _space)]
     above = [
         _line(["", *(rf"\multicolumn{{{n}}}{{c}}{{{name}}}" for name, n in groups)]),
         " ".join(_rules(n for _, n in groups)),
@@ -238,8 +242,8 @@ def _math(text: str) -> str:
     return re.sub(r"(_\{\\pm [0-9.]+)", r"\1}", text)
 
 
-def _rank(place: tuple[float, int, int] | None) -> str:
-    return "--" if place is None else f"{place[0]:g} [{place[1]}--{place[2]}]"
+def _rank(rank: tuple[float, int, int] | None) -> str:
+    return "--" if rank is None else f"{rank[0]:g} [{rank[1]}--{rank[2]}]"
 
 
 def _cite(citation: str) -> str:

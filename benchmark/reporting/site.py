@@ -38,21 +38,21 @@ def about(workspace: Workspace) -> dict[str, Any]:
 
 def _content(path: Path) -> dict[str, Any]:
     """Return what a file says by key; nothing where there is none."""
-    found: dict[str, Any] = documents.read(path).plain() if path.is_file() else {}
-    return found
+    content: dict[str, Any] = documents.read(path).plain() if path.is_file() else {}
+    return content
 
 
 def others(workspace: Workspace) -> dict[str, str]:
     """Return the pages of the benchmark and of its studies that are there, by title, as links."""
-    found = {} if workspace.study is None else {MAIN: Path("results/index.html")}
+    pages = {} if workspace.study is None else {MAIN: Path("results/index.html")}
     for folder in sorted(Path("results/studies").glob("*/")):
         known = [folder / name for name in PAGES if (folder / name).is_file()]
         page = next(iter([*known, *sorted(folder.glob("*.md"))]), None)
         if page is not None and folder.name != workspace.study:
-            found[title(folder.name)] = page
+            pages[title(folder.name)] = page
     return {
         name: Path(os.path.relpath(page, workspace.results)).as_posix()
-        for name, page in found.items()
+        for name, page in pages.items()
     }
 
 

@@ -125,8 +125,8 @@ def build(results: DatasetResults, params: Params) -> Table:
     """
     headline = _defined(params.leaderboard.headline, results)
     metrics = _defined(params.leaderboard.columns, results)
-    wanted = dict.fromkeys((*headline, *metrics))
-    columns = {metric: column(metric, results, params.leaderboard) for metric in wanted}
+    shown = dict.fromkeys((*headline, *metrics))
+    columns = {metric: column(metric, results, params.leaderboard) for metric in shown}
     lead = _lead(Evidence(headline[0], results), params.leaderboard) if headline else None
     rows = [
         Row(task, {metric: cells[task.method] for metric, cells in columns.items()}, lead)
@@ -139,11 +139,11 @@ def build(results: DatasetResults, params: Params) -> Table:
 
 
 def _lead(evidence: Evidence, params: Leaderboard) -> Lead:
-    found = places([evidence], params.confidence)
+    ranks = places([evidence], params.confidence)
     by_method = {
-        method: (float(found.rank[place]), int(found.low[place]), int(found.high[place]))
-        for place, method in enumerate(common([evidence]) if found else ())
-        if found
+        method: (float(ranks.rank[index]), int(ranks.low[index]), int(ranks.high[index]))
+        for index, method in enumerate(common([evidence]) if ranks else ())
+        if ranks
     }
     over = gains(evidence, params.reference)
     titles = {task.method: task.title for task in evidence.results.reported}

@@ -121,17 +121,17 @@ def compare(method: str, workspace: Workspace) -> list[Matchup]:
     if method not in methods:
         named = f"methods=[{', '.join((*methods, method))}]"
         workspace = Workspace(workspace.study, (*workspace.changes, named))
-    found = records.read(workspace)
-    tasks = {results.dataset: _own(results, method) for results in found}
+    datasets = records.read(workspace)
+    tasks = {results.dataset: _own(results, method) for results in datasets}
     if not any(task.provenance for task in tasks.values()):
         study = f" --study {workspace.study}" if workspace.study else ""
-        setting = found[0].dataset
+        setting = datasets[0].dataset
         raise LookupError(
             f"no fit of {method!r} is on record in {workspace.runs}; name it in the methods of "
             f"params.yaml and run `python -m benchmark run {setting} {method}{study}`"
         )
     params = workspace.params.leaderboard
-    return [_matchup(results, tasks[results.dataset], params) for results in found]
+    return [_matchup(results, tasks[results.dataset], params) for results in datasets]
 
 
 def _restore(workspace: Workspace) -> None:
@@ -151,10 +151,10 @@ def _matchup(results: DatasetResults, own: Task, params: Leaderboard) -> Matchup
     failures, notes = tuple(_failures(results, own)), code_notes(results)
     if own.excluded is not None:
         return Matchup(own.title, results, own.excluded, (), (), (), failures, notes)
-    wanted = dict.fromkeys((*params.headline, *params.columns))
+    names = dict.fromkeys((*params.headline, *params.columns))
     contests = [
         contest
-        for name in wanted
+        for name in names
         if (contest := _contest(Evidence(Metric.parse(name), results), own, params.confidence))
     ]
     first = tuple(contest for contest in contests if contest.metric.name in params.headline)

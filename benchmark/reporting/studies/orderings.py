@@ -67,14 +67,14 @@ class Check:
         return f"{self.gain.text(f'+{self.style}')}, {self.verdict}"
 
 
-def markdown(found: Orderings, datasets: Iterable[DatasetResults], confidence: float) -> str:
+def markdown(published: Orderings, datasets: Iterable[DatasetResults], confidence: float) -> str:
     """Return a table per dataset.
 
     Raises:
         LookupError: a metric's name is unknown.
     """
-    metrics = [Metric.parse(name) for name in found.metrics]
-    parts = [_section(results, found.orderings, metrics, confidence) for results in datasets]
+    metrics = [Metric.parse(name) for name in published.metrics]
+    parts = [_section(results, published.orderings, metrics, confidence) for results in datasets]
     return "\n".join([_HEAD.format(confidence=f"{confidence:.0%}"), *parts])
 
 
@@ -114,9 +114,9 @@ def _section(
             continue
         better, worse = tasks[claim.better], tasks[claim.worse]
         checks = [check(better, worse, metric, confidence) for metric in metrics]
-        for metric, found in zip(metrics, checks, strict=True):
-            verdicts[metric].update([found.verdict] if found else [])
-        cells = [found.text() if found else "–" for found in checks]
+        for metric, one in zip(metrics, checks, strict=True):
+            verdicts[metric].update([one.verdict] if one else [])
+        cells = [one.text() if one else "–" for one in checks]
         rows.append([f"{better.title} > {worse.title}", claim.source, claim.published, *cells])
     head = ["Ordering", "Source", "Published", *(f"{m.label}, {m.population}" for m in metrics)]
     grid = pd.DataFrame(rows, columns=head).to_markdown(index=False, disable_numparse=True)
@@ -125,5 +125,5 @@ def _section(
 
 
 def _count(metric: Metric, verdicts: Counter[str]) -> str:
-    told = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS)
-    return f"- {metric.label}, {metric.population}: {told}, of {verdicts.total()}."
+    counts = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS)
+    return f"- {metric.label}, {metric.population}: {counts}, of {verdicts.total()}."
