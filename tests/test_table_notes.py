@@ -13,6 +13,7 @@ from benchmark import registry
 from benchmark.documentation.cards import CARDS, records
 from benchmark.documentation.cards.records import Clipped, Facts, Overlap
 from benchmark.execution.code import code_of
+from benchmark.files import read_json
 from benchmark.references import widened
 from benchmark.reporting.table import Table
 
@@ -47,7 +48,8 @@ def test_a_reference_of_equal_capacity_needs_no_fits_of_its_defaults(tmp_path: P
     runs = root / "results/runs" / ORACLE
     shutil.copytree(runs / reference, runs / widened(reference, 9))
     for name in (widened(reference, 9), other):
-        edit(runs / name / "best.json", part="tuned")
+        tried = read_json(next((runs / name / "trials").iterdir()))["hyperparameters"]
+        edit(runs / name / "best.json", part="tuned", hyperparameters=tried)
         (runs / name / "default").rename(runs / name / "tuned")
     params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     params["leaderboard"]["reference"] = reference
