@@ -218,6 +218,25 @@ def compare(method: str, workspace: Workspace) -> None:
     print(f"page: {versus.write(method, matchups, workspace)}")
 
 
+def release(version: str, *, dry_run: bool = False) -> None:
+    """Check the published results, then commit, tag and pack a release with what moved since."""
+    from datetime import UTC, datetime
+
+    from benchmark.releases.making import Plan
+
+    plan = Plan(version, datetime.now(UTC).date())
+    obstacles = list(plan.obstacles())
+    for obstacle in obstacles:
+        print(f"- {obstacle}")
+    if obstacles:
+        raise ValueError(f"nothing was written, for {len(obstacles)} reason(s) above")
+    print(*(f"- {change}" for change in plan.changes), sep="\n")
+    if dry_run:
+        print(f"would write {', '.join(sorted(map(str, plan.texts())))}")
+        return
+    print(f"release {version} is committed and tagged; its archive is in {plan.make()}")
+
+
 def datasets(workspace: Workspace) -> None:
     """Print all datasets: what they have, how to get them, what is here."""
     from benchmark.documentation.cards import CARDS
@@ -371,13 +390,21 @@ COMMANDS = (
     Command(
         restore, {"?study": "a folder in studies/; by default the benchmark itself"}, rare=True
     ),
+    Command(
+        release,
+        {
+            "version": "greater than the last one, as PEP 440 writes it, such as 0.2.0",
+            "--!dry-run": "check and print what would change, and write nothing",
+        },
+        rare=True,
+    ),
     Command(cards, {"--*set": ASSIGNMENT}, rare=True),
     Command(methods, {"--*set": ASSIGNMENT}, rare=True),
 )
 RARE = "rarely used, with a --help of their own:\n  "
 
 
-WITHOUT_WORKSPACE = {new_method, new_dataset}
+WITHOUT_WORKSPACE = {new_method, new_dataset, release}
 UNCHECKED = {check, datasets, cards, methods}  # one tells all mistakes itself, lists go without
 OF_RECORDS = {report, show, compare, score, optuna}  # need no file of a method or dataset any more
 

@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,7 +152,8 @@ def test_a_list_has_the_plugins_of_settings_too(
 
 
 def test_the_version_is_that_of_the_project() -> None:
-    assert run("--version").stdout == "cvr-debiasing-benchmark 0.1.0\n"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert run("--version").stdout == f"{project['name']} {project['version']}\n"
 
 
 def test_python_without_docstrings_is_refused_in_one_sentence() -> None:

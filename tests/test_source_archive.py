@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -74,5 +75,6 @@ def test_provenance_names_the_commit_of_the_archive_or_else_the_release(
         ["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
     )
     assert commit.__wrapped__() == head.stdout.strip()
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     (archive / ".git_archival.txt").write_text("$Format:%H$\n", encoding="utf-8")
-    assert commit.__wrapped__() == "release 0.1.0"
+    assert commit.__wrapped__() == f"release {version}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def about(workspace: Workspace) -> dict[str, Any]:
         "title": title(workspace.study),
         "study": workspace.study,
         "version": version,
-        "citation": _bibtex(known, version),
+        "citation": bibtex(known),
     }
 
 
@@ -56,15 +57,15 @@ def others(workspace: Workspace) -> dict[str, str]:
     }
 
 
-def _bibtex(known: dict[str, Any], version: str) -> str:
-    """Return the entry of the benchmark."""
+def bibtex(known: Mapping[str, Any]) -> str:
+    """Return the entry of the benchmark, from the content of the file for citations."""
     names = [_author(author) for author in known.get("authors", [])]
     fields = {
         "title": f"{{{known.get('title', NAME)}}}",
         "author": " and ".join(names),
         "year": str(known.get("date-released", ""))[:4],
-        "version": version,
-        "url": known.get("url", ""),
+        "version": str(known.get("version", "unknown")),
+        "url": known.get("url") or known.get("repository-code", ""),
         "doi": known.get("doi", ""),
     }
     lines = [f"  {name} = {{{value}}},\n" for name, value in fields.items() if value]

@@ -1,0 +1,1 @@
+"""Frozen releases: checked results, an archive, metadata, and what moved since the last one."""
