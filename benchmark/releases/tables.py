@@ -59,8 +59,8 @@ class Published:
         path = self.workspace.results / name
         if not path.is_file():
             return None
-        with path.open(encoding="utf-8") as stream:  # by its path, no pattern
-            return pd.read_csv(stream, float_precision="round_trip", keep_default_na=True)
+        with path.open(encoding="utf-8") as stream:
+            return pd.read_table(stream, sep=",", float_precision="round_trip")
 
 
 def published() -> Iterator[Published]:
