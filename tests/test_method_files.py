@@ -34,51 +34,44 @@ def source(name: str) -> Path:
     return registry.path_of("methods", name)
 
 
-# --- the folder
+class TestFolder:
+    def test_a_family_names_methods_of_the_folder_once(self) -> None:
+        text = (registry.ROOT / "methods" / cards.FAMILIES).read_text(encoding="utf-8")
+        named = [name for names in yaml.safe_load(text).values() for name in names]
+        assert sorted(named) == sorted(set(named))
+        assert set(named) <= set(NAMES)
 
+    def test_the_card_of_every_method_has_formula_evidence_and_differences(self) -> None:
+        found = cards.read(NAMES)
+        assert list(found) == NAMES
+        for name, card in found.items():
+            assert card.summary, name
+            assert card.formulas, name
+            assert card.evidence, name
+            assert card.differs, name
+            assert (registry.ROOT / card.file).samefile(registry.path_of("methods", name))
+            page.formula(card.formulas[0])
 
-def test_a_family_names_methods_of_the_folder_once() -> None:
-    text = (registry.ROOT / "methods" / cards.FAMILIES).read_text(encoding="utf-8")
-    named = [name for names in yaml.safe_load(text).values() for name in names]
-    assert sorted(named) == sorted(set(named))
-    assert set(named) <= set(NAMES)
+    def test_configuration_names_methods_of_the_folder_once(self) -> None:
+        assert len(NAMES) >= 10
+        named = Params.read(registry.ROOT / "params.yaml").methods
+        assert len(set(named)) == len(named) >= 10
+        assert set(named) <= set(NAMES)
 
+    def test_half_of_the_files_have_at_most_fifty_lines(self) -> None:
+        assert median(len(source(name).read_text("utf-8").splitlines()) for name in NAMES) <= 50
 
-def test_the_card_of_every_method_has_formula_evidence_and_differences() -> None:
-    found = cards.read(NAMES)
-    assert list(found) == NAMES
-    for name, card in found.items():
-        assert card.summary, name
-        assert card.formulas, name
-        assert card.evidence, name
-        assert card.differs, name
-        assert (registry.ROOT / card.file).samefile(registry.path_of("methods", name))
-        page.formula(card.formulas[0])
+    def test_every_entry_of_the_bibliography_is_cited(self) -> None:
+        cited = {kind(name).cite for name in NAMES}
+        assert cited == set(bibliography.known("methods"))
 
-
-def test_configuration_names_methods_of_the_folder_once() -> None:
-    assert len(NAMES) >= 10
-    named = Params.read(registry.ROOT / "params.yaml").methods
-    assert len(set(named)) == len(named) >= 10
-    assert set(named) <= set(NAMES)
-
-
-def test_half_of_the_files_have_at_most_fifty_lines() -> None:
-    assert median(len(source(name).read_text("utf-8").splitlines()) for name in NAMES) <= 50
-
-
-def test_every_entry_of_the_bibliography_is_cited() -> None:
-    cited = {kind(name).cite for name in NAMES}
-    assert cited == set(bibliography.known("methods"))
-
-
-def test_engine_never_names_a_method() -> None:
-    files = sorted((registry.ROOT / "benchmark").rglob("*.py"))
-    assert len(files) > 10
-    name = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(NAMES)})(?![A-Za-z0-9])")
-    for path in files:
-        for line, text in code_words(ast.parse(path.read_text("utf-8"))):
-            assert not name.search(text), f"{path}:{line} names a method: {text}"
+    def test_engine_never_names_a_method(self) -> None:
+        files = sorted((registry.ROOT / "benchmark").rglob("*.py"))
+        assert len(files) > 10
+        name = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(NAMES)})(?![A-Za-z0-9])")
+        for path in files:
+            for line, text in code_words(ast.parse(path.read_text("utf-8"))):
+                assert not name.search(text), f"{path}:{line} names a method: {text}"
 
 
 def code_words(tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -8,7 +8,7 @@ from ast import literal_eval
 from pathlib import Path
 
 import pytest
-from helpers.projects import assert_tests_pass, copy_project, name_in_params, python
+from helpers.projects import add_and_test, copy_project, name_in_params, python
 
 from benchmark.scaffold.columns import match
 
@@ -33,26 +33,22 @@ u2;9;2024-03-01 10:01:00;false;false
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """A copy of the project with new datasets, done as CONTRIBUTING says, and what was printed."""
+    """A copy of the project with new datasets, whose tests pass, and what was printed for each."""
     folder = tmp_path_factory.mktemp("project")
     copy_project(folder, PARTS)
     for part in ("datasets", "tests/helpers/layouts"):
         for path in (folder / part).glob("*.py"):
             if path.stem not in KEPT:
                 path.unlink()  # so that nothing of theirs is drawn or read
-    printed = {}
+    steps = []
     for name, (file, text) in FILES.items():
         given = folder / "data" / "manual" / name / file
         given.parent.mkdir(parents=True)
         given.write_text(text, encoding="utf-8")
-        printed[name] = python(folder, "benchmark", "new-dataset", name, str(given))
+        steps.append(["new-dataset", name, str(given)])
     name_in_params(folder, "datasets", *FILES)
-    python(folder, "benchmark", "cards")
-    return folder, printed
-
-
-def test_new_adapters_pass_the_contract(printed: tuple[Path, dict[str, str]]) -> None:
-    assert_tests_pass(printed[0], ("test_datasets", "test_data_cards"), *FILES)
+    said = add_and_test(folder, [*steps, ["cards"]], ("test_datasets", "test_data_cards"), *FILES)
+    return folder, dict(zip(FILES, said.split("wrote datasets/")[1:], strict=True))
 
 
 def test_new_files_are_clean(printed: tuple[Path, dict[str, str]]) -> None:
@@ -63,7 +59,9 @@ def test_new_files_are_clean(printed: tuple[Path, dict[str, str]]) -> None:
     python(printed[0], "ruff", "format", "--no-cache", "--check", *paths)
 
 
-def test_the_file_itself_is_read_by_the_new_adapter(printed: tuple[Path, dict[str, str]]) -> None:
+def test_new_adapters_pass_the_contract_and_read_the_file_itself(
+    printed: tuple[Path, dict[str, str]],
+) -> None:
     code = (
         "from pathlib import Path; from benchmark import registry;"
         "from benchmark.data.dataset import Dataset;"

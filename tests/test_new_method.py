@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from helpers.projects import assert_tests_pass, copy_project, name_in_params, python
+from helpers.projects import add_and_test, copy_project, name_in_params, python
 
 from benchmark import bibliography, registry
 from benchmark.registry import ROOT
@@ -14,23 +14,21 @@ from benchmark.scaffold import method as new_method
 
 NAME = "fresh_start_2"
 PARTS = ("benchmark", "methods", "studies", "tests", "docs", "params.yaml", "pyproject.toml")
-OF_FOLDER = ("test_method_files", "test_catalogue")  # they concern all methods together
-OF_EACH = ("test_methods", "test_optimizer", "test_device")
+TESTS = ("test_method_files", "test_catalogue", "test_methods", "test_optimizer", "test_device")
+OF_FOLDER = ("TestFolder", "test_catalogue")  # they concern all methods together
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with a new method, added step by step as CONTRIBUTING says."""
+    """A copy of the project with a new method as CONTRIBUTING says, whose tests pass there."""
     folder = tmp_path_factory.mktemp("project")
     copy_project(folder, PARTS)
-    assert f"wrote methods/{NAME}.py" in python(folder, "benchmark", "new-method", NAME)
     name_in_params(folder, "methods", NAME)
-    assert python(folder, "benchmark", "methods") == "wrote docs/methods.md\n"
+    steps = (["new-method", NAME], ["methods"])
+    printed = add_and_test(folder, steps, TESTS, NAME, *OF_FOLDER)
+    assert f"wrote methods/{NAME}.py" in printed
+    assert "\nwrote docs/methods.md\n" in printed
     return folder
-
-
-def test_a_method_added_as_contributing_says_passes_the_tests(project: Path) -> None:
-    assert_tests_pass(project, (*OF_FOLDER, *OF_EACH), NAME, *OF_FOLDER)
 
 
 def test_the_new_file_is_clean_and_says_what_to_write(project: Path) -> None:
@@ -69,7 +67,7 @@ def test_an_unknown_paper_is_reported_in_one_sentence() -> None:
     assert "second_start" not in registry.names("methods")
 
 
-def test_the_new_file_enters_the_catalogue(project: Path) -> None:
+def test_a_method_added_as_contributing_says_passes_the_tests_and_is_listed(project: Path) -> None:
     assert f"\n## {NAME}\n" in (project / "docs" / "methods.md").read_text(encoding="utf-8")
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from string import Template
 
 import pytest
 import yaml
-from helpers.projects import copy_project, name_in_params
+from helpers.projects import add_and_test, copy_project, name_in_params
 
 from benchmark import bibliography, plugin_folders, registry
 from benchmark.config import Params
@@ -172,14 +171,6 @@ def test_a_name_that_hides_another_one_is_reported(group: Path, tmp_path: Path) 
 
 PARTS = ("benchmark", "datasets", "methods", "tests", "docs", "params.yaml", "pyproject.toml")
 TESTS = ("test_method_files", "test_methods", "test_catalogue", "test_datasets", "test_data_cards")
-STEPS = f"""
-import sys, pytest
-from benchmark.cli import main
-assert main(["methods"]) == 0
-assert main(["cards"]) == 0
-sys.exit(pytest.main([*{[f"tests/{name}.py" for name in TESTS]}, "-q", "-p", "no:cacheprovider",
-    "-p", "no:xdist", "-k", "{METHOD} or {DATASET} or test_method_files or test_catalogue"]))
-"""
 
 
 def test_a_groups_files_pass_the_tests_of_the_projects_and_are_documented(tmp_path: Path) -> None:
@@ -192,11 +183,7 @@ def test_a_groups_files_pass_the_tests_of_the_projects_and_are_documented(tmp_pa
     text = params.read_text(encoding="utf-8")
     params.write_text(f"plugins: [../group]\n{text}", encoding="utf-8")
     name_in_params(project, "methods", METHOD)
-    done = subprocess.run(
-        [sys.executable, "-c", STEPS], cwd=project, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " failed" not in done.stdout
-    assert "skipped" not in done.stdout
+    words = (METHOD, DATASET, "TestFolder", "test_catalogue")
+    add_and_test(project, (["methods"], ["cards"]), TESTS, *words)
     assert f"\n## {METHOD}\n" in (project / "docs" / "methods.md").read_text(encoding="utf-8")
     assert (project / "docs" / "datasets" / f"{DATASET}.md").is_file()

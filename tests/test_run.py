@@ -246,10 +246,11 @@ def in_this_process(*cells: Task) -> list[tuple[Any, BaseException]]:
 def test_workers_are_killed_and_nothing_is_lost_or_doubled(
     opened: Any, processed: Path, small: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed = task(tmp_path / "undisturbed", processed, METHOD, small)
+    replicates = 2 if opened is slurm else 1  # there, two are stopped in two ways
+    undisturbed = task(tmp_path / "undisturbed", processed, METHOD, small, replicates)
     assert not in_this_process(undisturbed)
     monkeypatch.setattr(tasks, "train", errands.disturbed_train)
-    disturbed = task(tmp_path / "disturbed", processed, METHOD, small)
+    disturbed = task(tmp_path / "disturbed", processed, METHOD, small, replicates)
     assert not run_tasks([disturbed], opened(tmp_path))
 
     whole = records(tmp_path / "undisturbed")

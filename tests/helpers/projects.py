@@ -38,13 +38,33 @@ def name_in_params(folder: Path, key: str, *names: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def assert_tests_pass(folder: Path, files: Iterable[str], *words: str) -> None:
-    """Run, in a copy of the project, the tests whose names or files have one of the words."""
+STEPS = """
+import sys, pytest
+from benchmark.cli import main
+for step in {steps}:
+    if main(step): sys.exit(1)
+sys.exit(pytest.main({tests}))
+"""
+
+
+def add_and_test(
+    folder: Path, steps: Sequence[Sequence[str]], files: Iterable[str], *words: str
+) -> str:
+    """Call subcommands in a copy of the project, then its tests that have a word in their names.
+
+    They take one process, which imports once what all of them need. A name may also be a file's.
+    What the subcommands printed is returned.
+    """
     paths = [f"tests/{file}.py" for file in files]
     quiet = ("-p", "no:cacheprovider", "-p", "no:xdist")
-    printed = python(folder, "pytest", *paths, "-k", " or ".join(words), *quiet)
-    assert re.search(r"\d+ passed", printed), printed
-    assert not re.search(r"\d+ (failed|skipped)", printed), printed
+    code = STEPS.format(steps=[*map(list, steps)], tests=[*paths, "-k", " or ".join(words), *quiet])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"\d+ passed", done.stdout), done.stdout
+    assert not re.search(r"\d+ (failed|skipped)", done.stdout), done.stdout
+    return done.stdout
 
 
 def train_here(patch: pytest.MonkeyPatch, module: str = "benchmark.execution.run") -> None:
