@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
+import pytest
 import yaml
 
-from benchmark import registry
+from benchmark import bibliography, registry
 from benchmark.registry import ROOT
 
 ENGINE = sorted((ROOT / "benchmark").rglob("*.py"))
@@ -76,3 +80,60 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
     assert done.returncode == 0
     for verb in ("check", "data", "run", "report", "show", "export-recbole", "methods"):
         assert verb in done.stdout
+
+
+@pytest.mark.parametrize("folder", ["methods", "datasets"])
+def test_every_reference_has_title_author_and_year(folder: str) -> None:
+    wanted = ("title", "author", "year")
+    lacking = {
+        key: absent
+        for key, entry in bibliography.known(folder).items()
+        if (absent := [name for name in wanted if not bibliography.field(entry, name)])
+    }
+    assert not lacking
+
+
+SYNTAX = """
+import ast, sys, warnings
+from pathlib import Path
+warnings.simplefilter("error")
+for path in map(Path, sys.argv[1:]):
+    ast.parse(path.read_text(encoding="utf-8"), str(path))
+"""
+
+
+OTHERS = {"3.11", "3.12", "3.13"} - {"{}.{}".format(*sys.version_info)}
+
+
+@pytest.mark.parametrize("version", sorted(OTHERS))
+def test_every_supported_python_reads_the_code(version: str) -> None:
+    """Running the suite under each takes an environment for each; CI has as many as it has."""
+    interpreter = interpreter_of(version)
+    if interpreter is None:
+        pytest.skip(f"no Python {version} is installed, on the path or by pyenv")
+    files = [
+        *ENGINE,
+        *(path for kind in ("methods", "datasets") for path in (ROOT / kind).glob("*.py")),
+    ]
+    done = subprocess.run(
+        [interpreter, "-c", SYNTAX, *map(str, files)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def interpreter_of(version: str) -> str | None:
+    """Return an interpreter that starts: pyenv has names on the path that may not."""
+    own = Path.home().glob(f".pyenv/versions/{version}.*/bin/python")
+    for found in filter(None, [shutil.which(f"python{version}"), *map(str, own)]):
+        asked = [found, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        done = subprocess.run(asked, check=False, capture_output=True, text=True)
+        if done.stdout.strip() == version:
+            return found
+    return None
+
+
+def test_the_project_states_the_oldest_python_once() -> None:
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    oldest = content["project"]["requires-python"].removeprefix(">=")
+    assert content["tool"]["mypy"]["python_version"] == oldest
+    assert content["tool"]["ruff"]["target-version"] == f"py{oldest.replace('.', '')}"

@@ -206,6 +206,25 @@ def test_an_empty_citation_has_no_entry() -> None:
     assert bibliography.entries("\n   ", "datasets/x.py") == {}
 
 
+def test_latex_compiles(published: Path, tmp_path: Path) -> None:
+    """As a paper would have it: the tables alone, with an entry per key that they cite."""
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not installed, so that no table can be compiled")
+    paper = (
+        "\\documentclass{article}\\usepackage{booktabs}\n\\begin{document}\n"
+        f"\\input{{{published / 'leaderboard.tex'}}}\n\\end{{document}}\n"
+    )
+    (tmp_path / "paper.tex").write_text(paper, encoding="utf-8")
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
+        cwd=tmp_path, check=False, capture_output=True, text=True, errors="replace",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "paper.pdf").stat().st_size > 1000
+    wide = re.findall(r"Overfull \\hbox \((\d+)", done.stdout)
+    assert all(int(points) < 150 for points in wide), "a float is wider than two columns"
+
+
 def test_latex_has_equal_columns_and_escapes(published: Path) -> None:
     text = (published / "leaderboard.tex").read_text(encoding="utf-8")
     assert text.count(r"\begin{table*}") == text.count(r"\end{table*}") == 7
