@@ -102,7 +102,10 @@ def try_(workspace: Workspace, method: str | None = None, keep: str | None = Non
         small = tryout.small(method, workspace.changes, Path(keep or temporary))
         if method is None and check(small):
             return 1
-        print(tryout.table(small))
+        table, absent = tryout.table(small)
+        print(table)
+        if absent:
+            raise ValueError("; ".join(absent))
         print("This setting is small: it shows that a method works, not how it ranks.")
         if keep is not None:
             report(small)

@@ -27,7 +27,7 @@ PARTS = ("benchmark", "datasets", "methods", "studies", "tests", "params.yaml", 
 ONE_FILE = """
 import sys
 from benchmark import cli, tryout
-tryout.TESTS = ("test_methods",)  # of which one suffices here
+tryout.TESTS = ("test_method_files",)  # of which one suffices here
 sys.exit(cli.main(["try", "wrong"]))
 """
 WRONG = '''
