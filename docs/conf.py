@@ -24,9 +24,14 @@ project_copyright = f"2026, {author}"
 html_title = project
 language = "en"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
+
+nb_execution_mode = "force"  # no output is stored that could contradict the code
+nb_execution_raise_on_error = True
+nb_execution_timeout = 900  # seconds for a cell; one trains
+nb_merge_streams = True
 
 autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
@@ -119,6 +124,14 @@ def _read(_app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = text
 
 
+def _depend_on_code(app: Sphinx, page: str, _source: list[str]) -> None:
+    """Execute the notebook anew when code has changed that it runs."""
+    if page == "tutorial-notebook":
+        for folder in ("benchmark", "methods", "datasets"):
+            for path in (ROOT / folder).rglob("*.py"):
+                app.env.note_dependency(str(path))
+
+
 def _write_formula(self: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
     """Write a formula as MathML, which browsers render without a script or a network."""
     block = isinstance(node, nodes.math_block)
@@ -138,3 +151,4 @@ def setup(app: Sphinx) -> None:
     app.connect("builder-inited", _write_methods)
     app.connect("builder-inited", _copy_results)
     app.connect("source-read", _read)
+    app.connect("source-read", _depend_on_code)
