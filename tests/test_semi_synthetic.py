@@ -140,19 +140,21 @@ def test_outcomes_have_the_rates_of_the_log(
 
 
 def test_rows_features_and_splits_stay_and_conversions_show_on_clicks(raw: Path) -> None:
-    base, frame = COAT().table(raw).collect(), drawn(raw)
+    base, frame = COAT().table(raw).collect(), drawn(raw, teacher="deep")  # the quicker one
     kept = [*COAT.categorical, "split", "group"]
     assert frame.select(kept).equals(base.select(kept))
     assert "policy" not in frame.columns
     assert frame["conversion"].is_not_null().equals(frame["click"] == 1)
     clicked = frame.filter(click=1)
     assert clicked["conversion"].equals(clicked["oracle_conversion"], check_names=False)
-    assert frame.equals(redrawn(raw))
-    assert not frame.select(ORACLE).equals(drawn(raw, seed=1).select(ORACLE))
+    assert frame.equals(redrawn(raw, teacher="deep"))
+    assert not frame.select(ORACLE).equals(drawn(raw, teacher="deep", seed=1).select(ORACLE))
 
 
 def test_planted_selection_adds_the_teachers_cvr_to_the_click(raw: Path) -> None:
-    plain, planted = drawn(raw), drawn(raw, selection_strength=1.0)
+    plain, planted = (
+        drawn(raw, teacher="trees", **more) for more in ({}, {"selection_strength": 1.0})
+    )
     assert gap(planted) > gap(plain) + 0.1
     added = log_odds(planted, "oracle_ctr") - log_odds(plain, "oracle_ctr")
     cvr = log_odds(plain, "oracle_cvr")
@@ -161,7 +163,9 @@ def test_planted_selection_adds_the_teachers_cvr_to_the_click(raw: Path) -> None
 
 
 def test_a_hidden_cause_moves_click_and_conversion_alike(raw: Path) -> None:
-    plain, hidden = drawn(raw), drawn(raw, unobserved_confounding=1.0)
+    plain, hidden = (
+        drawn(raw, teacher="deep", **more) for more in ({}, {"unobserved_confounding": 1.0})
+    )
     assert gap(hidden) > gap(plain) + 0.1
     moved = [log_odds(hidden, name) - log_odds(plain, name) for name in ORACLE[:2]]
     assert np.ptp(moved[0] - moved[1]) < 1e-6
