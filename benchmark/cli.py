@@ -293,7 +293,7 @@ def new_dataset(name: str, csv: str) -> None:
     for missing in written.columns.missing:
         print(f"  not matched: {missing}")
     for column in written.columns.others:
-        print(f"  not used: {column}")
+        print(f"  not used: {column or 'a column without a name'}")
     print("Next:")
     print("  replace every TODO in the adapter and in the entry that it cites, the last of")
     print(

@@ -124,6 +124,47 @@ FAULTS = {
         "cvr_weight: float",
         "cvr_weight has the range 10 to 0.1; let low be smaller than high",
     ),
+    "a range without end": (
+        with_tuned("cvr_weight: float = tuned(1.0, low=0.1, high=float('inf'))"),
+        "cvr_weight: float",
+        "cvr_weight has the range 0.1 to inf; let both be finite",
+    ),
+    "a misspelt hyper-parameter": (
+        with_loss("return click_loss * self.cvr_wieght"),
+        "return click_loss",
+        "loss reads 'cvr_wieght', which the method does not have; write 'cvr_weight' if you mean "
+        "that, or make it in build, which calls super().build(blueprint)",
+    ),
+    "layers out of sight": (
+        GOOD.replace(
+            BODY,
+            "    def build(self, blueprint: object) -> None:\n"
+            "        super().build(blueprint)\n"
+            "        self.more = [self.towers]\n\n" + BODY,
+        ),
+        "def build",
+        "self.more hides layers from the optimiser; make it an nn.ModuleList or similar",
+    ),
+    "a loss that asks for more": (
+        GOOD.replace("loss(self, batch: Batch)", "loss(self, batch: Batch, weight: float)"),
+        "def loss",
+        "loss takes self, batch, weight; let it take self, batch",
+    ),
+    "updates that are losses": (
+        GOOD.replace(
+            BODY,
+            "    def updates(self, batch: Batch) -> list[Tensor]:\n"
+            "        return [self.loss(batch)]\n\n" + BODY,
+        ),
+        "def updates",
+        "updates yields Tensor; yield Update(loss, module)",
+    ),
+    "layers that were not made": (
+        GOOD.replace(BODY, "    def build(self, _: object) -> None:\n        pass\n\n" + BODY),
+        "        prediction = ",
+        "loss reads 'towers', which the method does not have; make it in build, which calls "
+        "super().build(blueprint)",
+    ),
     "a logarithm of nothing": (
         with_tuned("cvr_weight: float = tuned(1.0, low=0, high=10)"),
         "cvr_weight: float",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -96,8 +97,9 @@ def test_file_is_at_most_160_lines_long(name: str) -> None:
 
 @every_method
 def test_title_is_given_and_belongs_to_one_method(name: str) -> None:
-    require(hasattr(kind(name), "name"), name, 'the class lacks `name = "…"`, its title in tables')
-    title = kind(name).name
+    title = getattr(kind(name), "name", None)
+    given = isinstance(title, str) and title.strip()
+    require(given, name, 'the class lacks `name = "…"`, its title in tables', "name")
     same = [other for other in NAMES if other != name and title_of(other) == title]
     require(not same, name, f"{title!r} is also the name of {', '.join(same)}; change one", "name")
 
@@ -124,11 +126,15 @@ def test_hyperparameters_are_declared_by_tuned(name: str) -> None:
     for key, distribution in method.search_space.items():
         assert isinstance(distribution, BaseDistribution)
         assert distribution._contains(distribution.to_internal_repr(method.defaults[key])), key
+        ends = [getattr(distribution, end, 0) for end in ("low", "high")]
+        sentence = f"{key} has the range {ends[0]} to {ends[1]}; let both be finite"
+        require(all(map(math.isfinite, ends)), name, sentence, key)
 
 
 @every_method
 def test_citation_is_an_entry_with_a_pointer(name: str) -> None:
-    require(hasattr(kind(name), "cite"), name, 'the class lacks `cite = "…"`, the key of its paper')
+    given = isinstance(getattr(kind(name), "cite", None), str)
+    require(given, name, 'the class lacks `cite = "…"`, the key of its paper', "cite")
     try:
         entry = kind(name).citation
     except LookupError as error:

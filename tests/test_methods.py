@@ -53,9 +53,12 @@ def outputs(prediction: Prediction) -> dict[str, Tensor]:
 
 def all_updates(method: Method, batch: Batch) -> Iterator[Update]:
     """Yield the steps that one batch causes in every phase of training."""
+    name = name_of(method)
     for updates in (*(phase.updates for phase in method.warm_up()), method.updates):
         method.start_epoch()
         for update in updates(batch):
+            sentence = f"updates yields {type(update).__name__}; yield Update(loss, module)"
+            require(isinstance(update, Update), name, sentence, "updates")
             assert_is_a_loss(update.loss, method)
             yield update
 
@@ -138,6 +141,32 @@ def test_each_absent_need_is_a_reason(name: str) -> None:
 def test_every_log_is_refused_with_a_reason_or_trained_on(name: str, space: str) -> None:
     if kind(name).missing(schema(space)) is None:
         assert_trains(name, build(name, space), make_batch(schema(space), 32), f"{space} alone")
+
+
+# --- what its functions take, and where its layers are
+
+
+@every_method
+def test_functions_take_what_the_trainer_gives(name: str) -> None:
+    for function in ("build", "loss", "updates", "warm_up", "start_epoch"):
+        taken, given = (
+            list(inspect.signature(getattr(owner, function)).parameters)
+            for owner in (kind(name), Method)
+        )
+        sentence = f"{function} takes {', '.join(taken)}; let it take {', '.join(given)}"
+        require(len(taken) == len(given), name, sentence, function)
+
+
+@every_method
+def test_layers_are_seen_by_torch(name: str) -> None:
+    for key, value in vars(build(name)).items():
+        inside = value.values() if isinstance(value, dict) else value
+        hidden = isinstance(value, list | tuple | dict) and not key.startswith("_")
+        layers = hidden and any(isinstance(item, nn.Module | nn.Parameter) for item in inside)
+        sentence = (
+            f"self.{key} hides layers from the optimiser; make it an nn.ModuleList or similar"
+        )
+        require(not layers, name, sentence, "build")
 
 
 # --- predictions

@@ -27,7 +27,7 @@ visitorId;SKU;time;clicked;conversion
 u1;9;2024-03-01 10:00:00;true;false
 u2;9;2024-03-01 10:01:00;false;false
 """),
-    "bare_shop": ("bare.csv", "productid\tCLICK\tBought\tday\n1\t1\t1\tMon\n2\t0\t0\tTue\n"),
+    "bare_shop": ("bare.csv", "productid\tCLICK\tBought\tday\n1\t1\t1.0\tMon\n2\t0\t\tTue\n"),
 }  # fmt: skip
 
 
@@ -94,8 +94,8 @@ def test_what_could_not_be_matched_is_listed(printed: tuple[Path, dict[str, str]
     assert "not matched: no column is named as the time, such as time" in bare
     assert "not used: day" in bare
     adapter = (printed[0] / "datasets" / "numbered_shop.py").read_text(encoding="utf-8")
-    assert "# TODO add price to TYPES, table and numeric if known before the click" in adapter
-    assert "# TODO add Device to TYPES, table and categorical if" in adapter
+    todo = "# TODO add to TYPES, table and features what is known before the click:"
+    assert f"    {todo}\n    # - price, as numeric\n    # - Device, as categorical\n" in adapter
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,11 @@ def test_what_could_not_be_matched_is_listed(printed: tuple[Path, dict[str, str]
         ("user,click,buy,order\n1,1,1,1\n", "buy and order may each be the conversion; rename"),
         ("user,click,buy\n1,2,0\n", "column click holds 2; it must hold 0 and 1, or true and"),
         ("user,click,buy\n1,1,no\n", "column buy holds 'no'; it must hold 0 and 1"),
+        ("user,click,buy\n1,0.5,0\n", "column click holds 0.5; it must hold 0 and 1"),
+        ("user,click,buy\n1,1,\n2,0,\n", "column buy is empty in the first 2 rows; fill it, or"),
+        ("user,user,click,buy\n1,2,1,0\n", "the header has 2 columns 'user'; rename all but one"),
+        ('user,click,buy,"a\nb"\n1,1,0,x\n', r"the column name 'a\\nb' holds a quote, a line"),
+        ('user,click,buy,"a ""b"""\n1,1,0,x\n', "the column name 'a \"b\"' holds a quote"),
         ("user,click,buy\n", "holds no rows below its header"),
         ("", "cannot be read as a CSV file"),
     ],
@@ -146,4 +151,12 @@ def test_a_time_in_an_unknown_format_is_listed(tmp_path: Path) -> None:
     path.write_text("user,click,buy,date\n1,1,0,first of May\n", encoding="utf-8")
     columns = match(path)
     assert "time" not in columns.roles
-    assert "date is in no known format of a time: 'first of May'" in columns.missing[-1]
+    unread = "date is in no known format of a time: 'first of May'"
+    assert [sentence for sentence in columns.missing if "time" in sentence] == [unread]
+
+
+def test_a_file_in_another_encoding_is_reported_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "given.csv"
+    path.write_text("user,click,buy\n1,1,0\n", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"given\.csv is no text in UTF-8: save it as UTF-8, or"):
+        match(path)

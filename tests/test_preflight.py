@@ -65,6 +65,19 @@ def test_every_mistake_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> No
     )
     assert "leaderboard.own_references.esm is not in methods/; did you mean 'esmm'?" in said
     assert "leaderboard.own_references.esmm is 'nave', which is not in methods/" in said
+    arms = "arms={field: hours, values: [a], control: a, strata: [wether]}"
+    code, said = checked(capsys, arms)
+    assert code == 1
+    assert (
+        "arms.field is 'hours', no categorical field of oracle_funnel; did you mean 'hour'?" in said
+    )
+    assert "arms.strata[0] is 'wether', no categorical field of oracle_funnel; " in said
+    meanings = (
+        "sensitivity={dataset: oracle_funnel, factors: {overlap: [2]}, meanings: {hidden: x}}"
+    )
+    code, said = checked(capsys, meanings)
+    assert code == 1
+    assert "sensitivity.meanings.hidden is no option of oracle_funnel: an old name; write" in said
 
 
 def test_what_is_left_out_is_a_warning_and_what_has_no_room_an_error(

@@ -129,7 +129,10 @@ def test_the_report_has_both_methods(workspace: Workspace) -> None:
             {"hidden": [1]},
             "factors.hidden is no option of oracle_funnel: an old name; write `unobs",
         ),
-        ({"overlap": [-1]}, "overlap is -1; it must be a number of at least 0.2"),
+        (
+            {"overlap": [0.5, -1]},
+            "sensitivity.factors.overlap[1] is -1; it must be a number of at least 0.2",
+        ),
     ],
 )
 def test_a_wrong_factor_is_one_sentence(

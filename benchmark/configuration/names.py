@@ -54,7 +54,7 @@ def check_options(workspace: Workspace) -> None:
         ConfigError: with a sentence for each that they do not have, or that has a wrong value.
     """
     params = workspace.params
-    datasets = list(_adapters(workspace)) or list(_factors(workspace))
+    datasets = list(_adapters(workspace)) or [*_factors(workspace), *_arms(workspace)]
     if sentences := [*datasets, *_encoder(params), *_hyperparameters(params)]:
         raise ConfigError(sentences)
 
@@ -162,6 +162,23 @@ def _factors(workspace: Workspace) -> Iterator[str]:
             check(workspace)
         except ConfigError as error:
             yield from error.sentences
+
+
+def _arms(workspace: Workspace) -> Iterator[str]:
+    """Yield the fields of the section ``arms`` that a dataset does not have."""
+    from benchmark.data.prepare import adapter  # noqa: PLC0415 (half a second)
+
+    if (arms := workspace.params.arms) is None:
+        return
+    field: dict[Path, str] = {("arms", "field"): arms.field}
+    for name in dict.fromkeys(setting.dataset for setting in workspace.settings()):
+        with suppress(PluginError, LookupError):
+            known = adapter(workspace, name).categorical
+            for path, key in (field | _items("arms.strata", arms.strata)).items():
+                if key not in known:
+                    words = f"is {key!r}, no categorical field of {name}"
+                    hint = did_you_mean(key, known)
+                    yield mistake(workspace.params.source, path, f"{words}; {hint}")
 
 
 def _all(error: Exception) -> Sequence[str]:

@@ -16,12 +16,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from benchmark import registry
+from benchmark.configuration.allowed import allowed
 from benchmark.configuration.mistakes import mistake, validated
 from benchmark.data.dataset import Dataset
 from benchmark.data.fetching.download import fetch, is_verified
+from benchmark.data.options import Options
 from benchmark.data.preprocess import preprocess
 from benchmark.data.resumption import inputs
 from benchmark.errors import ConfigError, did_you_mean, sentence
@@ -117,24 +120,44 @@ def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> d
 
 
 def _check_factors(workspace: Workspace) -> None:
-    """Make sure that every factor is an option of the dataset, at other levels than the base's."""
+    """Make sure that every factor is an option of the dataset, at levels that it may have."""
     if (study := workspace.params.sensitivity) is None:
         return
     base = adapter(workspace, study.dataset).options
-    options = base.model_dump()
+    known = base.model_dump()
+    for section in ("factors", "meanings"):
+        for name in getattr(study, section):
+            _check_option(workspace, base, section, name)
     for factor, levels in study.factors.items():
-        if factor not in options:
-            present = base.renamed.get(factor)
-            hint = f"an old name; {present}" if present else did_you_mean(factor, options)
-            raise _wrong_factor(workspace, factor, f"is no option of {study.dataset}: {hint}")
-        if options[factor] in levels:
-            same = f"holds {options[factor]!r}, the level of the base setting; leave it out"
-            raise _wrong_factor(workspace, factor, same)
+        if known[factor] in levels:
+            same = f"holds {known[factor]!r}, the level of the base setting; leave it out"
+            raise _wrong_factor(workspace, ("factors", factor), same)
+        for number, level in enumerate(levels):
+            if must := _fault_of_level(base, factor, level):
+                words = f"is {level!r}; it must be {must}"
+                raise _wrong_factor(workspace, ("factors", factor, number), words)
 
 
-def _wrong_factor(workspace: Workspace, factor: str, words: str) -> ConfigError:
-    source = workspace.params.source
-    return ConfigError([mistake(source, ("sensitivity", "factors", factor), words)])
+def _check_option(workspace: Workspace, base: Options, section: str, name: str) -> None:
+    if name not in (known := base.model_dump()):
+        present = base.renamed.get(name)
+        hint = f"an old name; {present}" if present else did_you_mean(name, known)
+        words = f"is no option of {workspace.section('sensitivity').dataset}: {hint}"
+        raise _wrong_factor(workspace, (section, name), words)
+
+
+def _wrong_factor(workspace: Workspace, path: tuple[str | int, ...], words: str) -> ConfigError:
+    return ConfigError([mistake(workspace.params.source, ("sensitivity", *path), words)])
+
+
+def _fault_of_level(base: Options, factor: str, level: float) -> str | None:
+    """Return what a level must be that the base setting's options do not allow, None if they do."""
+    try:
+        type(base).model_validate(base.model_dump() | {factor: level})
+    except ValidationError as error:
+        if any(details["loc"][:1] == (factor,) for details in error.errors()):
+            return allowed(type(base).model_fields[factor])
+    return None
 
 
 def _check_options(workspace: Workspace, settings: Iterable[Setting]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +70,9 @@ def match(path: Path) -> Columns:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no table with a header, has no click, no conversion, or neither user nor
-            item; two columns may be the same; or a label has other values than 0 and 1.
+        ValueError: it is no table with a header whose names are printable and differ, has no
+            click, no conversion, or neither user nor item; two columns may be the same; or a label
+            is empty or has other values than 0 and 1.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; name a CSV file with a header")
@@ -89,8 +92,10 @@ def match(path: Path) -> Columns:
         time_format = _format(sample[roles["time"]])
         if time_format is None:
             example = next(iter(sample[roles["time"]].drop_nulls()), None)
-            unread = [f"{roles.pop('time')} is in no known format of a time: {example!r}"]
+            unread = [f"{roles['time']} is in no known format of a time: {example!r}"]
     missing = [_missing(role) for role in ("user", "item", "time") if role not in roles]
+    if unread:
+        del roles["time"]
     return Columns(
         separator=separator,
         header=tuple(sample.columns),
@@ -103,16 +108,33 @@ def match(path: Path) -> Columns:
 
 def _sample(path: Path) -> tuple[pl.DataFrame, str]:
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            first = file.readline()
-        separator = max(SEPARATORS, key=first.count)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            separator = max(SEPARATORS, key=file.readline().count)
+            file.seek(0)
+            _check_header(next(csv.reader(file, delimiter=separator), []), path)
         sample = first_rows(path, separator, SAMPLE)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is no text in UTF-8: save it as UTF-8, or unpack it if it is an archive"
+        ) from error
+    except (pl.exceptions.PolarsError, csv.Error) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{path} cannot be read as a CSV file: {reason}") from error
     if sample.is_empty():
         raise ValueError(f"{path} holds no rows below its header")
     return sample, separator
+
+
+def _check_header(names: Sequence[str], path: Path) -> None:
+    """Make sure that the names are told apart, and can be written into an adapter."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"{path}: the header has {count} columns {name!r}; rename all but one")
+        if not name.isprintable() or '"' in name:
+            raise ValueError(
+                f"{path}: the column name {name!r} holds a quote, a line break or a character that "
+                "cannot be printed; rename it"
+            )
 
 
 def _column(header: Sequence[str], role: str, path: Path) -> str | None:
@@ -137,8 +159,14 @@ def _plain(name: str) -> str:
 
 def _check_label(values: pl.Series, path: Path) -> None:
     wrong = values.drop_nulls()
+    if wrong.is_empty():
+        raise ValueError(
+            f"{path}: column {values.name} is empty in the first {len(values):,} rows; fill it, or "
+            "put rows with a value first"
+        )
     if values.dtype != pl.Boolean:
-        wrong = wrong.filter(~wrong.is_in([0, 1])) if values.dtype.is_numeric() else wrong
+        is_label = (wrong == 0) | (wrong == 1) if values.dtype.is_numeric() else wrong.is_null()
+        wrong = wrong.filter(~is_label)
         for value in wrong.head(1):
             raise ValueError(
                 f"{path}: column {values.name} holds {value!r}; it must hold 0 and 1, or true and "

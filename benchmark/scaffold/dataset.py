@@ -98,11 +98,9 @@ def _features(columns: Columns) -> str:
     """Return the declared features: ids alone, as other columns may be from after the click."""
     ids = ", ".join(f'"{IDS[role]}"' for role in IDS if role in columns.roles)
     ids += "," * (ids.count('"') == 2)
-    todo = (
-        f"# TODO add {name} to TYPES, table and {_kind(columns.types[name])} "
-        "if known before the click"
-        for name in columns.others
-    )
+    todo = [f"# - {name}, as {_kind(columns.types[name])}" for name in columns.others if name]
+    if todo:
+        todo.insert(0, "# TODO add to TYPES, table and features what is known before the click:")
     return _lines(4, [f"categorical = ({ids})", "numeric = ()", *todo])
 
 

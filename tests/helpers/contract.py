@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import functools
+import re
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +87,8 @@ def _unusable(error: Exception, name: str) -> str | None:
     file, text = f"methods/{name}.py", str(error.args[0] if error.args else "")
     if isinstance(error, registry.PluginError):
         return text
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f"{file}, line {error.lineno}: {type(error).__name__}: {error.msg}"
     if isinstance(error, LookupError) and "must define exactly one" in text:
         return f"{file} {text.partition('.py ')[2]}; keep the others in files of their own"
     if isinstance(error, TypeError) and "abstract" in text:
@@ -105,6 +109,14 @@ def _raised(error: Exception, name: str) -> str | None:
         return (
             f"{where}: {function} reads the label {label!r} of its features; predict from "
             "features alone, and use labels in loss"
+        )
+    lacking = re.fullmatch(rf"'{kind(name).__name__}' object has no attribute '(\w+)'", text)
+    if isinstance(error, AttributeError) and lacking:
+        close = difflib.get_close_matches(lacking[1], kind(name).search_space, 1)
+        hint = f"write {close[0]!r} if you mean that, or " if close else ""
+        return (
+            f"{where}: {function} reads {lacking[1]!r}, which the method does not have; {hint}make "
+            "it in build, which calls super().build(blueprint)"
         )
     return f"{where}: {function} raises {type(error).__name__}: {text}; mend this line"
 
