@@ -51,7 +51,8 @@ def missing_variants(published: Published, known: set[str | None]) -> Iterator[s
 
 def notes(published: Published) -> Iterator[str]:
     """Yield which records were kept over a change of code, which readers must know."""
-    kept = {m: task["adopted"] for (_, m), task in published.tasks.items() if task.get("adopted")}
+    tasks = {m: task for (_, m), task in published.tasks.items() if not is_widened(m)}
+    kept = {m: task["adopted"] for m, task in tasks.items() if task.get("adopted")}
     if kept:
         fits = sum(adopted["fits"] for adopted in kept.values())
         yield (
