@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
-
-import polars as pl
 
 from benchmark import registry
 from benchmark.documentation.catalogue import paper, tuned
@@ -35,7 +35,6 @@ In the published tables
 
 {results}
 """
-COSTS = ["dataset", "method", "seconds", "sample_gradients"]
 NONE = "It stands in no published table."
 ABOUT = """\
 Each row is a table in ``results/``. The score is that of the table's first metric, with its
@@ -54,7 +53,7 @@ class Published:
 
     title: str
     content: dict[str, Any]
-    fits: pl.DataFrame
+    fits: list[dict[str, str]]
 
 
 def pages(results: Path) -> dict[str, str]:
@@ -73,7 +72,8 @@ def _published(results: Path) -> Iterator[Published]:
         if path.is_file():
             content = json.loads(path.read_text(encoding="utf-8"))
             title = content["title"] if folder is not results else "Leaderboard"
-            yield Published(title, content, pl.read_csv(folder / "runs.csv", columns=COSTS))
+            with (folder / "runs.csv").open(encoding="utf-8", newline="") as file:
+                yield Published(title, content, list(csv.DictReader(file)))
 
 
 def _page(name: str, tables: Iterable[Published]) -> str:
@@ -102,8 +102,7 @@ def _rows(name: str, table: Published) -> Iterator[tuple[str, ...]]:
             if entry["method"] != name or score is None:
                 continue
             gain = score.get("gain") or {}
-            own = (pl.col("dataset") == setting["name"]) & (pl.col("method") == name)
-            seconds, gradients = table.fits.filter(own).select(COSTS[2:]).mean().row(0)
+            seconds, gradients = _cost(table, setting["name"], name)
             yield (
                 f"{table.title}: {setting['title']}",
                 f"{about['label']}, {about['population']} {about['arrow']}",
@@ -115,6 +114,13 @@ def _rows(name: str, table: Published) -> Iterator[tuple[str, ...]]:
                 f"{seconds:.1f}",
                 f"{gradients:,.0f}",
             )
+
+
+def _cost(table: Published, dataset: str, method: str) -> tuple[float, float]:
+    """Return the seconds and the rows with a gradient of a fit, in the mean over replicates."""
+    own = [fit for fit in table.fits if (fit["dataset"], fit["method"]) == (dataset, method)]
+    seconds = mean(float(fit["seconds"]) for fit in own)
+    return seconds, mean(float(fit["sample_gradients"]) for fit in own)
 
 
 def _rank(entry: dict[str, Any]) -> str:
