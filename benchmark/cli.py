@@ -170,9 +170,9 @@ def verify(
     from benchmark.execution.run import tasks
 
     kinds = {"fits": int, "seed": int, "tolerance": float}
-    given = {name: kinds[name](text) for name, text in sample.items() if text is not None}
+    options = {name: kinds[name](text) for name, text in sample.items() if text is not None}
     opened = open_workers(workspace.params.protocol, int(workers) if workers else None)
-    remade = verification.verify(tasks(workspace, setting, method), opened, **given)
+    remade = verification.verify(tasks(workspace, setting, method), opened, **options)
     differing = [one for one in remade if one.differences]
     for one in differing:
         print(f"{one.task}, {one.where}: {'; '.join(one.differences[:3])}")

@@ -75,11 +75,11 @@ def tuned(method: type[Method]) -> dict[str, str]:
 
 
 def _row(name: str, method: type[Method]) -> str:
-    title, link, place = paper(name, method)
+    title, link, venue = paper(name, method)
     needs = ", ".join(stage for stage in get_args(Need) if stage in method.requires)
     text = inspect.getdoc(method) or ""
     parts = [_part(name, text, label).replace("|", r"\|") for label in PARTS]
-    cells = (f"[{title}]({link}), {place}", needs, *parts)
+    cells = (f"[{title}]({link}), {venue}", needs, *parts)
     return f"| [{method.name}](#{name}) | {' | '.join(cells)} |\n"
 
 

@@ -78,14 +78,14 @@ def _published(results: Path) -> Iterator[Published]:
 
 def _page(name: str, tables: Iterable[Published]) -> str:
     method = registry.load("methods", name, Method)
-    paper_title, link, place = paper(name, method)
+    paper_title, link, venue = paper(name, method)
     rows = [row for table in tables for row in _rows(name, table)]
     return PAGE.format(
         title=method.name,
         line="=" * 2 * len(method.name),
         name=name,
         module=f"methods.{name}",
-        paper=f"`{paper_title} <{link}>`__, {place} (``{method.cite}``)",
+        paper=f"`{paper_title} <{link}>`__, {venue} (``{method.cite}``)",
         needs=", ".join(sorted(method.requires)) or "clicks and conversions",
         tuned="; ".join(f"``{option}`` {values}" for option, values in tuned(method).items())
         or "the learning rate and the weight decay alone",

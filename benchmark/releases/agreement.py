@@ -63,18 +63,18 @@ def notes(published: Published) -> Iterator[str]:
 
 def _by_reason(published: Published, setting: Setting, params: Params) -> dict[str, list[str]]:
     """Return the methods whose records may not stand in the table, by the reason."""
-    found = dict[str, list[str]]()
+    methods = dict[str, list[str]]()
     widened = (m for at, m in published.tasks if at == setting.name and is_widened(m))
     for method in (*params.methods, *widened):
         if reason := _reason(published, setting, params, (setting.name, method)):
-            found.setdefault(reason, []).append(method)
-    return found
+            methods.setdefault(reason, []).append(method)
+    return methods
 
 
 def _reason(
-    published: Published, setting: Setting, params: Params, place: tuple[str, str]
+    published: Published, setting: Setting, params: Params, cell: tuple[str, str]
 ) -> str | None:
-    if (task := published.tasks.get(place)) is None:
+    if (task := published.tasks.get(cell)) is None:
         return "not on record"
     method, schema = task["method"], published.schema(setting.name)
     if not registry.path_of("methods", method).is_file():
@@ -82,7 +82,7 @@ def _reason(
     same = task["protocol"] == params.protocol.of(method).identity
     if not same and not _is_wider(task, params):
         return "of another protocol than that of the params"
-    if task["code"] != code_of(method) and not published.record(*place, "skipped.json"):
+    if task["code"] != code_of(method) and not published.record(*cell, "skipped.json"):
         return "fitted by other code than that of this checkout"
     if not _of_the_data(task, schema, setting):
         return "of other data than those of the params"

@@ -91,7 +91,7 @@ class Plan:
         return texts
 
     def _frozen(self, files: dict[str, str]) -> Release:
-        tables = {table.title: found for table in self.tables if (found := standings(table))}
+        tables = {table.title: frozen for table in self.tables if (frozen := standings(table))}
         day = self.day.isoformat()
         return Release(version=self.version, date=day, tables=tables, files=files)
 

@@ -74,14 +74,14 @@ def _in_json(text: str) -> str:
 
 
 def _cited(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = documents.parse(text, str(CITATION)).plain()
-    return found
+    citation: dict[str, Any] = documents.parse(text, str(CITATION)).plain()
+    return citation
 
 
 def codemeta(citation: str) -> str:
     """Return ``codemeta.json`` as CodeMeta 3.0 asks for it; URLs only where the citation has."""
     known = _cited(citation)
-    given = {
+    links = {
         "codeRepository": known.get("repository-code"),
         "url": known.get("url"),
         "identifier": known.get("doi"),
@@ -97,7 +97,7 @@ def codemeta(citation: str) -> str:
         "author": [_person(author) for author in known["authors"]],
         "keywords": known["keywords"],
         "programmingLanguage": "Python",
-        **{key: value for key, value in given.items() if value},
+        **{key: value for key, value in links.items() if value},
     }
     return _json(content)
 

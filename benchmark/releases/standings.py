@@ -72,9 +72,9 @@ def standings(published: Published) -> dict[str, SettingStandings]:
     if means is None:
         return {}
     return {
-        str(setting): found
+        str(setting): standing
         for setting, rows in means.groupby("dataset", sort=False)
-        if (found := _standings(published, str(setting), rows)) is not None
+        if (standing := _standings(published, str(setting), rows)) is not None
     }
 
 
@@ -83,12 +83,12 @@ def _standings(published: Published, setting: str, rows: pd.DataFrame) -> Settin
     metric = next((name for name in headline if (rows["metric"] == name).any()), None)
     if metric is None:
         return None
-    found = {}
+    methods = {}
     for row in rows[rows["metric"] == metric].to_dict("records"):
         task = published.tasks[setting, row["method"]]
         budget = task["protocol"], row["trials"], row["replicates"]
         where = task["versions"], task["python"], task["device"]
-        found[row["method"]] = Standing(
+        methods[row["method"]] = Standing(
             title=row["title"],
             mean=row["mean"],
             rank=None if pd.isna(row["rank"]) else row["rank"],
@@ -97,7 +97,7 @@ def _standings(published: Published, setting: str, rows: pd.DataFrame) -> Settin
             protocol=_hash(budget),
             environment=_hash(where),
         )
-    return SettingStandings(metric=metric, methods=found)
+    return SettingStandings(metric=metric, methods=methods)
 
 
 def _hash(parts: Iterable[object]) -> str:
@@ -112,13 +112,13 @@ def moves(before: Release, after: Release) -> Iterator[str]:
             continue
         earlier = before.tables[table]
         for setting, new in settings.items():
-            place = f"{table}, {setting}"
+            where = f"{table}, {setting}"
             if (old := earlier.get(setting)) is None:
-                yield f"{place} is new."
+                yield f"{where} is new."
                 continue
             if old.metric != new.metric:
-                yield f"{place}: methods are ranked by {new.metric} instead of {old.metric}."
-            yield from (f"{place}: {text}." for text in _moved(old, new))
+                yield f"{where}: methods are ranked by {new.metric} instead of {old.metric}."
+            yield from (f"{where}: {text}." for text in _moved(old, new))
         yield from (
             f"{table}, {setting} is gone." for setting in earlier if setting not in settings
         )

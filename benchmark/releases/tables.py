@@ -47,8 +47,8 @@ class Published:
 
     def record(self, *parts: str) -> dict[str, Any]:
         """Return a record by the parts of its path; nothing where there is none."""
-        found: dict[str, Any] = json.loads(self.rows.get("/".join(parts), "{}"))
-        return found
+        record: dict[str, Any] = json.loads(self.rows.get("/".join(parts), "{}"))
+        return record
 
     def schema(self, setting: str) -> dict[str, Any]:
         """Return the schema of the data of a setting; nothing where it was not published."""
