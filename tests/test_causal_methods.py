@@ -9,11 +9,11 @@ import torch
 from helpers.gradients import assert_equal, gradients
 from helpers.plugins import method_module
 from helpers.worlds import FixedLogits, blueprint, make_batch, rows_of, schema
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark import registry
 from benchmark.training import losses
-from benchmark.training.batch import Probability
+from benchmark.training.batch import Features, Probability
 from benchmark.training.method import Method, Phase
 
 ROWS = 400
@@ -354,6 +354,71 @@ def test_contrasted_conversions_agree_with_plain_arithmetic() -> None:
     assert 0 < (o * r).sum() < o.sum()
     expected = entire_space + 0.7 * 2 * total
     torch.testing.assert_close(method.loss(batch), expected, rtol=1e-9, atol=0)
+
+
+# --- pseudo-labels where two networks agree
+
+
+class Fixed(nn.Module):
+    """Stands in for a network: a fixed logit for each row."""
+
+    def __init__(self, logit: Tensor) -> None:
+        super().__init__()
+        self.logit = logit
+
+    def forward(self, features: Features) -> Tensor:
+        return self.logit
+
+
+def tri_training(*cvrs: Tensor, **hyperparameters: Any) -> Any:
+    method = build("tri_training", **hyperparameters)
+    method.predictor, method.first, method.second = map(Fixed, cvrs)
+    return method
+
+
+def test_agreeing_networks_teach_as_plain_arithmetic_says() -> None:
+    predictor, first, second = cvrs = logits(3)
+    label, other = first.sigmoid(), second.sigmoid()
+    agreed = (label - other).abs() <= 0.1
+    assert 10 < agreed.sum() < ROWS - 10
+    method = tri_training(*cvrs, agreement=0.1)
+    for update, cvr in zip(method.updates(FUNNEL), (predictor, second), strict=True):
+        p = cvr.sigmoid()
+        errors = -(label * p.log() + (1 - label) * (1 - p).log())
+        torch.testing.assert_close(update.loss, errors[agreed].mean(), rtol=1e-9, atol=0)
+        found = dict(zip(cvrs, gradients(update.loss, list(cvrs)), strict=True))
+        right = agreed * (p - label) / agreed.sum()
+        torch.testing.assert_close(found.pop(cvr), right, rtol=1e-9, atol=1e-15)
+        assert not any(gradient.any() for gradient in found.values())
+
+
+def test_wide_tolerance_leaves_plain_distillation_and_none_leaves_nothing() -> None:
+    predictor, first, second = cvrs = logits(3)
+    distilled = Probability.from_logit(predictor).cross_entropy(first.sigmoid()).mean()
+    method = tri_training(*cvrs, agreement=1.0)
+    torch.testing.assert_close(method.loss(FUNNEL), distilled, rtol=1e-12, atol=0)
+    assert tri_training(*cvrs, agreement=0.0).loss(FUNNEL).item() == 0
+    twins = tri_training(predictor, first, first, agreement=0.0)
+    torch.testing.assert_close(twins.loss(FUNNEL), distilled, rtol=1e-12, atol=0)
+    assert not second.sigmoid().equal(first.sigmoid())
+
+
+def test_labelling_networks_start_on_weighted_clicks_and_the_predicting_one_on_clicks() -> None:
+    ctr, *cvrs = logits(4)
+    method = tri_training(*cvrs, propensity_floor=0.05)
+    method.propensity.network = Fixed(ctr)
+    predictor, first, second = cvrs
+    _, labelling = method.warm_up()
+    steps = list(labelling.updates(FUNNEL))
+    assert [step.module for step in steps] == [method.first, method.second, method.predictor]
+    weights = {"cvr_weight": 1.0, "propensity_floor": 0.05}
+    click_loss = Probability.from_logit(ctr).cross_entropy(FUNNEL.clicked).mean()
+    for step, cvr in zip(steps, (first, second), strict=False):
+        whole = with_logits("multi_snips", ctr, cvr, **weights).loss(FUNNEL)
+        torch.testing.assert_close(step.loss, whole - click_loss, rtol=1e-9, atol=0)
+    naive = with_logits("naive", predictor).loss(FUNNEL)
+    torch.testing.assert_close(steps[-1].loss, naive, rtol=1e-12, atol=0)
+    assert not any(g.any() for step in steps for g in gradients(step.loss, [ctr]))
 
 
 # --- shapes of towers
