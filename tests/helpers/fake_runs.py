@@ -18,6 +18,7 @@ from benchmark.schema import Field, Schema
 from benchmark.sealing import write_sealed
 from benchmark.studies import Workspace
 
+TRIED = {"learning_rate": 0.001, "weight_decay": 1e-6}
 ORACLE, CLICKS = "oracle_log", "click_log"
 TITLES = (
     "Plain", "Weighted²", "Robust & <Clipped>", "Multi_Task", "Two|Tower", "Entire 100%",
@@ -92,7 +93,7 @@ def task(dataset: str, method: str, protocol: dict[str, Any]) -> dict[str, Any]:
 
 def fit(rng: np.random.Generator, seed: int, data: str = "") -> dict[str, Any]:
     return {
-        "hyperparameters": {"learning_rate": 0.001, "weight_decay": 1e-6},
+        "hyperparameters": TRIED,
         "seed": seed,
         "data": data,
         "value": float(rng.uniform(0.6, 0.7)),
@@ -156,7 +157,7 @@ def write_task(
 
 
 def write_best(folder: Path) -> None:
-    write_sealed(folder / "best.json", {"hyperparameters": {}, "part": "default"})
+    write_sealed(folder / "best.json", {"hyperparameters": TRIED, "part": "default"})
 
 
 def write_project(root: Path, replicates: int, count: int = len(METHODS)) -> Path:
