@@ -46,11 +46,12 @@ def stages_of(folder: Path) -> int:
     pipeline = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))
     for entry in pipeline["stages"].values():
         stage = entry.get("do", entry)
-        names = [name for out in stage["outs"] for name in out]
-        files = [name for name in names if name.endswith((".md", ".csv", ".tex", ".bib", ".html"))]
+        made = (*stage["outs"], *stage.get("metrics", ()))
+        names = [name for output in made for name in output]
+        files = [name for name in names if Path(name).suffix]
         folders = [name for name in names if name not in files]
-        made = [f"mkdir -p {' '.join(folders)}"] if folders else []
-        stage["cmd"] = " && ".join(made + ([f"touch {' '.join(files)}"] if files else []))
+        commands = [f"mkdir -p {' '.join(folders)}"] if folders else []
+        stage["cmd"] = " && ".join(commands + ([f"touch {' '.join(files)}"] if files else []))
     (folder / "dvc.yaml").write_text(yaml.safe_dump(pipeline), encoding="utf-8")
     listed = done(folder, "dvc", "stage", "list", "--name-only")
     return len(listed.splitlines())
