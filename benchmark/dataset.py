@@ -1,10 +1,10 @@
 """All that an adapter in ``datasets/`` is written with, in one import.
 
 An adapter is one subclass of :class:`Dataset`, or of :class:`EventLog` where a log has events
-instead of impressions. It finds its raw files by :func:`find`, reads them by :func:`scan_table` or
-:func:`scan_json_lines`, and splits their rows by :func:`split_by_time`, :func:`split_at` or
-:func:`split_by_hash`. Where the end of a log matters, :func:`span` tells it, whatever a few wild
-times say. Its options are a subclass of :class:`Options`, or of
+instead of impressions. It finds its raw files by :func:`find`, reads them by :func:`scan_table`,
+:func:`scan_json_lines` or :func:`checked_parquet`, and splits their rows by :func:`split_by_time`,
+:func:`split_at` or :func:`split_by_hash`. Where the end of a log matters, :func:`span` tells it,
+whatever a few wild times say. Its options are a subclass of :class:`Options`, or of
 :class:`EventOptions`, with bounds by :func:`Field`.
 """
 
@@ -17,6 +17,7 @@ from benchmark.data.reading.attribution import split_at, split_by_time
 from benchmark.data.reading.event_log import EventLog, EventOptions, given
 from benchmark.data.reading.history import with_clicked_before
 from benchmark.data.reading.keys import unique
+from benchmark.data.reading.parquet_files import checked_parquet, locate_parquet_errors
 from benchmark.data.reading.readers import scan_json_lines, scan_table
 from benchmark.data.reading.span import Span, span
 from benchmark.data.split import split_by_hash
@@ -33,9 +34,11 @@ __all__ = [
     "Source",
     "Span",
     "WindowDays",
+    "checked_parquet",
     "find",
     "find_all",
     "given",
+    "locate_parquet_errors",
     "scan_json_lines",
     "scan_table",
     "span",

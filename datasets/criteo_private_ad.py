@@ -9,7 +9,7 @@ from typing import Literal
 import polars as pl
 
 from benchmark import parquet
-from benchmark.dataset import DataError, Dataset, Options, Source, find_all
+from benchmark.dataset import DataError, Dataset, Options, Source, checked_parquet, find_all
 
 FLAGS = {"clicked": "is_clicked", "landed": "is_click_landed", "visited": "is_visit"}
 CODES = (
@@ -143,27 +143,6 @@ def _check(path: Path) -> None:
     Raises:
         DataError: it cannot be read, lacks a column, has one of another type, or breaks a rule.
     """
-    try:
-        rows = parquet.scan(path)
-        _check_types(path, rows.collect_schema())
-        broken = {rule: _first_broken(rows, obeyed) for rule, obeyed in RULES.items()}
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read: {reason}; get it again") from error
-    if found := next(((rule, fault) for rule, fault in broken.items() if fault), None):
-        rule, (row, value) = found
-        raise DataError(f"{path}, row {row}: {rule}; it is {value}")
-
-
-def _check_types(path: Path, types: pl.Schema) -> None:
-    if lacking := [column for column in COLUMNS if column not in types]:
-        raise DataError(f"{path} lacks the columns {', '.join(lacking)}")
+    types = checked_parquet(path, COLUMNS, RULES).collect_schema()
     if other := next((name for name in NUMBERS if not types[name].is_float()), None):
         raise DataError(f"{path}: {other} is {types[other]}; it must be a floating-point number")
-
-
-def _first_broken(rows: pl.LazyFrame, obeyed: pl.Expr) -> tuple[int, object] | None:
-    """Return the number of the first row that breaks a rule, from 1, and its value."""
-    column = obeyed.meta.root_names()[0]
-    numbered = rows.select(column).with_row_index("row", 1)
-    return next(numbered.filter(~obeyed.fill_null(value=False)).head(1).collect().iter_rows(), None)

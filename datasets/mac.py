@@ -8,8 +8,15 @@ from typing import Any, Literal
 
 import polars as pl
 
-from benchmark import parquet
-from benchmark.dataset import DataError, Dataset, Field, Options, Source, find_all, split_by_hash
+from benchmark.dataset import (
+    Dataset,
+    Field,
+    Options,
+    Source,
+    checked_parquet,
+    find_all,
+    split_by_hash,
+)
 
 PAGE = "https://huggingface.co/datasets/alimamaTech/MAC"
 FEATURES = (
@@ -20,6 +27,8 @@ LISTED = tuple(f"ad_feat{i}" for i in range(3))
 CREDITS = ("first", "last", "mta", "linear")
 FILES = (*(f"train-{number:02}.parquet" for number in range(20)), "test.parquet")
 SHARES = {"train": 0.95, "valid": 0.05}
+COLUMNS = (*FEATURES, *(f"{name}_seq" for name in LISTED), *CREDITS)
+RULES = {f"{name} must lie in [0, 1]": pl.col(name).is_between(0, 1) for name in CREDITS}
 
 
 class MacOptions(Options):
@@ -82,7 +91,7 @@ class Mac(Dataset):
         return pl.concat(self.parts(raw).values())
 
     def _rows(self, path: Path) -> pl.LazyFrame:
-        rows, length = _checked(path), self.options.history
+        rows, length = checked_parquet(path, COLUMNS, RULES), self.options.history
         number = pl.concat_str(pl.lit(f"{path.stem}/"), pl.col("row"))
         test = path.stem == "test"
         return rows.with_row_index("row").select(
@@ -97,26 +106,3 @@ class Mac(Dataset):
             split=pl.lit("test") if test else split_by_hash(number, SHARES),
             conversion=(pl.col(self.options.attribution) > 0).cast(pl.Int8),
         )  # fmt: skip
-
-
-def _checked(path: Path) -> pl.LazyFrame:
-    """Scan a file, after a look at its columns and at every credit.
-
-    Raises:
-        DataError: it cannot be read, lacks a column or has a credit that cannot be.
-    """
-    try:
-        rows = parquet.scan(path)
-        types = rows.collect_schema()
-        needed = (*FEATURES, *(f"{name}_seq" for name in LISTED), *CREDITS)
-        if lacking := [column for column in needed if column not in types]:
-            raise DataError(f"{path} lacks the columns {', '.join(lacking)}")
-        for rule in CREDITS:
-            wrong = rows.select(rule).with_row_index("row", 1)
-            broken = wrong.filter(~pl.col(rule).is_between(0, 1).fill_null(value=False)).head(1)
-            for row, value in broken.collect().iter_rows():
-                raise DataError(f"{path}, row {row}: {rule} must lie in [0, 1]; it is {value}")
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read: {reason}; get it again") from error
-    return rows

@@ -9,10 +9,18 @@ from typing import Annotated, Any
 import polars as pl
 from pydantic import field_validator
 
-from benchmark import parquet
 from benchmark.configuration.allowed import Allowed
 from benchmark.configuration.mistakes import WrongValueError
-from benchmark.dataset import DataError, EventLog, EventOptions, Source, WindowDays, find
+from benchmark.dataset import (
+    DataError,
+    EventLog,
+    EventOptions,
+    Source,
+    WindowDays,
+    checked_parquet,
+    find,
+    locate_parquet_errors,
+)
 
 PAGE = "https://huggingface.co/datasets/mercari-us/merrec"
 MONTHS = tuple(f"2023{month:02}01" for month in range(5, 11))
@@ -99,23 +107,16 @@ def _source(shard: str) -> Source:
 
 def _scan(path: Path) -> pl.LazyFrame:
     """Scan a shard, after a look at its columns and at every kind of event."""
-    try:
-        return _checked(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read: {reason}; get it again") from error
-
-
-def _checked(path: Path) -> pl.LazyFrame:
-    shard = parquet.scan(path)
-    types = shard.collect_schema()
-    if lacking := [column for column in COLUMNS if column not in types]:
-        raise DataError(f"{path} lacks the columns {', '.join(lacking)}; it has {', '.join(types)}")
-    if not isinstance(types["stime"], pl.Datetime):
-        raise DataError(f"{path}: stime is {types['stime']}; it must be a time in UTC")
+    shard = checked_parquet(path, COLUMNS)
+    stime = shard.collect_schema()["stime"]
+    if not isinstance(stime, pl.Datetime):
+        raise DataError(f"{path}: stime is {stime}; it must be a time in UTC")
     known = pl.col("event_id").is_in(KINDS).fill_null(value=False)
     wrong = shard.with_row_index("row", 1).filter(~known).select("row", "event_id").head(1)
-    for row, kind in wrong.collect().iter_rows():
-        raise DataError(f"{path}, row {row}: event_id {kind!r} is not one of {', '.join(KINDS)}")
+    with locate_parquet_errors(path):
+        for row, kind in wrong.collect().iter_rows():
+            raise DataError(
+                f"{path}, row {row}: event_id {kind!r} is not one of {', '.join(KINDS)}"
+            )
     record = pl.struct(pl.all()).hash(seed=0)  # does no more than tell events apart
     return shard.select(*COLUMNS, record=record)

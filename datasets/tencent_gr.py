@@ -8,7 +8,15 @@ from pathlib import Path
 import polars as pl
 
 from benchmark import parquet
-from benchmark.dataset import DataError, Dataset, Options, Source, find_all, split_by_time
+from benchmark.dataset import (
+    DataError,
+    Dataset,
+    Options,
+    Source,
+    checked_parquet,
+    find_all,
+    split_by_time,
+)
 
 USER = ("103", "104", "105", "109")
 AD = ("100", "101", "112", "114", "115", "116", "117", "118", "119", "120", "122")
@@ -86,15 +94,15 @@ def _folder(raw: Path, name: str) -> list[Path]:
 def _about(files: list[Path], key: str, names: Mapping[str, str]) -> pl.LazyFrame:
     """Scan what is known of ads or users, the first row of each."""
     for path in files:
-        _columns(path, (key, *names))
+        checked_parquet(path, (key, *names))
     known = parquet.scan(files).select(key, *(pl.col(n).cast(pl.String) for n in names))
     return known.rename(dict(names)).unique(key, keep="first", maintain_order=True)
 
 
 def _events(path: Path) -> pl.LazyFrame:
     """Scan the ads of the sequences in a file, after a look at each."""
-    _columns(path, ("user_id", "seq"))
-    rows = parquet.scan(path).select("user_id", "seq").explode("seq").unnest("seq")
+    lists = checked_parquet(path, ("user_id", "seq"))
+    rows = lists.select("user_id", "seq").explode("seq").unnest("seq")
     if lacking := [name for name in EVENT if name not in rows.collect_schema()]:
         raise DataError(f"{path}: an entry of seq lacks {', '.join(lacking)}")
     for rule, obeyed in RULES.items():
@@ -113,13 +121,3 @@ def _events(path: Path) -> pl.LazyFrame:
         click=clicked.cast(pl.Int8),
         conversion=pl.when(clicked).then(action == CONVERTED).cast(pl.Int8),
     )  # fmt: skip
-
-
-def _columns(path: Path, needed: tuple[str, ...]) -> None:
-    try:
-        types = parquet.scan(path).collect_schema()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read: {reason}; get it again") from error
-    if lacking := [column for column in needed if column not in types]:
-        raise DataError(f"{path} lacks the columns {', '.join(lacking)}")
