@@ -219,11 +219,14 @@ def make_optimizer(module: nn.Module, hyperparameters: dict[str, float], large: 
 
 
 def train_batch(optimizer: torch.optim.Optimizer | Adam, updates: Updates, batch: Batch) -> int:
-    """Take the steps of one batch, each in its own parameters; return rows × steps."""
+    """Take the steps of one batch, each in its own parameters; return rows × steps.
+
+    Parameters that require no gradient stay as they are.
+    """
     steps = 0
     for update in updates(batch):
         optimizer.zero_grad()
-        parameters = list(update.module.parameters())
+        parameters = [part for part in update.module.parameters() if part.requires_grad]
         gradients = torch.autograd.grad(update.loss, parameters, allow_unused=True)
         whole = average(gradients, len(batch.conversion))
         for parameter, gradient in zip(parameters, whole, strict=True):
