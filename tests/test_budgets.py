@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import fields
@@ -13,12 +14,15 @@ from helpers.runs import records, run, task
 
 from benchmark import registry
 from benchmark.config import Protocol
-from benchmark.execution import tasks
+from benchmark.execution import fitting, tasks
 from benchmark.execution.fitting import Job
 from benchmark.execution.run import run_tasks
 from benchmark.execution.tasks import Reference
 from benchmark.files import read_json
 from benchmark.schema import Schema
+from benchmark.training import trainer
+from benchmark.training.method import Method
+from benchmark.training.search import defaults
 
 METHOD = registry.names("methods")[0]
 
@@ -157,3 +161,21 @@ def test_a_broken_or_edited_record_is_made_again(
     run_fake(work, own)
     assert path.read_bytes() == whole
     assert len(work.done) == count + (name != "best.json")
+
+
+def test_a_fit_is_timed_in_cpu_time_that_no_waiting_lengthens(
+    processed: Path, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = tuple(defaults(registry.load("methods", METHOD, Method), protocol).items())
+    job = Job(processed, processed, METHOD, protocol, values, seed=0, final=False)
+    fit = trainer.fit
+    asleep = 2.0
+
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(asleep)
+        return fit(*arguments)
+
+    monkeypatch.setattr(fitting, "fit", slowly)
+    record = fitting.train([job])[0]
+    assert record["clock"] == "cpu"
+    assert 0 < record["seconds"] < asleep

@@ -180,6 +180,26 @@ FAULTS = {
         "cvr_weight: float",
         "cvr_weight has no range; give tuned() either low and high, or choices",
     ),
+    "a range and choices": (
+        with_tuned("cvr_weight: float = tuned(1.0, low=0.1, high=10, choices=(1.0, 2.0))"),
+        "cvr_weight: float",
+        "cvr_weight has both a range and choices; give tuned() one of them",
+    ),
+    "no choices": (
+        with_tuned('cvr_weight: str = tuned("a", choices=())'),
+        "cvr_weight: str",
+        "cvr_weight has no choices; give tuned() those that the search draws from",
+    ),
+    "a range of words": (
+        with_tuned('cvr_weight: str = tuned("a", low=0.1, high=10)'),
+        "cvr_weight: str",
+        "cvr_weight has a range, and 'a' is no number; give tuned() choices instead",
+    ),
+    "a default of nothing": (
+        with_tuned("cvr_weight: float = tuned(None, low=0.1, high=10)"),
+        "cvr_weight: float",
+        "cvr_weight has a range, and None is no number; give tuned() choices instead",
+    ),
     "a name that is taken": (
         with_tuned("training: float = tuned(1.0, low=0.1, high=10)"),
         "training: float",

@@ -15,6 +15,7 @@ from benchmark.documentation.cards.records import Clipped, Facts, Overlap
 from benchmark.execution.code import code_of
 from benchmark.files import read_json
 from benchmark.references import widened
+from benchmark.reporting.records import Task
 from benchmark.reporting.table import Table
 
 NO_CLICKS = "the log has no impressions without a click"
@@ -68,6 +69,32 @@ def test_records_that_were_kept_over_a_change_of_code_say_so(tmp_path: Path) -> 
     kept = [note for note in oracle.notes if "6 of the fits" in note and "all methods" in note]
     assert len(kept) == 1
     assert not [note for note in clicks.notes if "kept" in note]
+
+
+def test_the_table_says_which_clock_its_costs_are_of(tmp_path: Path) -> None:
+    root = write_project(tmp_path, 2, 2)
+    assert tables(root)[0].facts["Times are"] == "wall-clock time"
+    for path in (root / "results/runs").glob("*/*/default/*.json"):
+        edit(path, clock="cpu")
+    tasks = tables(root)[0].results.tasks
+    tried = sum(len(trial.fits) for task in tasks for trial in task.trials)
+    fits = sum(len(task.fits) for task in tasks)
+    expected = f"CPU time, but wall-clock time of {tried} of {fits} fits" if tried else "CPU time"
+    assert tables(root)[0].facts["Times are"] == expected
+
+
+def test_the_time_of_a_fit_is_the_mean_of_those_in_cpu_time(tmp_path: Path) -> None:
+    root = write_project(tmp_path, 2, 2)
+    first, second = sorted((root / "results/runs" / ORACLE / METHODS[0]).glob("default/*.json"))
+    edit(first, seconds=8.0)
+    edit(second, seconds=2.0)
+    assert task_of(root).seconds_per_fit == 5.0
+    edit(second, clock="cpu")
+    assert task_of(root).seconds_per_fit == 2.0
+
+
+def task_of(root: Path) -> Task:
+    return next(task for task in tables(root)[0].results.tasks if task.method == METHODS[0])
 
 
 def left_out(table: Table) -> list[str]:

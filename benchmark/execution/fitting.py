@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -28,6 +28,7 @@ from benchmark.training.vectorized import fit_vectorized
 
 # What may be otherwise when the same is tried again, or is no fault of the method's file.
 UNCHANGED = (UndefinedError, MemoryError, torch.OutOfMemoryError, OSError)
+CLOCKS = {"cpu": time.process_time, "wall": time.perf_counter}
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,28 @@ class Job:
     hyperparameters: tuple[tuple[str, Any], ...]
     seed: int
     final: bool  # evaluate on test, which trials never see
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """Measures a fit: its CPU time on a CPU, which work beside it does not lengthen.
+
+    On other devices, for which the CPU waits, it is wall-clock time.
+    """
+
+    clock: Literal["cpu", "wall"]
+    start: float
+
+    @classmethod
+    def of(cls, job: Job) -> Stopwatch:
+        """Return one that runs from now on."""
+        on_cpu = resolve_device(job.protocol.device).type == "cpu"
+        clock: Literal["cpu", "wall"] = "cpu" if on_cpu else "wall"
+        return cls(clock, CLOCKS[clock]())
+
+    def taken(self, fits: int = 1) -> dict[str, Any]:
+        """Return the seconds that each of so many fits took, and by which clock."""
+        return {"seconds": (CLOCKS[self.clock]() - self.start) / fits, "clock": self.clock}
 
 
 Work = Callable[[Sequence[Job]], list[dict[str, Any]]]
@@ -75,38 +98,38 @@ def train(jobs: Sequence[Job]) -> list[dict[str, Any]]:
 def _alone(job: Job) -> dict[str, Any]:
     method, data = _prepared(job)
     outcome: Fit | DivergedError
-    start = time.perf_counter()
+    watch = Stopwatch.of(job)
     try:
         outcome = fit(method, data, job.protocol, dict(job.hyperparameters), job.seed)
     except DivergedError as reason:
         outcome = reason
-    return _record(job, method, data, outcome, time.perf_counter() - start)
+    return _record(job, method, data, outcome, watch.taken())
 
 
 def _vectorized(jobs: Sequence[Job]) -> list[dict[str, Any]] | None:
     """Return the records of models trained in vectorised steps, None if they cannot be."""
     methods, (data, *_) = zip(*map(_prepared, jobs), strict=True)
-    start = time.perf_counter()
+    watch = Stopwatch.of(jobs[0])
     hyperparameters = [dict(job.hyperparameters) for job in jobs]
     seeds = [job.seed for job in jobs]
     outcomes = fit_vectorized(methods, data, jobs[0].protocol, hyperparameters, seeds)
     if outcomes is None:
         return None
-    seconds = (time.perf_counter() - start) / len(jobs)
+    taken = watch.taken(len(jobs))
     return [
-        _record(job, method, data, outcome, seconds)
+        _record(job, method, data, outcome, taken)
         for job, method, outcome in zip(jobs, methods, outcomes, strict=True)
     ]
 
 
 def _record(
-    job: Job, method: Method, data: Data, outcome: Fit | DivergedError, seconds: float
+    job: Job, method: Method, data: Data, outcome: Fit | DivergedError, taken: dict[str, Any]
 ) -> dict[str, Any]:
     record = {
         "hyperparameters": dict(job.hyperparameters),
         "seed": job.seed,
         "data": data.schema.fingerprint,
-        "seconds": seconds,
+        **taken,
     }
     if isinstance(outcome, DivergedError):
         return record | {"value": None, "diverged": str(outcome)}

@@ -65,6 +65,7 @@ def facts(results: DatasetResults, params: Params) -> dict[str, str]:
         + "".join(f", {name} {value}" for name, value in sorted(backbone.options.items())),
         **_pretraining(protocol.pretraining),
         "Device": _each(origin.device for origin in origins),
+        "Times are": _times(results.tasks),
         "Software": _each(
             ", ".join(f"{name} {version}" for name, version in sorted(origin.versions.items()))
             + f", Python {origin.python}"
@@ -111,6 +112,17 @@ def _pretraining(before: Pretraining) -> dict[str, str]:
 
 def _layers(sizes: tuple[int, ...]) -> str:
     return "–".join(map(str, sizes)) or "none"
+
+
+def _times(tasks: Sequence[Task]) -> str:
+    """Return which clock the costs were measured by."""
+    clocks = [fit.clock for task in tasks for fit in task.fits]
+    wall = clocks.count("wall")
+    if not wall:
+        return "CPU time"
+    if wall == len(clocks):
+        return "wall-clock time"
+    return f"CPU time, but wall-clock time of {wall:,} of {len(clocks):,} fits"
 
 
 def _each(values: Iterable[str]) -> str:

@@ -170,7 +170,7 @@ MEANS = (
 )  # fmt: skip
 RUNS = (
     "dataset", "method", "seed", "key", "code", "data", "commit", "device", "hyperparameters",
-    "epochs", "best_epoch", "seconds", "sample_gradients", "parameters",
+    "epochs", "best_epoch", "seconds", "clock", "sample_gradients", "parameters",
 )  # fmt: skip
 
 
@@ -259,7 +259,7 @@ def _runs(datasets: Sequence[DatasetResults]) -> list[dict[str, Any]]:
                 fields = (
                     results.dataset, task.method, fit.seed, origin.key, origin.code, origin.data,
                     origin.commit, origin.device, json.dumps(fit.hyperparameters, sort_keys=True),
-                    len(fit.history), fit.best_epoch, fit.seconds, fit.sample_gradients,
+                    len(fit.history), fit.best_epoch, fit.seconds, fit.clock, fit.sample_gradients,
                     fit.parameters,
                 )  # fmt: skip
                 rows.append(dict(zip(RUNS, fields, strict=True)) | dict(sorted(fit.test.items())))

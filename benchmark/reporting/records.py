@@ -40,6 +40,7 @@ class Fit(_Record):
     history: tuple[float, ...] = ()
     best_epoch: int | None = None
     seconds: float = 0.0
+    clock: Literal["cpu", "wall"] = "wall"
     sample_gradients: int = 0
     parameters: int = 0
     test: dict[str, float] = {}
@@ -132,16 +133,22 @@ class Task:
         return len({fit.data for fit in self.replicates}) > 1
 
     @property
-    def seconds(self) -> float:
-        """Training time of all fits; that of diverged ones is not on record."""
+    def fits(self) -> tuple[Fit, ...]:
+        """All fits: of the search, of the default hyper-parameters and of the best ones."""
         tuned = () if self.replicates == self.defaults else self.replicates
         searched = chain.from_iterable(trial.fits for trial in self.trials)
-        return sum(fit.seconds for fit in (*searched, *self.defaults, *tuned))
+        return (*searched, *self.defaults, *tuned)
+
+    @property
+    def seconds(self) -> float:
+        """Training time of all fits; that of diverged ones is not on record."""
+        return sum(fit.seconds for fit in self.fits)
 
     @property
     def seconds_per_fit(self) -> float:
-        """Mean training time of a replicate."""
-        return float(np.mean([fit.seconds for fit in self.replicates]))
+        """Mean training time of a replicate, of those in CPU time where there are any."""
+        in_cpu_time = [fit.seconds for fit in self.replicates if fit.clock == "cpu"]
+        return float(np.mean(in_cpu_time or [fit.seconds for fit in self.replicates]))
 
     def values(self, metric: str) -> Array | None:
         """Return a test metric of each replicate, (replicates,); None if undefined."""

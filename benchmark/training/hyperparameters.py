@@ -78,6 +78,10 @@ class Declared:
         """Return what is wrong and how to mend it, None if nothing is."""
         if self.choices is None:
             return self._fault_of_range()
+        if not (self.low is None and self.high is None):
+            return "has both a range and choices; give tuned() one of them"
+        if not self.choices:
+            return "has no choices; give tuned() those that the search draws from"
         if self.default in self.choices:
             return None
         known = ", ".join(map(repr, self.choices))
@@ -87,6 +91,9 @@ class Declared:
         low, high = self.low, self.high
         if low is None or high is None:
             return "has no range; give tuned() either low and high, or choices"
+        for value in (self.default, low, high):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                return f"has a range, and {value!r} is no number; give tuned() choices instead"
         if not low < high:
             return f"has the range {low} to {high}; let low be smaller than high"
         if self.log and low <= 0:
