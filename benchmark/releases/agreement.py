@@ -13,7 +13,7 @@ from benchmark.config import Params
 from benchmark.configuration import documents
 from benchmark.execution.archive import FILE
 from benchmark.execution.code import code_of
-from benchmark.references import is_widened
+from benchmark.references import MARK, is_widened, own_protocol
 from benchmark.releases.tables import Published
 from benchmark.reporting.leaderboard import RUNS
 from benchmark.studies import Setting
@@ -62,9 +62,13 @@ def notes(published: Published) -> Iterator[str]:
 
 
 def _by_reason(published: Published, setting: Setting, params: Params) -> dict[str, list[str]]:
-    """Return the methods whose records may not stand in the table, by the reason."""
+    """Return the methods whose records may not stand in the table, by the reason.
+
+    Widened references count as those of today's reference alone: a table reads no others.
+    """
     methods = dict[str, list[str]]()
-    widened = (m for at, m in published.tasks if at == setting.name and is_widened(m))
+    ours = f"{params.leaderboard.reference}{MARK}"
+    widened = (name for at, name in published.tasks if at == setting.name and name.startswith(ours))
     for method in (*params.methods, *widened):
         if reason := _reason(published, setting, params, (setting.name, method)):
             methods.setdefault(reason, []).append(method)
@@ -79,22 +83,13 @@ def _reason(
     method, schema = task["method"], published.schema(setting.name)
     if not registry.path_of("methods", method).is_file():
         return "whose file is not here"
-    same = task["protocol"] == params.protocol.of(method).identity
-    if not same and not _is_wider(task, params):
+    if task["protocol"] != own_protocol(params.protocol, cell[1], task["protocol"]).identity:
         return "of another protocol than that of the params"
     if task["code"] != code_of(method) and not published.record(*cell, "skipped.json"):
         return "fitted by other code than that of this checkout"
     if not _of_the_data(task, schema, setting):
         return "of other data than those of the params"
     return None
-
-
-def _is_wider(task: dict[str, Any], params: Params) -> bool:
-    """Tell whether a protocol is that of the params but for wider towers of the reference."""
-    own = params.protocol.of(task["method"]).identity
-    towers = {"tower": task["protocol"]["backbone"]["tower"]}
-    wider = own | {"backbone": own["backbone"] | towers}
-    return task["method"] == params.leaderboard.reference and bool(task["protocol"] == wider)
 
 
 def _of_the_data(task: dict[str, Any], schema: dict[str, Any], setting: Setting) -> bool:

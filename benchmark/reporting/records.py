@@ -17,7 +17,7 @@ from benchmark.config import Params, Protocol
 from benchmark.execution.archive import SCHEMA
 from benchmark.execution.predictions import SUFFIX
 from benchmark.files import sha256
-from benchmark.references import MARK, is_widened
+from benchmark.references import MARK, is_widened, own_protocol
 from benchmark.reporting.metric import Array
 from benchmark.reporting.resampling import Resampling
 from benchmark.schema import Schema
@@ -299,8 +299,9 @@ def read_task(
     tuned = _fits(folder, [f"tuned/{number}" for number in range(params.replicates)])
     final = tuned if best and best.part == "tuned" else default
     needed = final if is_widened(method) else default
+    own = own_protocol(params.protocol, method, provenance.protocol)
     reason = (
-        _stale(provenance, schema, _own(params.protocol, provenance, method))
+        _stale(provenance, schema, own)
         or _reason(folder)
         or _incomplete(best, final, needed, params.replicates)
         or _of_another_search(best, trials, params.protocol.tuning.trials)
@@ -333,16 +334,6 @@ def _stale(provenance: Provenance, schema: Schema, protocol: Protocol) -> str | 
 def _equal(recorded: dict[str, Any], protocol: Protocol) -> bool:
     """Compare protocols but for their budgets."""
     return recorded == protocol.identity
-
-
-def _own(protocol: Protocol, provenance: Provenance, method: str) -> Protocol:
-    """Return the protocol of a task: with its method's own defaults, if widened its own towers."""
-    protocol = protocol.of(method.partition(MARK)[0])
-    if not is_widened(method):
-        return protocol
-    towers = provenance.protocol["backbone"]["tower"]
-    backbone = protocol.backbone.model_copy(update={"tower": tuple(towers)})
-    return protocol.model_copy(update={"backbone": backbone})
 
 
 def _reason(folder: Path) -> str | None:
