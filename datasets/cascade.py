@@ -8,6 +8,7 @@ from typing import Any, Literal
 import polars as pl
 
 from benchmark.dataset import (
+    DataError,
     Dataset,
     Field,
     Options,
@@ -20,6 +21,7 @@ from benchmark.dataset import (
 )
 
 DAY = 86_400
+LATEST = 10**11  # seconds; what is larger counts milliseconds
 FEATURES = tuple(f"feature_{i}" for i in range(22))
 TYPES = {
     "click_time": pl.Int64,
@@ -101,6 +103,10 @@ class Cascade(Dataset):
         clicked, paid, back = (pl.col(name) for name in ("clicked", "paid", "refunded"))
         until = pl.max_horizontal(clicked, paid, back)
         log = span(rows.select(until), self.wait) or Span(0, 0)
+        if log.last > LATEST:
+            raise DataError(
+                f"{self.title}: times must be seconds since 1970; the last of the log is {log.last}"
+            )
         if log.last - log.first <= self.wait:
             raise log.too_short(self.title, self.wait)
         converted = (paid - clicked).is_between(0, self.window).fill_null(value=False)

@@ -11,6 +11,7 @@ from benchmark.data.partitions import stored
 from benchmark.data.reading.layouts import Types
 from benchmark.dataset import Dataset, Options, Source, find_all, scan_json_lines, split_by_time
 
+LATEST = 10**11  # seconds; what is larger counts milliseconds
 ACTIONS = tuple(str(code) for code in range(9))  # 2 detail, 3 add, 4 remove, 5 checkout, 6 purchase
 UNKNOWN = ("", "(not set)", "(not provided)", "not available in demo dataset", "${escCatTitle}")
 PRODUCT = pl.Struct(
@@ -49,7 +50,8 @@ def _whole(number: pl.Expr) -> pl.Expr:
 _NAMED = pl.element().struct.field("v2ProductName").is_not_null()
 RULES = {
     **{f"{n} must be given": pl.col(n).is_not_null() for n in ("fullVisitorId", "visitId", "hits")},
-    "visitStartTime must be seconds since 1970": _whole(pl.col("visitStartTime")),
+    "visitStartTime must be seconds since 1970": _whole(pl.col("visitStartTime"))
+    & (pl.col("visitStartTime").cast(pl.Int64, strict=False) <= LATEST),
     "hitNumber must be a whole number from 1 up": _every(
         _whole(pl.element().struct.field("hitNumber"))
     ),

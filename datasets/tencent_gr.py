@@ -22,10 +22,11 @@ USER = ("103", "104", "105", "109")
 AD = ("100", "101", "112", "114", "115", "116", "117", "118", "119", "120", "122")
 EVENT = ("item_id", "action_type", "timestamp")
 CLICKED, CONVERTED = 1, 2
+LATEST = 10**11  # seconds; what is larger counts milliseconds
 RULES = {
     "item_id must be given": pl.col("item_id").is_not_null(),
     "action_type must be 0, 1 or 2": pl.col("action_type").is_in([0, CLICKED, CONVERTED]),
-    "timestamp must be seconds since 1970": pl.col("timestamp") > 0,
+    "timestamp must be seconds since 1970": pl.col("timestamp").is_between(1, LATEST),
 }
 
 

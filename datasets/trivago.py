@@ -17,6 +17,8 @@ NEW_LIST = (
     "search for item",
 )  # fmt: skip
 ACTION = pl.col("action_type")
+DAY = 86_400
+LATEST = 10**11  # seconds; what is larger counts milliseconds
 KNOWN = (CLICK_OUT, *ON_ITEM, *NEW_LIST)
 SESSION = ("user_id", "session_id")
 TYPES: dict[str, type[pl.DataType]] = {
@@ -33,13 +35,12 @@ LISTS = (
 )
 RULES = {
     **{f"{name} must not be missing": pl.col(name).is_not_null() for name in (*SESSION, "step")},
-    "timestamp must be seconds since 1970": pl.col("timestamp") > 0,
+    "timestamp must be seconds since 1970": pl.col("timestamp").is_between(1, LATEST),
     f"action_type must be one of {', '.join(KNOWN)}": ACTION.is_in(KNOWN),
     LISTS: (ACTION != CLICK_OUT)
     | pl.all_horizontal(pl.col("impressions", "prices").str.contains(r"^\d+(\|\d+)*$"))
     & (pl.col("impressions").str.count_matches(r"\|") == pl.col("prices").str.count_matches(r"\|")),
 }
-DAY = 86_400
 LENGTH = 10
 
 

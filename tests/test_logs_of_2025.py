@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -198,6 +199,25 @@ def test_a_payment_that_cannot_be_is_shown(
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with pytest.raises(DataError, match=rf"part-1\.txt, line 7: .*{says}"):
         prepared("cascade", tmp_path)
+
+
+def test_clicks_in_milliseconds_are_refused_and_not_called_unpaid(tmp_path: Path) -> None:
+    cascade.write(tmp_path / "raw")
+    for path in (tmp_path / "raw").glob("*.txt"):
+        text = re.sub(r"\b\d{10}\b", r"\g<0>000", path.read_text(encoding="utf-8"))
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="times must be seconds since 1970; the last of the log"):
+        prepared("cascade", tmp_path)
+
+
+def test_an_ad_seen_at_a_time_in_milliseconds_is_refused(tmp_path: Path) -> None:
+    tencent_gr.write(tmp_path / "raw")
+    path = tmp_path / "raw" / "seq" / "1.parquet"
+    late = {"item_id": 1, "action_type": 1, "timestamp": 1_740_000_000_000}
+    rows = [pl.read_parquet(path), pl.DataFrame([{"user_id": 99, "seq": [late]}])]
+    pl.concat(rows).write_parquet(path)
+    with pytest.raises(DataError, match=r"user 99 has .*; timestamp must be seconds since 1970"):
+        prepared("tencent_gr", tmp_path)
 
 
 def test_an_action_on_an_ad_that_cannot_be_is_shown(tmp_path: Path) -> None:

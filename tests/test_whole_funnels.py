@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def test_products_without_a_way_to_a_label_are_counted_by_rule(tmp_path: Path) -
     ("changed", "words"),
     [
         ({"visitStartTime": "soon"}, "visitStartTime must be seconds since 1970"),
+        ({"visitStartTime": 1_470_000_000_000}, "visitStartTime must be seconds since 1970"),
         ({"hits": [{"hitNumber": 0}]}, "hitNumber must be a whole number from 1 up"),
         (
             {"hits": [{"hitNumber": 1, "eCommerceAction": {"action_type": "9"}}]},
@@ -76,6 +78,14 @@ def test_a_session_that_breaks_a_rule_is_named(
     dataset = load("google_analytics_sample")()
     with pytest.raises(DataError, match=rf"ga_sessions_20160802\.json, line 2: .*{words}"):
         preprocess(dataset, "x", tmp_path / "raw", tmp_path / "ready", verified=False)
+
+
+def test_a_packed_file_beside_its_content_is_not_read_again(tmp_path: Path) -> None:
+    google_analytics_sample.write(tmp_path)
+    once = load("google_analytics_sample")().table(tmp_path).collect()
+    file = tmp_path / "ga_sessions_20160802.json"
+    (tmp_path / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+    assert load("google_analytics_sample")().table(tmp_path).collect().equals(once)
 
 
 def test_a_real_funnel_is_counted_as_at_its_source(real: Path) -> None:

@@ -96,6 +96,8 @@ def _files(raw: Path, name: str) -> list[Path]:
 
 def _is_unpacked(path: Path) -> bool:
     folder = folder_of(path)
+    if folder is None and path.suffix == ".gz":
+        return path.with_suffix("").is_file()
     return folder is not None and folder.exists()
 
 
