@@ -12,6 +12,7 @@ from typing import Literal
 
 import psutil
 
+from benchmark.config import Protocol
 from benchmark.configuration.names import broken, check_names, check_options
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.prepare import MANUAL, adapter
@@ -87,9 +88,7 @@ def _data(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _processed(setting: Setting, workspace: Workspace) -> bool:
-    params = workspace.params
-    tuning = params.protocol.tuning.draws if params.protocol.tuning.trials else 0
-    draws = setting.draws(params.replicates, tuning)
+    draws = setting.draws(workspace.params.replicates, workspace.tuning_draws)
     return all((folder / "schema.json").is_file() for folder, _ in draws)
 
 
@@ -117,18 +116,24 @@ def _memory(workspace: Workspace) -> Iterator[Finding]:
     params = workspace.params
     if params.launch.on != "local":
         return
-    schemas = [schema for setting in workspace.settings() if (schema := setting.schema)]
     workers = params.launch.workers or cores()
-    backbone, batch = params.protocol.backbone, params.protocol.batch_size
-    need = workers * max((_bytes(s, backbone.embedding_size, batch) for s in schemas), default=0)
+    need = workers * max(
+        (
+            _bytes(schema, workspace.params_of(setting).protocol)
+            for setting in workspace.settings()
+            if (schema := setting.schema)
+        ),
+        default=0,
+    )
     memory = psutil.virtual_memory()
     words = f"memory: {memory.available / GB:.1f} of {memory.total / GB:.1f} GB free"
     more = f", about {need / GB:.2f} GB needed for {workers} workers" if need else ""
     yield Finding(words + more, "error" if need > memory.total else "note")
 
 
-def _bytes(schema: Schema, embedding_size: int, batch: int) -> int:
+def _bytes(schema: Schema, protocol: Protocol) -> int:
     """Return about how many bytes one fit holds: the table, the embeddings and a batch."""
+    embedding_size, batch = protocol.backbone.embedding_size, protocol.batch_size
     fields, rows = len(schema.fields), sum(schema.rows.values())
     width = sum(max(field.length, 1) for field in schema.fields)
     weights = sum(field.size for field in schema.fields) * embedding_size

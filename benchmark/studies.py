@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,8 @@ from pydantic import model_validator
 
 from benchmark import registry
 from benchmark.config import Count, Name, Params, Section, Several
+from benchmark.configuration.documents import Node
+from benchmark.configuration.mistakes import WrongValueError, validated
 from benchmark.schema import Schema
 
 if TYPE_CHECKING:
@@ -103,16 +105,56 @@ class StudyParams(Params):
     """A selection study, which trains candidates in place of final fits."""
     arms: Arms | None = None
     """A study of randomised arms, whose report stands beside the leaderboard."""
+    variants: dict[Name, dict[str, Any]] = {}
+    """What each variant of the study changes in ``protocol``, by its name; ``{}`` changes nothing.
+
+    Every dataset is a setting once per variant, all on the same draws. The report says how far
+    conclusions of the first variant hold in the others.
+    """
+
+    @model_validator(mode="after")
+    def _varies_a_leaderboard(self) -> Self:
+        if self.variants and (self.sensitivity or self.selection):
+            raise WrongValueError("variants", "it cannot stand beside `sensitivity` or `selection`")
+        return self
+
+    @classmethod
+    def read(
+        cls, path: Path = Path("params.yaml"), *changes: Path, settings: Sequence[str] = ()
+    ) -> Self:
+        """Read and check the file and its changes, as :meth:`Params.read`, and every variant."""
+        params = super().read(path, *changes, settings=settings)
+        for variant in params.variants:
+            params.varied(variant)
+        return params
+
+    def varied(self, variant: str) -> Self:
+        """Return the params of a variant; "" is none.
+
+        Raises:
+            ConfigError: a key that it changes is unknown or has a wrong value.
+        """
+        if not variant:
+            return self
+        changes = self.source.at(("variants", variant))
+        node = self.source.merged(Node({"protocol": changes}, changes.location))
+        params = validated(type(self), node)
+        params._source = node
+        return params
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A dataset with the options that params change, and the folder of its processed splits."""
+    """A dataset with the options that params change, and the folder of its processed splits.
+
+    ``variant`` names what changes in the protocol, if anything does.
+    """
 
     name: str
     dataset: str
     changed: Mapping[str, Any]
     processed: Path
+    variant: str = ""
 
     @cached_property
     def redraws(self) -> bool:
@@ -209,13 +251,39 @@ class Workspace:
         """Return what every method is trained on."""
         params = self.params
         if (study := params.sensitivity) is None:
-            return [self._setting(name, name, {}) for name in params.datasets]
+            return [
+                self._setting(dataset, dataset, {}, variant)
+                for dataset in params.datasets
+                for variant in params.variants or ("",)
+            ]
         settings = study.settings().items()
         return [self._setting(name, study.dataset, changed) for name, changed in settings]
 
-    def _setting(self, name: str, dataset: str, changed: Mapping[str, Any]) -> Setting:
+    def _setting(
+        self, name: str, dataset: str, changed: Mapping[str, Any], variant: str = ""
+    ) -> Setting:
         options = self.params.options.get(dataset, {}) | dict(changed)
-        return Setting(name, dataset, options, self.processed / name)
+        title = f"{name}-{variant}" if variant else name
+        return Setting(title, dataset, options, self.processed / name, variant)
+
+    def sources(self) -> list[Setting]:
+        """Return a setting for each folder of processed data, which variants share."""
+        by_folder = {setting.processed: setting for setting in reversed(self.settings())}
+        return list(reversed(by_folder.values()))
+
+    def params_of(self, setting: Setting) -> StudyParams:
+        """Return the params with what the setting's variant changes in them."""
+        return self._varied[setting.variant]
+
+    @cached_property
+    def _varied(self) -> dict[str, StudyParams]:
+        return {name: self.params.varied(name) for name in ("", *self.params.variants)}
+
+    @property
+    def tuning_draws(self) -> int:
+        """How many draws of each simulated setting are for tuning alone."""
+        tuning = [params.protocol.tuning for params in self._varied.values()]
+        return max(own.draws if own.trials else 0 for own in tuning)
 
     @property
     def raw(self) -> Path:

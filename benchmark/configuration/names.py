@@ -31,7 +31,7 @@ def check_names(params: StudyParams) -> None:
     Raises:
         ConfigError: with a sentence for each that does not.
     """
-    if sentences := [*_files(params), *_metrics(params)]:
+    if sentences := [*_files(params), *_all_metrics(params)]:
         raise ConfigError(sentences)
 
 
@@ -41,7 +41,7 @@ def check_metrics(params: StudyParams) -> None:
     Raises:
         ConfigError: with a sentence for each that does not.
     """
-    if sentences := list(_metrics(params)):
+    if sentences := _all_metrics(params):
         raise ConfigError(sentences)
 
 
@@ -53,9 +53,13 @@ def check_options(workspace: Workspace) -> None:
     Raises:
         ConfigError: with a sentence for each that they do not have, or that has a wrong value.
     """
-    params = workspace.params
     datasets = list(_adapters(workspace)) or [*_factors(workspace), *_arms(workspace)]
-    if sentences := [*datasets, *_encoder(params), *_hyperparameters(params)]:
+    models = [
+        sentence
+        for params in _variants(workspace.params)
+        for sentence in (*_encoder(params), *_hyperparameters(params))
+    ]
+    if sentences := [*datasets, *dict.fromkeys(models)]:
         raise ConfigError(sentences)
 
 
@@ -125,6 +129,16 @@ def _unknown(
         if name not in known:
             what = "is" if path[-1] == name else f"is {shortened(repr(name))}, which is"
             yield mistake(source, path, f"{what} not in {where}; {did_you_mean(name, known)}")
+
+
+def _variants(params: StudyParams) -> list[StudyParams]:
+    """Return the params as they are, and of every variant."""
+    return [params.varied(variant) for variant in ("", *params.variants)]
+
+
+def _all_metrics(params: StudyParams) -> list[str]:
+    """Return what is wrong with the metrics of the params or of a variant, each once."""
+    return list(dict.fromkeys(text for own in _variants(params) for text in _metrics(own)))
 
 
 def _metrics(params: StudyParams) -> Iterator[str]:

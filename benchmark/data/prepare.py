@@ -92,7 +92,7 @@ def check(workspace: Workspace) -> None:
         LookupError: there is no such adapter.
     """
     _check_factors(workspace)
-    _check_options(workspace, workspace.settings())
+    _check_options(workspace, workspace.sources())
 
 
 def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> dict[str, str]:
@@ -105,7 +105,7 @@ def prepare(workspace: Workspace, workers: int, dataset: str | None = None) -> d
         LookupError: there is no such dataset among the params', or no such adapter.
     """
     check(workspace)
-    settings = workspace.settings()
+    settings = workspace.sources()
     known = dict.fromkeys(setting.dataset for setting in settings)
     if dataset is not None and dataset not in known:
         raise LookupError(f"params.yaml has no dataset {dataset!r}; it has {', '.join(known)}")
@@ -169,11 +169,10 @@ def _check_options(workspace: Workspace, settings: Iterable[Setting]) -> None:
 
 
 def _draws(setting: Setting, workspace: Workspace) -> Iterator[Draw]:
-    params = workspace.params
-    tuning = params.protocol.tuning.draws if params.protocol.tuning.trials else 0
-    for processed, options in setting.draws(params.replicates, tuning):
-        raw = workspace.raw / setting.dataset
-        yield Draw(setting.name, setting.dataset, options, raw, processed)
+    name, raw = setting.processed.name, workspace.raw / setting.dataset
+    draws = setting.draws(workspace.params.replicates, workspace.tuning_draws)
+    for processed, options in draws:
+        yield Draw(name, setting.dataset, options, raw, processed)
 
 
 def _fetched(dataset: str, workspace: Workspace) -> str | None:

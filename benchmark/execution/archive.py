@@ -29,10 +29,10 @@ def pack(workspace: Workspace) -> Path:
     The schema of each setting's data goes with them, so that they can be read without the data.
     """
     paths = {path.relative_to(workspace.runs): path for path in workspace.runs.rglob("*.json")}
-    for folder in workspace.runs.glob("*/"):
-        schema = first_splits(workspace.processed / folder.name) / SCHEMA
-        if schema.is_file():
-            paths[Path(folder.name, SCHEMA)] = schema
+    for setting in workspace.settings():
+        schema = first_splits(setting.processed) / SCHEMA
+        if (workspace.runs / setting.name).is_dir() and schema.is_file():
+            paths[Path(setting.name, SCHEMA)] = schema
     rows = {
         "path": [name.as_posix() for name in sorted(paths)],
         "record": [paths[name].read_text(encoding="utf-8") for name in sorted(paths)],

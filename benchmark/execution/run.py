@@ -47,7 +47,8 @@ def run(
         LookupError: there is no such setting or method, or the selection metric is no criterion.
         RuntimeError: ``strict``, and a task failed.
     """
-    check_name(workspace.params.protocol.selection_metric)
+    for at in workspace.settings():
+        check_name(workspace.params_of(at).protocol.selection_metric)
     cells = tasks(workspace, setting, method)
     limit = None if settings.time_limit is None else 60 * settings.time_limit
     failures = run_tasks(cells, connect(settings, workspace.params.protocol), limit)
@@ -101,7 +102,7 @@ def tasks(
     ]
 
     def cell(at: Setting, own: str) -> Cell:
-        protocol = params.protocol.of(own)
+        protocol = workspace.params_of(at).protocol.of(own)
         arguments = (workspace.runs / at.name / own, at, own, protocol, params.replicates)
         selection = params.selection
         return (
@@ -123,11 +124,12 @@ def _references(tasks: Sequence[Task], workspace: Workspace) -> Iterator[Referen
     for setting in {task.setting.name: task.setting for task in tasks}.values():
         if (schema := setting.schema) is None:
             continue
-        if (fields := (schema.fields, schema.offers)) not in backbones:
+        own = workspace.params_of(setting).protocol
+        if (fields := (schema.fields, schema.offers, setting.variant)) not in backbones:
             counts = _counts([task for task in tasks if task.setting is setting], schema)
-            backbones[fields] = matched(kind, counts, schema, params.protocol.backbone)
+            backbones[fields] = matched(kind, counts, schema, own.backbone)
         for count, backbone in backbones[fields].items():
-            protocol = params.protocol.of(reference).model_copy(update={"backbone": backbone})
+            protocol = own.of(reference).model_copy(update={"backbone": backbone})
             folder = workspace.runs / setting.name / widened(reference, count)
             yield Reference(folder, setting, reference, protocol, params.replicates)
 

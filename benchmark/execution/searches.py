@@ -28,9 +28,10 @@ def export(workspace: Workspace) -> tuple[Path, int]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     target = workspace.runs / FILE
     target.unlink(missing_ok=True)
-    protocol, count = workspace.params.protocol, 0
-    maximised = is_maximised(protocol.selection_metric)
-    for results in read(workspace):
+    count = 0
+    for setting, results in zip(workspace.settings(), read(workspace), strict=True):
+        protocol = workspace.params_of(setting).protocol
+        maximised = is_maximised(protocol.selection_metric)
         for task in (task for task in results.tasks if task.trials):
             space = search_space(registry.load("methods", task.method, Method), protocol)
             study = optuna.create_study(

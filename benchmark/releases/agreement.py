@@ -31,7 +31,8 @@ def faults(published: Published) -> Iterator[str]:
         yield f"{workspace.results} has no {FILE}, so that nothing of it can be checked; {remedy}"
         return
     for setting in workspace.settings():
-        for reason, methods in _by_reason(published, setting, workspace.params).items():
+        params = workspace.params_of(setting)
+        for reason, methods in _by_reason(published, setting, params).items():
             yield f"{workspace.results}, {setting.name}: {', '.join(methods)} {reason}; {remedy}"
     for reason in _differences(published):
         yield f"{workspace.results}/{reason}; run {report}"

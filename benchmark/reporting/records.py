@@ -177,10 +177,10 @@ def _values(fits: tuple[Fit, ...], metric: str) -> Array | None:
 
 @dataclass(frozen=True)
 class DatasetResults:
-    """A dataset with its tasks; ``schema`` is None where nothing was prepared or run.
+    """A setting with its tasks; ``schema`` is None where nothing was prepared or run.
 
     ``widened`` are finished fits of the reference method with more parameters, ``data`` is the
-    folder of the splits.
+    folder of the splits, and ``variant`` names what a study changes in the protocol.
     """
 
     dataset: str
@@ -188,11 +188,14 @@ class DatasetResults:
     tasks: tuple[Task, ...]
     widened: tuple[Task, ...] = ()
     data: Path = Path()
+    variant: str = ""
 
     @property
     def title(self) -> str:
-        """The dataset's title, where known."""
-        return self.schema.title if self.schema else self.dataset
+        """The dataset's title, where known, with the variant."""
+        if self.schema is None:
+            return self.dataset
+        return f"{self.schema.title}, {self.variant}" if self.variant else self.schema.title
 
     @cached_property
     def reported(self) -> tuple[Task, ...]:
@@ -256,7 +259,7 @@ def read_setting(setting: Setting, workspace: Workspace) -> DatasetResults:
         FileNotFoundError: it has runs, but no schema.
         ValueError: a record cannot be read.
     """
-    params, runs = workspace.params, workspace.runs / setting.name
+    params, runs = workspace.params_of(setting), workspace.runs / setting.name
     started = any((runs / method / "task.json").is_file() for method in params.methods)
     data = setting.replicate(0)
     restored = not (data / SCHEMA).is_file() and (runs / SCHEMA).is_file()
@@ -266,7 +269,7 @@ def read_setting(setting: Setting, workspace: Workspace) -> DatasetResults:
     folders = sorted(runs.glob(f"{params.leaderboard.reference}{MARK}*"))
     wider = (read_task(folder, folder.name, schema, params, prints) for folder in folders)
     finished = tuple(task for task in wider if task.excluded is None)
-    return DatasetResults(setting.name, schema, tuple(tasks), finished, data)
+    return DatasetResults(setting.name, schema, tuple(tasks), finished, data, setting.variant)
 
 
 def _fingerprints(setting: Setting, replicates: int) -> tuple[str | None, ...]:

@@ -13,7 +13,7 @@ from benchmark.reporting import cards, documents, leaderboard, page, plots, rank
 from benchmark.reporting.citations import references
 from benchmark.reporting.published import publish, schema
 from benchmark.reporting.records import DatasetResults, read
-from benchmark.reporting.studies import orderings
+from benchmark.reporting.studies import orderings, variants
 from benchmark.reporting.studies.arms import report as arms
 from benchmark.reporting.studies.arms import rows as arm_rows
 from benchmark.reporting.studies.regret import measure as regret
@@ -52,7 +52,9 @@ def write(workspace: Workspace) -> None:
 def _leaderboard(workspace: Workspace) -> None:
     params, results, datasets = workspace.params, workspace.results, read(workspace)
     more = dict(_more(workspace, datasets))
-    tables, rankings = [build(one, params) for one in datasets], ranking.rank_all(datasets, params)
+    own = [workspace.params_of(setting) for setting in workspace.settings()]
+    tables = [build(*pair) for pair in zip(datasets, own, strict=True)]
+    rankings = ranking.rank_all(datasets, params)
     leaderboard.write(tables, params, results)
     described = cards.read(task.method for one in datasets for task in one.tasks)
     about = site.about(workspace)
@@ -74,6 +76,8 @@ def _more(workspace: Workspace, datasets: Sequence[DatasetResults]) -> Iterator[
         yield "orderings", _orderings(workspace, asks, datasets)
     if workspace.params.arms is not None:
         yield "arms", _arms(workspace, workspace.params.arms, datasets)
+    if workspace.params.variants:
+        yield "variants", _variants(workspace, datasets)
 
 
 def _sensitivity(workspace: Workspace) -> None:
@@ -104,6 +108,12 @@ def _orderings(workspace: Workspace, path: Path, datasets: Sequence[DatasetResul
     published = orderings.Orderings.read(path)
     text = orderings.markdown(published, datasets, workspace.params.leaderboard.confidence)
     write_text(workspace.results / "orderings.md", text)
+    return documents.html(text, deeper=1)
+
+
+def _variants(workspace: Workspace, datasets: Sequence[DatasetResults]) -> Markup:
+    """Write how far conclusions hold in every variant, and return it as a section of the page."""
+    text = variants.write(datasets, workspace.params.leaderboard, workspace.results)
     return documents.html(text, deeper=1)
 
 
