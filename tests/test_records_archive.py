@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +10,7 @@ import pytest
 
 from benchmark.execution.archive import FILE, outcomes, pack, restore
 from benchmark.files import DamagedError, read_json, write_json
+from benchmark.registry import ROOT
 from benchmark.sealing import write_sealed
 from benchmark.studies import Workspace
 
@@ -16,6 +18,9 @@ from benchmark.studies import Workspace
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "studies/study").mkdir(parents=True)
+    (tmp_path / "studies/study/params.yaml").write_text("replicates: 2\n", encoding="utf-8")
     found = Workspace("study")
     write_json(found.runs / "base" / "plain" / "task.json", {"key": "1"})
     write_json(found.runs / "base" / "plain" / "default" / "0.json", {"test": {"auc": 0.1 + 0.2}})
