@@ -103,6 +103,12 @@ def paired(method: Any, world: World) -> None:
     method.towers = FixedLogits(world.ctr, world.cvr)
 
 
+def separate(method: Any, world: World) -> None:
+    method.other = Numbers()
+    method.ctr_tower, method.cvr_tower = FixedLogits(world.ctr), FixedLogits(world.cvr)
+    method.imputer = Exactly(torch.zeros_like(world.ctr))
+
+
 def imputing(method: Any, world: World) -> None:
     method.towers = FixedLogits(world.ctr, world.cvr, torch.zeros_like(world.ctr))
 
@@ -170,6 +176,8 @@ UNBIASED = {
     "doubly robust, exact labels, high floor": Case("multi_dr", converting, HIGH),
     "regularised, inverse propensities": Case("escm2_ips", paired, IPS),
     "balanced, inverse propensities": Case("ips_v2", paired, IPS),
+    "disentangled, inverse propensities": Case("dt_ips", separate),
+    "disentangled, any imputed label": Case("dt_dr", separate),
     "regularised, self-normalised": Case("escm2_snips", paired, IPS),
     "regularised, doubly robust": Case("escm2_dr", imputing, IPS),
     "twins without a prior": Case("dcmt", twins, {"prior_weight": 0.0}, ctcvr=1),
