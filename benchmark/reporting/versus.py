@@ -31,9 +31,9 @@ HEAD = ("Against", "Δ", "Verdict", "Effect", "p (Holm)")
 READING = (
     "Δ: by how much the method is better than the other one, paired over replicates (above 0: "
     "better), with the interval of a single comparison. Effect: the mean of Δ over its standard "
-    "deviation (Cohen's d of paired values). A win or a loss is significant after Holm's "
-    "correction for all others; a tie is not, or is below the margin of equivalence if it is "
-    "called equivalent."
+    "deviation (Cohen's d of paired values). Wins and losses are significant after Holm's "
+    "correction for all others; all else is a tie, which is called equivalent where the two differ "
+    "significantly by less than the margin of equivalence."
 )
 
 
