@@ -4,7 +4,8 @@ An adapter is one subclass of :class:`Dataset`, or of :class:`EventLog` where a 
 instead of impressions. It finds its raw files by :func:`find`, reads them by :func:`scan_table`,
 :func:`scan_json_lines` or :func:`checked_parquet`, and splits their rows by :func:`split_by_time`,
 :func:`split_at` or :func:`split_by_hash`. Where the end of a log matters, :func:`span` tells it,
-whatever a few wild times say. Its options are a subclass of :class:`Options`, or of
+whatever a few wild times say; :func:`seconds` and :func:`milliseconds` are the rules of a
+reader that refuse the one for the other. Its options are a subclass of :class:`Options`, or of
 :class:`EventOptions`, with bounds by :func:`Field`.
 """
 
@@ -14,10 +15,16 @@ from benchmark.data.dataset import DataError, Dataset, Reported, Source
 from benchmark.data.fetching.raw import find, find_all
 from benchmark.data.options import History, Options, WindowDays
 from benchmark.data.reading.attribution import split_at, split_by_time
+from benchmark.data.reading.epoch import milliseconds, seconds
 from benchmark.data.reading.event_log import EventLog, EventOptions, given
 from benchmark.data.reading.history import with_clicked_before
 from benchmark.data.reading.keys import unique
-from benchmark.data.reading.parquet_files import checked_parquet, locate_parquet_errors
+from benchmark.data.reading.parquet_files import (
+    Kind,
+    checked_parquet,
+    locate_parquet_errors,
+    same_types,
+)
 from benchmark.data.reading.readers import scan_json_lines, scan_table
 from benchmark.data.reading.span import Span, span
 from benchmark.data.split import split_by_hash
@@ -29,6 +36,7 @@ __all__ = [
     "EventOptions",
     "Field",
     "History",
+    "Kind",
     "Options",
     "Reported",
     "Source",
@@ -39,8 +47,11 @@ __all__ = [
     "find_all",
     "given",
     "locate_parquet_errors",
+    "milliseconds",
+    "same_types",
     "scan_json_lines",
     "scan_table",
+    "seconds",
     "span",
     "split_at",
     "split_by_hash",

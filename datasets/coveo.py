@@ -16,7 +16,15 @@ from benchmark.data.partitions import (
 )
 from benchmark.data.reading.history import Past
 from benchmark.data.reading.layouts import Types
-from benchmark.dataset import Dataset, Source, find, scan_table, split_by_time, unique
+from benchmark.dataset import (
+    Dataset,
+    Source,
+    find,
+    milliseconds,
+    scan_table,
+    split_by_time,
+    unique,
+)
 
 SESSION, TIME = pl.col("session_id_hash"), pl.col("server_timestamp_epoch_ms")
 SEARCHES: Types = {
@@ -33,7 +41,7 @@ PRODUCTS: Types = {
 KINDS = ("detail", "add", "remove", "purchase", "click")
 GIVEN = {
     "session_id_hash must be given": SESSION.is_not_null(),
-    "server_timestamp_epoch_ms must be given": TIME.is_not_null(),
+    **milliseconds("server_timestamp_epoch_ms"),
 }
 OF_ACTIONS = {
     f"product_action must be empty or one of {', '.join(KINDS)}": pl.col("product_action").is_in(

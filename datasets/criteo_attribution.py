@@ -107,6 +107,7 @@ class CriteoAttribution(Dataset):
         clicked, whole, times = pl.when(click=1), pl.lit(value=True), {}
         converted, until = delay.is_not_null(), pl.col("known_until")
         log = span(rows.select(until), window or DAY, dated=False) or Span(0, 0)
+        log.check_unit(self.title)
         inside = log.holds(until)
         if window is not None:
             converted = (delay <= window).fill_null(value=False)

@@ -93,6 +93,7 @@ class CriteoConversion(Dataset):
         converted, whole, delays = delay.is_not_null(), pl.lit(value=True), {}
         until = pl.max_horizontal("click_time", "conversion_time")
         log = span(rows.select(until), window or DAY, dated=False) or Span(0, 0)
+        log.check_unit(self.title)
         inside = log.holds(until)
         if window is not None:
             if log.last - log.first <= window:

@@ -8,8 +8,16 @@ from typing import Literal
 
 import polars as pl
 
-from benchmark import parquet
-from benchmark.dataset import DataError, Dataset, Options, Source, checked_parquet, find_all
+from benchmark.dataset import (
+    DataError,
+    Dataset,
+    Kind,
+    Options,
+    Source,
+    checked_parquet,
+    find_all,
+    same_types,
+)
 
 FLAGS = {"clicked": "is_clicked", "landed": "is_click_landed", "visited": "is_visit"}
 CODES = (
@@ -29,6 +37,7 @@ RULES = {
     "nb_sales must be missing or a number from 0 up": pl.col("nb_sales").fill_null(0) >= 0,
     "display_order must be a number from 1 up": pl.col("display_order") >= 1,
 }
+KINDS: dict[str, Kind] = dict.fromkeys(NUMBERS, "a floating-point number")
 DAYS = {f"day_int={day}": day for day in range(1, 31)}
 AGAIN = "part-00000-d0cfd34a-794e-4f02-a177-a96d3f9483cf-c000.gz.parquet"  # all rows of a day
 FEWEST = 3
@@ -93,20 +102,20 @@ class CriteoPrivateAd(Dataset):
             )
         held = max(1, len(days) // 10)
         splits = dict(zip(days, _splits(len(days), held), strict=True))
+        shown = same_types({path: _banners(path) for files in days.values() for path in files})
         return {
-            f"day-{day:02}": self._rows(files, splits[day]) for day, files in sorted(days.items())
+            f"day-{day:02}": self._rows([shown[path] for path in files], splits[day])
+            for day, files in sorted(days.items())
         }
 
     def table(self, raw: Path) -> pl.LazyFrame:
         return pl.concat(self.parts(raw).values())
 
-    def _rows(self, files: list[Path], split: str) -> pl.LazyFrame:
+    def _rows(self, banners: list[pl.LazyFrame], split: str) -> pl.LazyFrame:
         """Return the banners of a day."""
-        for path in files:
-            _check(path)
         click = pl.col(FLAGS[self.options.click]) == 1
         sold = pl.col("nb_sales").fill_null(0) > 0
-        return parquet.scan(files).select(
+        return pl.concat(banners).select(
             pl.col(CODES).cast(pl.String),
             pl.col(NUMBERS).cast(pl.Float64),
             log_banners_seen=(pl.col("display_order") - 1).cast(pl.Float64).log1p(),
@@ -115,6 +124,11 @@ class CriteoPrivateAd(Dataset):
             conversion=pl.when(click).then(sold).cast(pl.Int8),
             dropped=pl.when(sold & ~click).then(pl.lit("sale without a click")),
         )
+
+
+def _banners(path: Path) -> pl.LazyFrame:
+    """Scan the columns that are used of a file, after a look at every label."""
+    return checked_parquet(path, COLUMNS, RULES, KINDS).select(COLUMNS)
 
 
 def _days(raw: Path) -> dict[int, list[Path]]:
@@ -135,14 +149,3 @@ def _days(raw: Path) -> dict[int, list[Path]]:
 def _splits(days: int, held: int) -> list[str]:
     """Return the split of each day, in order."""
     return ["train"] * (days - 2 * held) + ["valid"] * held + ["test"] * held
-
-
-def _check(path: Path) -> None:
-    """Look at a file's columns, and at every label.
-
-    Raises:
-        DataError: it cannot be read, lacks a column, has one of another type, or breaks a rule.
-    """
-    types = checked_parquet(path, COLUMNS, RULES).collect_schema()
-    if other := next((name for name in NUMBERS if not types[name].is_float()), None):
-        raise DataError(f"{path}: {other} is {types[other]}; it must be a floating-point number")

@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from benchmark.data.reading.epoch import LATEST
+from benchmark.data.reading.span import LONGEST
 from benchmark.dataset import (
     Dataset,
     History,
@@ -40,9 +42,13 @@ SALE, DELAY = pl.col("Sale"), pl.col("time_delay_for_conversion")
 WINDOW = 30 * DAY
 RULES = {
     "Sale must be 0 or 1": SALE.is_in([0, 1]),
-    "time_delay_for_conversion must be -1 or from 0 up": DELAY.fill_null(0) >= 0,
+    "time_delay_for_conversion must be -1 or seconds from 0 up": DELAY.fill_null(0).is_between(
+        0, LONGEST
+    ),
     "time_delay_for_conversion must be -1 where Sale is 0": (SALE == 1) | DELAY.is_null(),
-    "click_timestamp must be an integer from 0 up, 0 if unknown": pl.col("click_timestamp") >= 0,
+    "click_timestamp must be seconds from 0 up, 0 if unknown": pl.col("click_timestamp").is_between(
+        0, LATEST, "left"
+    ),
     "nb_clicks_1week must be -1 or from 0 up": pl.col("nb_clicks_1week").fill_null(0) >= 0,
 }
 

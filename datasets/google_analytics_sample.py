@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,9 +10,17 @@ import polars as pl
 
 from benchmark.data.partitions import stored
 from benchmark.data.reading.layouts import Types
-from benchmark.dataset import Dataset, Options, Source, find_all, scan_json_lines, split_by_time
+from benchmark.dataset import (
+    DataError,
+    Dataset,
+    Options,
+    Source,
+    find_all,
+    scan_json_lines,
+    seconds,
+    split_by_time,
+)
 
-LATEST = 10**11  # seconds; what is larger counts milliseconds
 ACTIONS = tuple(str(code) for code in range(9))  # 2 detail, 3 add, 4 remove, 5 checkout, 6 purchase
 UNKNOWN = ("", "(not set)", "(not provided)", "not available in demo dataset", "${escCatTitle}")
 PRODUCT = pl.Struct(
@@ -50,8 +59,7 @@ def _whole(number: pl.Expr) -> pl.Expr:
 _NAMED = pl.element().struct.field("v2ProductName").is_not_null()
 RULES = {
     **{f"{n} must be given": pl.col(n).is_not_null() for n in ("fullVisitorId", "visitId", "hits")},
-    "visitStartTime must be seconds since 1970": _whole(pl.col("visitStartTime"))
-    & (pl.col("visitStartTime").cast(pl.Int64, strict=False) <= LATEST),
+    **seconds("visitStartTime"),
     "hitNumber must be a whole number from 1 up": _every(
         _whole(pl.element().struct.field("hitNumber"))
     ),
@@ -128,12 +136,28 @@ class GoogleAnalyticsSample(Dataset):
     def table(self, raw: Path) -> pl.LazyFrame:
         """Return the products of each file's sessions: none spans files, as tables are of days."""
         end = ENDS[self.options.conversion]
-        rows = pl.concat(
-            stored(_rows(path, end), self.scratch / "files" / f"{number:05}.parquet")
+        parts = {
+            path: stored(_rows(path, end), self.scratch / "files" / f"{number:05}.parquet")
             for number, path in enumerate(find_all(raw, "ga_sessions*"))
-        )
+        }
+        _check_sessions(parts)
         timed = pl.when(pl.col("dropped").is_null()).then("started")
-        return split_by_time(rows.with_columns(timed), "started")
+        return split_by_time(pl.concat(parts.values()).with_columns(timed), "started")
+
+
+def _check_sessions(parts: Mapping[Path, pl.LazyFrame]) -> None:
+    """Check that no session is in two files, which would count it twice.
+
+    Raises:
+        DataError: one is, as where an export lies there as one file and in parts.
+    """
+    sessions = pl.concat(
+        rows.select("group", file=pl.lit(str(path))).unique() for path, rows in parts.items()
+    )
+    files = sessions.group_by("group").agg(pl.col("file").sort())
+    twice = files.filter(pl.col("file").list.len() > 1).sort("group").head(1).collect()
+    for session, (first, second, *_) in twice.iter_rows():
+        raise DataError(f"{second} has session {session}, which is in {first} too; remove one")
 
 
 def _rows(path: Path, end: str) -> pl.LazyFrame:

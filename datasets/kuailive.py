@@ -138,6 +138,7 @@ class KuaiLive(Dataset):
         ]
         times = pl.concat(part.select("time") for part in (*cut[0], *cut[1]))
         log = span(times, self.window, SECOND) or Span(0, 0, SECOND)
+        log.check_unit(self.title)
         if log.last - log.first <= self.window:
             raise log.too_short(self.title, self.window / SECOND)
         labelled = partial(_rows, log=log, window=self.window)

@@ -15,6 +15,7 @@ from benchmark.dataset import (
     Source,
     checked_parquet,
     find_all,
+    same_types,
     split_by_hash,
 )
 
@@ -85,15 +86,15 @@ class Mac(Dataset):
 
     def parts(self, raw: Path) -> Mapping[str, pl.LazyFrame]:
         paths = [path for part in ("train-*", "test") for path in find_all(raw, f"{part}.parquet")]
-        return {path.stem: self._rows(path) for path in paths}
+        clicks = same_types({path: checked_parquet(path, COLUMNS, RULES) for path in paths})
+        return {path.stem: self._rows(rows, path.stem) for path, rows in clicks.items()}
 
     def table(self, raw: Path) -> pl.LazyFrame:
         return pl.concat(self.parts(raw).values())
 
-    def _rows(self, path: Path) -> pl.LazyFrame:
-        rows, length = checked_parquet(path, COLUMNS, RULES), self.options.history
-        number = pl.concat_str(pl.lit(f"{path.stem}/"), pl.col("row"))
-        test = path.stem == "test"
+    def _rows(self, rows: pl.LazyFrame, part: str) -> pl.LazyFrame:
+        length, test = self.options.history, part == "test"
+        number = pl.concat_str(pl.lit(f"{part}/"), pl.col("row"))
         return rows.with_row_index("row").select(
             pl.col(FEATURES).cast(pl.String),
             *(

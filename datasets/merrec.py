@@ -20,6 +20,7 @@ from benchmark.dataset import (
     checked_parquet,
     find,
     locate_parquet_errors,
+    same_types,
 )
 
 PAGE = "https://huggingface.co/datasets/mercari-us/merrec"
@@ -85,7 +86,8 @@ class MerRec(EventLog):
     def events(self, raw: Path) -> pl.LazyFrame:
         """See :meth:`EventLog.events`."""
         kind, price = pl.col("event_id"), pl.col("price").cast(pl.Float64)
-        return pl.concat([_scan(find(raw, source.file)) for source in self.sources]).select(
+        paths = [find(raw, source.file) for source in self.sources]
+        return pl.concat(same_types({path: _scan(path) for path in paths}).values()).select(
             *(pl.col(code).cast(pl.String) for code in CODES),
             who="user_id",
             item="item_id",
@@ -107,10 +109,7 @@ def _source(shard: str) -> Source:
 
 def _scan(path: Path) -> pl.LazyFrame:
     """Scan a shard, after a look at its columns and at every kind of event."""
-    shard = checked_parquet(path, COLUMNS)
-    stime = shard.collect_schema()["stime"]
-    if not isinstance(stime, pl.Datetime):
-        raise DataError(f"{path}: stime is {stime}; it must be a time in UTC")
+    shard = checked_parquet(path, COLUMNS, kinds={"stime": "a time in UTC"})
     known = pl.col("event_id").is_in(KINDS).fill_null(value=False)
     wrong = shard.with_row_index("row", 1).filter(~known).select("row", "event_id").head(1)
     with locate_parquet_errors(path):

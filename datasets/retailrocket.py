@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmark.dataset import EventLog, Source, find, given, scan_table, unique
+from benchmark.dataset import EventLog, Source, find, given, milliseconds, scan_table, unique
 
 EVENTS = {
     "timestamp": pl.Int64, "visitorid": pl.Int64, "event": pl.String, "itemid": pl.Int64,
@@ -26,7 +26,8 @@ RULES = {
     == pl.col("transactionid").is_not_null(),
 }
 PROPERTY_RULES = {
-    **given("timestamp", "itemid", "property"),
+    **milliseconds("timestamp"),
+    **given("itemid", "property"),
     "the value of a categoryid must be an integer": (pl.col("property") != "categoryid")
     | pl.col("value").str.contains(r"^\d+$"),
 }

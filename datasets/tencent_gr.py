@@ -7,7 +7,6 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmark import parquet
 from benchmark.dataset import (
     DataError,
     Dataset,
@@ -15,6 +14,9 @@ from benchmark.dataset import (
     Source,
     checked_parquet,
     find_all,
+    locate_parquet_errors,
+    same_types,
+    seconds,
     split_by_time,
 )
 
@@ -22,11 +24,10 @@ USER = ("103", "104", "105", "109")
 AD = ("100", "101", "112", "114", "115", "116", "117", "118", "119", "120", "122")
 EVENT = ("item_id", "action_type", "timestamp")
 CLICKED, CONVERTED = 1, 2
-LATEST = 10**11  # seconds; what is larger counts milliseconds
 RULES = {
     "item_id must be given": pl.col("item_id").is_not_null(),
     "action_type must be 0, 1 or 2": pl.col("action_type").is_in([0, CLICKED, CONVERTED]),
-    "timestamp must be seconds since 1970": pl.col("timestamp").is_between(1, LATEST),
+    **seconds("timestamp"),
 }
 
 
@@ -94,18 +95,27 @@ def _folder(raw: Path, name: str) -> list[Path]:
 
 def _about(files: list[Path], key: str, names: Mapping[str, str]) -> pl.LazyFrame:
     """Scan what is known of ads or users, the first row of each."""
-    for path in files:
-        checked_parquet(path, (key, *names))
-    known = parquet.scan(files).select(key, *(pl.col(n).cast(pl.String) for n in names))
-    return known.rename(dict(names)).unique(key, keep="first", maintain_order=True)
+    parts = {
+        path: checked_parquet(path, (key, *names), kinds={key: "an integer"}).select(key, *names)
+        for path in files
+    }
+    known = pl.concat(same_types(parts).values()).select(
+        pl.col(key).cast(pl.Int64),
+        *(pl.col(name).cast(pl.String).alias(to) for name, to in names.items()),
+    )
+    return known.unique(key, keep="first", maintain_order=True)
 
 
 def _events(path: Path) -> pl.LazyFrame:
     """Scan the ads of the sequences in a file, after a look at each."""
-    lists = checked_parquet(path, ("user_id", "seq"))
+    lists = checked_parquet(path, ("user_id", "seq"), kinds={"user_id": "an integer"})
     rows = lists.select("user_id", "seq").explode("seq").unnest("seq")
-    if lacking := [name for name in EVENT if name not in rows.collect_schema()]:
+    with locate_parquet_errors(path):
+        types = rows.collect_schema()
+    if lacking := [name for name in EVENT if name not in types]:
         raise DataError(f"{path}: an entry of seq lacks {', '.join(lacking)}")
+    if other := next((name for name in EVENT if not types[name].is_integer()), None):
+        raise DataError(f"{path}: {other} in seq is {types[other]}; it must be an integer")
     for rule, obeyed in RULES.items():
         broken = rows.filter(~obeyed.fill_null(value=False)).head(1).collect()
         for user, *event in broken.select("user_id", *EVENT).iter_rows():
@@ -115,8 +125,8 @@ def _events(path: Path) -> pl.LazyFrame:
     action, moment = pl.col("action_type"), pl.from_epoch("timestamp")
     clicked = action >= CLICKED
     return rows.select(
-        "user_id", "item_id", "timestamp",
-        group="user_id",
+        pl.col("user_id", "item_id", "timestamp").cast(pl.Int64),
+        group=pl.col("user_id").cast(pl.Int64),
         hour=moment.dt.hour(),
         weekday=moment.dt.weekday(),
         click=clicked.cast(pl.Int8),

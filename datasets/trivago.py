@@ -8,7 +8,17 @@ import numpy as np
 import polars as pl
 
 from benchmark.data.reading.history import Past
-from benchmark.dataset import Dataset, Source, Span, find, scan_table, span, split_at, unique
+from benchmark.dataset import (
+    Dataset,
+    Source,
+    Span,
+    find,
+    scan_table,
+    seconds,
+    span,
+    split_at,
+    unique,
+)
 
 CLICK_OUT = "clickout item"
 ON_ITEM = tuple(f"interaction item {part}" for part in ("image", "info", "rating", "deals"))
@@ -18,7 +28,6 @@ NEW_LIST = (
 )  # fmt: skip
 ACTION = pl.col("action_type")
 DAY = 86_400
-LATEST = 10**11  # seconds; what is larger counts milliseconds
 KNOWN = (CLICK_OUT, *ON_ITEM, *NEW_LIST)
 SESSION = ("user_id", "session_id")
 TYPES: dict[str, type[pl.DataType]] = {
@@ -35,7 +44,7 @@ LISTS = (
 )
 RULES = {
     **{f"{name} must not be missing": pl.col(name).is_not_null() for name in (*SESSION, "step")},
-    "timestamp must be seconds since 1970": pl.col("timestamp").is_between(1, LATEST),
+    **seconds("timestamp"),
     f"action_type must be one of {', '.join(KNOWN)}": ACTION.is_in(KNOWN),
     LISTS: (ACTION != CLICK_OUT)
     | pl.all_horizontal(pl.col("impressions", "prices").str.contains(r"^\d+(\|\d+)*$"))

@@ -127,8 +127,9 @@ def change(folder: Path, line: int, column: int, value: str) -> None:
     ("column", "value", "says"),
     [
         (0, "3", "Sale must be 0 or 1"),
-        (2, "-60", "time_delay_for_conversion must be -1 or from 0 up"),
-        (3, "-5", "click_timestamp must be an integer from 0 up"),
+        (2, "-60", "time_delay_for_conversion must be -1 or seconds from 0 up"),
+        (3, "-5", "click_timestamp must be seconds from 0 up, 0 if unknown"),
+        (3, "1596439471000", "click_timestamp must be seconds from 0 up, 0 if unknown"),
         (4, "-3", "nb_clicks_1week must be -1 or from 0 up"),
         (3, "today", "'today'"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import shutil
@@ -175,6 +176,13 @@ def test_an_archive_beside_its_content_counts_once(
         assert find(raw, "rows.csv*").read_bytes() == b"1,2"
         assert len(find_all(raw, "rows.csv*")) == 1
         assert not is_verified(raw)
+
+
+def test_what_is_packed_in_a_file_counts_once_whatever_that_is_called(raw: Path) -> None:
+    put(raw, {"a.csv": b"1,2", "b.csv.gz": gzip.compress(b"1,2"), "c.csv.gz": b"1,2"})
+    assert find_all(raw, "*.csv*") == [raw / "a.csv", raw / "c.csv.gz"]
+    put(raw, {"a.csv": b"1,2", "a.csv.gz": gzip.compress(b"1,3")})
+    assert find_all(raw, "a.csv*") == [raw / "a.csv", raw / "a.csv.gz"]
 
 
 def test_files_of_a_name_with_other_content_are_not_one(raw: Path) -> None:

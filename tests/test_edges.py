@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,46 @@ def test_a_few_wild_times_are_outside_of_a_log() -> None:
     assert span(pl.LazyFrame({"time": [1, 2, 3, 10**12]}), 10) == Span(1, 10**12)  # too few to tell
     assert span(pl.LazyFrame({"time": []}, {"time": pl.Int64}), 10) is None
     assert span(pl.LazyFrame({"time": [7, None]}), 10) == Span(7, 7)
+
+
+@pytest.mark.parametrize(
+    ("whole", "says"),
+    [
+        (Span(1_571_000_000_000, 1_572_000_000_000), "times must be seconds since 1970"),
+        (Span(1_571_000_000, 1_572_000_000, 1000), "times must be milliseconds since 1970"),
+        (Span(0, 1_572_000_000_000, 1000), "those of the log are 0 to 1572000000000"),
+        (Span(0, 7_776_000_000, dated=False), "times must be seconds, but those of the log"),
+    ],
+)
+def test_times_in_another_unit_are_refused_for_what_they_would_mean(whole: Span, says: str) -> None:
+    with pytest.raises(DataError, match=f"^Log: .*{says}"):
+        whole.check_unit("Log")
+    first, second = (1_571_000_000, 1) if whole.dated else (0, 1)
+    Span(first, first + 7_776_000, second, whole.dated).check_unit("Log")
+
+
+@pytest.mark.parametrize("name", ["otto", "criteo_conversion", "criteo_attribution"])
+def test_a_log_in_another_unit_is_not_read_as_one_of_other_years(name: str, tmp_path: Path) -> None:
+    layout(name).write(tmp_path / "raw")
+    for path in filter(Path.is_file, (tmp_path / "raw").rglob("*")):
+        packed = path.suffix == ".gz"
+        text = (gzip.decompress(path.read_bytes()) if packed else path.read_bytes()).decode()
+        if name.startswith("criteo"):
+            text = "\n".join(map(_in_milliseconds, text.splitlines())) + "\n"
+        else:
+            text = re.sub(r"\b(1\d{9})\d{3}\b", r"\1", text)
+        path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    with pytest.raises(DataError, match=": times must be "):
+        kept(load(name)().table(tmp_path / "raw")).collect()
+
+
+def _in_milliseconds(line: str) -> str:
+    """Multiply the times of a line of Criteo's, its first cell and that of its conversion."""
+    cells = line.split("\t")
+    for place in (0, 4 if len(cells) > 20 else 1):
+        if cells[place].isdigit() and cells[place] != "0":
+            cells[place] += "000"
+    return "\t".join(cells)
 
 
 def month(wild: str = "") -> str:

@@ -69,6 +69,7 @@ BAD = [
     ("diginetica", "products.csv", again(2), r"line 30: itemId \d+ is in line 2 already"),
     ("trivago", "train.csv", set_cell(6, "action_type", "sleep", ","), "line 6: .*'sleep'"),
     ("trivago", "train.csv", set_cell(6, "timestamp", "-1", ","), "line 6: timestamp is -1"),
+    ("trivago", "train.csv", set_cell(6, "timestamp", "1541037460000", ","), "be seconds since 19"),
     ("trivago", "train.csv", with_more_prices, "as many of these as of those"),
     ("trivago", "item_metadata.csv", again(3), "line 31: item_id 1 is in line 3 already"),
     ("jdsearch", "user_behavior_data.txt", replaced("0.0", "4.0"), "line 2: .*0.0, 1.0, 2.0 or 3"),

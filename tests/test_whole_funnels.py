@@ -80,12 +80,21 @@ def test_a_session_that_breaks_a_rule_is_named(
         preprocess(dataset, "x", tmp_path / "raw", tmp_path / "ready", verified=False)
 
 
-def test_a_packed_file_beside_its_content_is_not_read_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["ga_sessions_20160802.json", "ga_sessions_all.jsonl"])
+def test_a_packed_file_beside_its_content_is_not_read_again(tmp_path: Path, name: str) -> None:
     google_analytics_sample.write(tmp_path)
     once = load("google_analytics_sample")().table(tmp_path).collect()
-    file = tmp_path / "ga_sessions_20160802.json"
-    (tmp_path / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+    content = (tmp_path / "ga_sessions_20160802.json").read_bytes()
+    (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
     assert load("google_analytics_sample")().table(tmp_path).collect().equals(once)
+
+
+def test_a_session_of_two_files_is_refused_and_not_counted_twice(tmp_path: Path) -> None:
+    google_analytics_sample.write(tmp_path)
+    session, *_ = (tmp_path / "ga_sessions_20160802.json").read_bytes().splitlines()
+    (tmp_path / "ga_sessions.jsonl").write_bytes(session + b"\n")
+    with pytest.raises(DataError, match=r"02\.json has session \S+, which is in .*\.jsonl too"):
+        load("google_analytics_sample")().table(tmp_path)
 
 
 def test_a_real_funnel_is_counted_as_at_its_source(real: Path) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections import Counter
+from contextlib import suppress
+from hashlib import file_digest
+from os import SEEK_END
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -75,6 +80,8 @@ def find(raw: Path, name: str) -> Path:
 def find_all(raw: Path, name: str) -> list[Path]:
     """Return all files of a name, a pattern, sorted; of those with equal content the first.
 
+    A ``.gz`` has the content of what is packed in it, whatever that is called.
+
     Raises:
         DataError: there is none.
     """
@@ -87,18 +94,33 @@ def _files(raw: Path, name: str) -> list[Path]:
     """Return the files of a name, but no archive whose content lies beside it."""
     distinct: dict[tuple[int, str], Path] = {}
     paths = [path for path in sorted(raw.rglob(name)) if path.is_file() and not _is_unpacked(path)]
-    sizes = Counter(path.stat().st_size for path in paths)
-    for path in paths:
-        size = path.stat().st_size
-        distinct.setdefault((size, sha256(path) if sizes[size] > 1 else ""), path)
+    sizes = {path: _size(path) for path in paths}
+    often = Counter(sizes.values())
+    for path, size in sizes.items():
+        distinct.setdefault((size, _digest(path) if often[size] > 1 else ""), path)
     return list(distinct.values())
 
 
 def _is_unpacked(path: Path) -> bool:
     folder = folder_of(path)
-    if folder is None and path.suffix == ".gz":
-        return path.with_suffix("").is_file()
     return folder is not None and folder.exists()
+
+
+def _size(path: Path) -> int:
+    """Return how many bytes of content a file has, modulo 2^32, which is what a ``.gz`` records."""
+    if path.suffix != ".gz":
+        return path.stat().st_size % (1 << 32)
+    with path.open("rb") as file:
+        file.seek(-min(4, path.stat().st_size), SEEK_END)
+        return int.from_bytes(file.read(), "little")
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content; of a damaged ``.gz``, of the file itself."""
+    if path.suffix == ".gz":
+        with suppress(OSError, EOFError, zlib.error), gzip.open(path) as content:
+            return file_digest(content, "sha256").hexdigest()
+    return sha256(path)
 
 
 def _miscounted(raw: Path, name: str, count: int, expected: str) -> DataError:

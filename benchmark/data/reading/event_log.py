@@ -146,8 +146,10 @@ class EventLog(Dataset):
         if (whole := span(times, self.window, SECOND)) is None:
             raise DataError(
                 f"{self.title}: the files in {raw} hold no event at a time that the log spans; if "
-                "they were cut off, get them again"
+                "they were cut off, get them again; if not, see that its times are in the unit of "
+                "its layout"
             )
+        whole.check_unit(self.title)
         return whole
 
     def _with_item_past(self, events: pl.DataFrame, whole: Span, lost: Lost) -> pl.DataFrame:

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from benchmark import parquet
 from benchmark.data.dataset import DataError
 
+Kind = Literal["an integer", "a floating-point number", "a time in UTC"]
+KINDS: dict[Kind, Callable[[pl.DataType], bool]] = {
+    "an integer": lambda dtype: dtype.is_integer(),
+    "a floating-point number": lambda dtype: dtype.is_float(),
+    "a time in UTC": lambda dtype: isinstance(dtype, pl.Datetime),
+}
+
 
 def checked_parquet(
-    path: Path, columns: Iterable[str], rules: Mapping[str, pl.Expr] | None = None
+    path: Path,
+    columns: Iterable[str],
+    rules: Mapping[str, pl.Expr] | None = None,
+    kinds: Mapping[str, Kind] | None = None,
 ) -> pl.LazyFrame:
     """Scan a file after a look at its columns, and at every row if there are ``rules``.
 
-    A rule is a sentence and what must hold for its first column; null is broken.
+    A rule is a sentence and what must hold for its first column; null is broken. ``kinds`` says
+    of what kind columns must be.
 
     Raises:
-        DataError: it cannot be read, lacks a column, or has a row that breaks a rule.
+        DataError: it cannot be read, lacks a column or has one of another kind, or has a row that
+            breaks a rule.
     """
     with locate_parquet_errors(path):
         rows = parquet.scan(path)
@@ -28,12 +41,31 @@ def checked_parquet(
         if lacking := [column for column in columns if column not in types]:
             has = ", ".join(types)
             raise DataError(f"{path} lacks the columns {', '.join(lacking)}; it has {has}")
+        for column, kind in (kinds or {}).items():
+            if not KINDS[kind](types[column]):
+                raise DataError(f"{path}: {column} is {types[column]}; it must be {kind}")
         for rule, obeyed in (rules or {}).items():
             numbered = rows.select(obeyed.meta.root_names()[0]).with_row_index("row", 1)
             broken = numbered.filter(~obeyed.fill_null(value=False)).head(1).collect()
             for row, value in broken.iter_rows():
                 raise DataError(f"{path}, row {row}: {rule}; it is {value}")
     return rows
+
+
+def same_types(parts: Mapping[Path, pl.LazyFrame]) -> Mapping[Path, pl.LazyFrame]:
+    """Return what was read from each file, after a look at the types, which must be the same.
+
+    Raises:
+        DataError: a column is of another type in one file than in the first.
+    """
+    first, known = next((path, part.collect_schema()) for path, part in parts.items())
+    for path, part in parts.items():
+        for name, dtype in part.collect_schema().items():
+            if dtype != known[name]:
+                raise DataError(
+                    f"{path}: {name} is {dtype}, but {known[name]} in {first}; get both again"
+                )
+    return parts
 
 
 @contextmanager

@@ -8,9 +8,11 @@ from typing import NamedTuple
 import polars as pl
 
 from benchmark.data.dataset import DataError
+from benchmark.data.reading.epoch import EARLIEST, LATEST
 
 RARE = 0.01  # of the events, before the start and after the end
 REACH = 0.1  # of the time that all others span
+LONGEST = 10 * 365 * 86_400  # seconds of a log; one whose times are dated may be longer
 UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
 
 
@@ -33,6 +35,23 @@ class Span(NamedTuple):
     def rule(self) -> str:
         """By which rule an event outside is dropped."""
         return f"event far before or after all others, which are from {self}"
+
+    def check_unit(self, title: str) -> None:
+        """Check that the times can be in the unit in which they are read.
+
+        Raises:
+            DataError: they would be of years that no log is from, or of more years than one lasts.
+        """
+        if self.dated:
+            likely = EARLIEST * self.second <= self.first <= self.last < LATEST * self.second
+        else:
+            likely = self.last - self.first <= LONGEST * self.second
+        if not likely:
+            unit = {1: "seconds", 1000: "milliseconds"}[self.second]
+            raise DataError(
+                f"{title}: times must be {unit}{' since 1970' if self.dated else ''}, but those of "
+                f"the log are {self.first} to {self.last}; see that it is in the published layout"
+            )
 
     def too_short(self, title: str, window: float, counts: str = "") -> DataError:
         """Return the error that a window, in seconds, is cut off after every row."""
