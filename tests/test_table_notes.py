@@ -183,3 +183,30 @@ def test_overlap_stands_beside_the_ranking_where_the_card_counts_the_same_data(
         oracle, other = tables(root)
         assert oracle.facts.get("Overlap") == said
         assert "Overlap" not in other.facts
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"floor": 0.05', '"floor": 0.5', "lacks what a floor of 0 or of 0.05 does; "),
+        ('"clicks": 200,', "", "does not fit this version (overlap.clicks: Field required); "),
+        ("{", "", "does not fit this version (the file: Invalid JSON: "),
+    ],
+)
+def test_a_card_of_another_version_is_named_where_its_overlap_would_stand(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    root = write_project(tmp_path, 2, 2)
+    path = root / CARDS / f"{ORACLE}.json"
+    path.parent.mkdir(parents=True)
+    schema = tables(root)[0].results.schema
+    assert schema is not None
+    records.write(counted(schema.fingerprint, 200), path)
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    told = tables(root)[0].facts["Overlap"]
+    assert told.startswith(f"unknown, as {CARDS / path.name} {says}")
+    assert told.endswith(
+        "make it again by `python -m benchmark cards` where the dataset is processed, or delete it"
+    )

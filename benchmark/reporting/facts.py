@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from benchmark import registry
 from benchmark.config import Params, Pretraining, Protocol
 from benchmark.documentation.cards import CARDS
-from benchmark.documentation.cards.records import read
+from benchmark.documentation.cards.records import CardError, Overlap, read
 from benchmark.execution.code import code_of
 from benchmark.metrics.directions import HIGHER
 from benchmark.reporting.influence import influence
@@ -257,19 +258,32 @@ def _counts(task: Task, space: str) -> list[dict[str, float]]:
 
 def _overlap(schema: Schema, *, redrawn: bool) -> dict[str, str]:
     """Return what clicks are worth as a sample of impressions, if a card has counted this data."""
-    card = read(CARDS / f"{schema.dataset}.json")
-    if card is None or card.overlap is None or card.fingerprint != schema.fingerprint:
-        return {}
-    clicks, floors = card.overlap.clicks, {clip.floor: clip for clip in card.overlap.floors}
-    worth = {floor: floors[floor].effective_clicks for floor in (0.0, FLOOR)}
-    sizes = [f"{size:,.0f} ({size / clicks:.0%})" for size in worth.values()]
-    text = (
-        f"{clicks:,} training clicks weighted by inverse propensities have an effective sample "
-        f"size of {sizes[0]}, or {sizes[1]} with a floor of {FLOOR:g}, which clips "
+    path = CARDS / f"{schema.dataset}.json"
+    try:
+        card = read(path)
+        if card is None or card.overlap is None or card.fingerprint != schema.fingerprint:
+            return {}
+        text = _worth(card.overlap, path)
+    except CardError as error:
+        return {"Overlap": f"unknown, as {error}"}
+    return {"Overlap": f"{text}, in the first draw" if redrawn else text}
+
+
+def _worth(overlap: Overlap, path: Path) -> str:
+    floors = {clip.floor: clip for clip in overlap.floors}
+    if not {0.0, FLOOR} <= floors.keys():
+        raise CardError(path, f"lacks what a floor of 0 or of {FLOOR:g} does")
+    sizes = [
+        f"{floors[floor].effective_clicks:,.0f} "
+        f"({floors[floor].effective_clicks / overlap.clicks:.0%})"
+        for floor in (0.0, FLOOR)
+    ]
+    return (
+        f"{overlap.clicks:,} training clicks weighted by inverse propensities have an effective "
+        f"sample size of {sizes[0]}, or {sizes[1]} with a floor of {FLOOR:g}, which clips "
         f"{floors[FLOOR].impressions:.1%} of the impressions and {floors[FLOOR].clicks:.1%} of the "
         "clicks"
     )
-    return {"Overlap": f"{text}, in the first draw" if redrawn else text}
 
 
 def _left_out(results: DatasetResults, params: Params) -> str:

@@ -10,9 +10,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from benchmark.errors import BenchmarkError
 from benchmark.files import write_text
+
+
+class CardError(BenchmarkError):
+    """Recorded facts that cannot be used: in which file, why, and what to do."""
+
+    def __init__(self, path: Path, fault: str) -> None:
+        super().__init__(
+            f"{path} {fault}; make it again by `python -m benchmark cards` where the dataset is "
+            "processed, or delete it"
+        )
 
 
 class _Record(BaseModel):
@@ -88,10 +99,19 @@ class Facts(_Record):
 
 
 def read(path: Path) -> Facts | None:
-    """Return recorded facts, None where there are none."""
+    """Return recorded facts, None where there are none.
+
+    Raises:
+        CardError: they are not of this version, or damaged.
+    """
     if not path.is_file():
         return None
-    return Facts.model_validate_json(path.read_text(encoding="utf-8"))
+    try:
+        return Facts.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise CardError(path, f"does not fit this version ({where}: {first['msg']})") from error
 
 
 def write(facts: Facts, path: Path) -> None:
