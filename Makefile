@@ -2,6 +2,7 @@
 PYTHON ?= python3
 READY := .venv/.ready
 DOCS := .venv/.docs
+MUTANTS := .venv/.mutants
 PIP := python -m pip install --quiet --disable-pip-version-check --no-compile
 LOCKED := $(PIP) --no-deps --require-hashes -r
 # One version of PyTorch has several builds, for CPUs and for each CUDA, whose hashes differ: the one that pip
@@ -15,7 +16,7 @@ COMPILED := python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro smoke test check docs lock soak audit
+.PHONY: help setup repro smoke test check docs lock soak mutants audit
 
 help:
 	@echo "make repro   set up and run the benchmark of params.yaml; prints the leaderboard"
@@ -25,6 +26,7 @@ help:
 	@echo "make check   lint and type-check"
 	@echo "make docs    build the documentation in site/; open site/index.html"
 	@echo "make soak    kill, damage and mistake at random for an hour; prints what survived"
+	@echo "make mutants MODULE=benchmark/training/losses.py   plant mistakes in it; prints what no test finds"
 	@echo "make audit   ask which locked packages have known vulnerabilities"
 	@echo "make lock    pin the newest allowed versions anew"
 
@@ -49,6 +51,10 @@ check: $(READY)
 soak: $(READY)
 	PYTHONPATH=.:tests python -m helpers.soak
 
+# Plants mistakes in a module: make mutants MODULE=benchmark/training/losses.py ARGUMENTS='--sample 60'
+mutants: $(MUTANTS)
+	PYTHONPATH=.:tests python -m helpers.mutants $(MODULE) $(ARGUMENTS)
+
 audit: $(READY)
 	PYTHONPATH=.:tests python -m helpers.audit
 
@@ -71,6 +77,11 @@ $(DOCS): requirements-docs.lock $(READY)
 	$(COMPILED)
 	touch $@
 
+# Only mutants need these.
+$(MUTANTS): requirements-mutants.lock $(READY)
+	$(LOCKED) requirements-mutants.lock
+	touch $@
+
 # RecBole goes in without its dependencies: its pin of ray has no wheel for Python 3.12 and later.
 COMPILE := uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --upgrade \
   --no-header --no-annotate --no-emit-index-url --quiet
@@ -80,3 +91,5 @@ lock: $(READY)
 	awk '/^[^ ]/ { own = /^(torch=|triton|nvidia|cuda)/ } own' .venv/lock > requirements-torch.lock
 	sed -n '/^colorama/d; /^[^ ]/s/ .$$//p' requirements.lock | $(COMPILE) --group docs --constraint - \
 	  > .venv/lock && mv .venv/lock requirements-docs.lock
+	sed -n '/^colorama/d; /^[^ ]/s/ .$$//p' requirements.lock | $(COMPILE) --group mutants --constraint - \
+	  > .venv/lock && mv .venv/lock requirements-mutants.lock

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from benchmark.registry import ROOT
 
-LOCKS = ("requirements.lock", "requirements-torch.lock", "requirements-docs.lock")
+LOCKS = tuple(f"requirements{part}.lock" for part in ("", "-torch", "-docs", "-mutants"))
 ENTRY = re.compile(
     r"(?P<name>[\w.-]+)==(?P<version>[^ ]+)(?: ; (?P<marker>[^\n]+))?"
     r"(?: \\\n    --hash=sha256:[0-9a-f]{64})+\n"
@@ -67,6 +67,7 @@ def test_the_locks_have_all_that_is_needed_as_pip_looks_for_nothing_more() -> No
     known = pins("requirements.lock") | pins("requirements-torch.lock")
     assert not missing([*declared(), *declared("dev")], known)
     assert not missing(declared("docs"), pins("requirements-docs.lock"))
+    assert not missing(declared("mutants"), pins("requirements-mutants.lock"))
     without = {name: version for name, version in known.items() if name != "aiohttp"}
     assert missing(declared(), without), "what is lacking is seen"
     assert missing(["numpy>=3"], known) == {"numpy>=3"}
@@ -102,10 +103,10 @@ def test_an_audit_names_what_is_known_and_counts_what_is_not(
     answers[audit.LOCKS[1]] += [package("b", vulns=[known]), {"name": "c", "skip_reason": "x"}]
     monkeypatch.setattr(audit, "ask", lambda lock: json.dumps({"dependencies": answers[lock]}))
     assert audit.main() == 1
-    first, second, third = LOCKS[1], LOCKS[0], LOCKS[2]
+    first, second, *others = (LOCKS[1], LOCKS[0], *LOCKS[2:])
     assert capsys.readouterr().out == (
         f"{first}: 1 packages audited, 0 known vulnerabilities\n"
         f"{second}: 2 packages audited, 1 known vulnerabilities; nothing is known of 1 others\n"
         "  b 1.0: CVE-1, mended in 1.1\n"
-        f"{third}: 1 packages audited, 0 known vulnerabilities\n"
+        + "".join(f"{lock}: 1 packages audited, 0 known vulnerabilities\n" for lock in others)
     )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from benchmark.registry import ROOT
 
-LOCKS = ("requirements-torch.lock", "requirements.lock", "requirements-docs.lock")
+LOCKS = tuple(f"requirements{part}.lock" for part in ("-torch", "", "-docs", "-mutants"))
 COMMAND = (
     "uvx", "--quiet", "pip-audit@2.10.1", "--disable-pip", "--no-deps", "--format", "json",
     "--progress-spinner", "off", "-r",
