@@ -271,7 +271,7 @@ def only(update: Update) -> Updates:
     return lambda _: iter([update])
 
 
-@pytest.mark.parametrize("name", [*FROZEN, *LEARNING])
+@pytest.mark.parametrize("name", [*FROZEN, *LEARNING, "kbdr"])
 def test_a_step_moves_its_own_network_only(name: str) -> None:
     method = build(name)
     optimizer, moved = adam(method), []
@@ -297,7 +297,7 @@ def test_propensities_are_frozen_once_prepared(name: str, *, calibrate: bool) ->
     assert same(prepared, state(method, "propensity"))
 
 
-@pytest.mark.parametrize("name", [*FROZEN, *LEARNING, "dr_v2"])
+@pytest.mark.parametrize("name", [*FROZEN, *LEARNING, "dr_v2", "kbdr"])
 @pytest.mark.parametrize(("loss", "own"), [("risk", "predictor"), ("imputation_loss", "imputer")])
 def test_what_networks_pass_on_carries_no_gradient(name: str, loss: str, own: str) -> None:
     method = build(name)
