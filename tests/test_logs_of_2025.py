@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections import Counter
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import polars as pl
 import pytest
 from helpers.layouts import cascade, criteo_private_ad, kuailive, mac, tencent_gr
-from helpers.raw_logs import load, same
+from helpers.raw_logs import layout, load, same
 
 from benchmark.data.dataset import DataError
+from benchmark.data.fetching.download import fetch
 from benchmark.data.preprocess import preprocess
 from benchmark.files import read_json
 
@@ -101,6 +103,24 @@ def test_a_log_of_rooms_in_seconds_is_refused(tmp_path: Path) -> None:
         path.write_text("\n".join([head, *seconds]) + "\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"KuaiLive .*: times must be milliseconds since 1970, but"):
         prepared("kuailive", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["criteo_private_ad", "tencent_gr", "cascade"])
+def test_a_zip_of_another_system_is_read_as_its_content(name: str, tmp_path: Path) -> None:
+    source, manual = tmp_path / "source", tmp_path / "manual"
+    layout(name).write(source)
+    manual.mkdir()
+    with zipfile.ZipFile(manual / "archive.zip", "w") as archive:
+        for path in filter(Path.is_file, source.rglob("*")):
+            inside = path.relative_to(source)
+            member = zipfile.ZipInfo("x")
+            member.filename = str(PureWindowsPath("Export", inside))  # ZipInfo() mends backslashes
+            archive.writestr(member, path.read_bytes())
+            archive.writestr(f"__MACOSX/Export/{inside.parent}/._{path.name}", b"no data")
+    dataset = load(name)
+    fetch(name, dataset().sources, tmp_path / "raw", manual, tmp_path / "lock.json")
+    direct = dataset().table(source).collect()
+    assert dataset().table(tmp_path / "raw").collect().sort(pl.all()).equals(direct.sort(pl.all()))
 
 
 def test_ids_of_another_type_are_shown_with_their_file(tmp_path: Path) -> None:
