@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.streams import arriving, world
-from helpers.worlds import FixedLogits, blueprint, make_batch, schema
+from helpers.worlds import FixedLogits, blueprint, doubled, make_batch, schema
 from torch import Tensor, nn
 
 from benchmark import registry
@@ -22,7 +22,9 @@ from benchmark.training.method import Method
 
 WAIT = 0.25
 WEIGHTED = ("stream_vanilla", "fnw", "es_dfm", "defer", "fsiw")
-UNBIASED = WEIGHTED[1:]
+CORRECTED = ("defuse", "ddfm", "ulc")
+UNBIASED = (*WEIGHTED[1:], *CORRECTED)
+HEADS = {"es_dfm": 2, "defer": 1, "fsiw": 2, "defuse": 2, "ddfm": 2, "ulc": 1}
 
 
 # --- what the weights are worth
@@ -65,10 +67,12 @@ def exact(name: str, truth: Truth, shift: Tensor) -> nn.Module | None:
     def never(time: Tensor) -> Tensor:
         return (1 - truth.cvr) / (1 - truth.cvr * truth.by(time))
 
+    after_wait = (lambda: late, lambda: never(torch.tensor(WAIT)))
     heads: dict[str, tuple[Callable[..., Tensor], ...]] = {
-        "es_dfm": (lambda: late, lambda: never(torch.tensor(WAIT))),
+        **dict.fromkeys(("es_dfm", "defuse", "ddfm"), after_wait),
         "defer": (lambda: late,),
         "fsiw": (truth.by, never),
+        "ulc": (lambda time: 1 - never(time),),
     }
     return Exact(shift, *heads[name]) if name in heads else None
 
@@ -81,7 +85,7 @@ def build(name: str, truth: Truth, logit: Tensor, shift: Tensor | None = None) -
     method: Any = kind(blueprint(schema()), **options)
     method.backbone = nn.Identity()
     method.towers = FixedLogits(logit)
-    count = 1 if name == "defer" else 2
+    count = HEADS.get(name, 0)
     if heads := exact(name, truth, torch.zeros(count) if shift is None else shift):
         method.heads = heads
     return method
@@ -124,13 +128,12 @@ def test_a_right_model_of_delays_recovers_the_rate(cvr: float, mean: float) -> N
 
 
 @pytest.mark.parametrize("truth", TRUTHS[:2], ids=str)
-@pytest.mark.parametrize("name", ["es_dfm", "defer", "fsiw"])
+@pytest.mark.parametrize("name", HEADS)
 def test_heads_are_fitted_to_what_the_weights_need(name: str, truth: Truth) -> None:
     batch = arriving(world(100_000, truth.cvr, truth.mean), at_the_end)
 
     def gradient(offset: float) -> Tensor:
-        count = 1 if name == "defer" else 2
-        shift = torch.full((count,), offset, dtype=torch.float64, requires_grad=True)
+        shift = torch.full((HEADS[name],), offset, dtype=torch.float64, requires_grad=True)
         (phase,) = build(name, truth, torch.zeros(()), shift).warm_up()
         assert phase.schedule is at_the_end
         (update,) = phase.updates(batch)
@@ -141,11 +144,11 @@ def test_heads_are_fitted_to_what_the_weights_need(name: str, truth: Truth) -> N
     assert (right.abs() < torch.minimum(-too_low, too_high) / 3).all()
 
 
-@pytest.mark.parametrize("name", ["es_dfm", "defer", "fsiw"])
+@pytest.mark.parametrize("name", ["es_dfm", "defer", "fsiw", "defuse", "ulc"])
 def test_where_nothing_converts_late_labels_are_taken_at_their_word(name: str) -> None:
     batch, logit = make_batch(schema(), 64), torch.randn(64, dtype=torch.float64)
     method, naive = (build(n, Truth(0.3, 1e-3), logit) for n in (name, "stream_vanilla"))
-    if name == "fsiw":  # as if the window had closed
+    if name in ("fsiw", "ulc"):  # as if the window had closed
         batch = replace(batch, elapsed=torch.ones(64))
     torch.testing.assert_close(method.loss(batch), naive.loss(batch))
 
@@ -168,7 +171,7 @@ def test_delays_that_are_certain_to_be_short_leave_the_loss_of_clicks() -> None:
 def test_weights_carry_no_gradient_and_stay_finite(name: str, value: float) -> None:
     batch = make_batch(schema(), 64)
     logit = torch.full((64,), value, requires_grad=True)
-    shift = torch.zeros(1 if name == "defer" else 2, requires_grad=True)
+    shift = torch.zeros(HEADS.get(name, 0), requires_grad=True)
     method = build(name, TRUTHS[0], logit, shift)
     cvr = Probability.from_logit(logit)
     if_converted, if_not = method.weights(cvr, batch)
@@ -179,6 +182,109 @@ def test_weights_carry_no_gradient_and_stay_finite(name: str, value: float) -> N
     found = torch.autograd.grad(method.loss(batch), (logit, shift), allow_unused=True)
     torch.testing.assert_close(found[0], slope.detach().to(found[0].dtype))
     assert found[1] is None or not found[1].any()
+
+
+@pytest.mark.parametrize("name", CORRECTED)
+@pytest.mark.parametrize("value", [-50.0, -2.0, 0.0, 3.0, 50.0])
+def test_shares_carry_no_gradient_and_stay_finite(name: str, value: float) -> None:
+    batch = make_batch(schema(), 64)
+    logit = torch.full((64,), value, requires_grad=True)
+    shift = torch.zeros(HEADS[name], requires_grad=True)
+    method = build(name, TRUTHS[0], logit, shift)
+    converted, none = (s.detach() for s in method.shares(Probability.from_logit(logit), batch))
+    assert (converted + none).isfinite().all()
+    assert none.min() >= 0
+    assert (converted + none).min() >= 0
+    p = logit.detach().sigmoid()
+    slope = (none * p - converted * (1 - p)) * batch.clicked / batch.clicked.sum()
+    found = torch.autograd.grad(method.loss(batch), (logit, shift), allow_unused=True)
+    torch.testing.assert_close(found[0], slope.to(found[0].dtype))
+    assert found[1] is None or not found[1].any()
+
+
+def kinds(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return whether a click arrives again, and its label, (B,) each."""
+    assert batch.elapsed is not None
+    return batch.elapsed > WAIT, batch.conversion > 0
+
+
+@pytest.mark.parametrize("name", CORRECTED)
+def test_corrected_labels_agree_with_plain_arithmetic(name: str) -> None:
+    batch = doubled(make_batch(schema(), 200))
+    assert batch.elapsed is not None
+    logit = torch.randn(200, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    method = build(name, TRUTHS[0], logit)
+    heads = method.heads(batch.features, *[batch.elapsed.clamp(max=1)][: name == "ulc"])
+    again, converted = (kind.tolist() for kind in kinds(batch))
+    total = 0.0
+    for i in batch.clicked.nonzero().squeeze(1).tolist():
+        p, (d, *n) = logit[i].sigmoid().item(), [head.value()[i].item() for head in heads]
+        if name == "ulc":
+            label = 1.0 if converted[i] else d * (batch.elapsed[i].item() < 1)
+            shares = (label, 1 - label)
+        elif converted[i]:
+            shares = (1 if name == "ddfm" or again[i] else 1 + d, 0)
+        elif name == "defuse":
+            shares = ((1 - n[0]) * d, n[0] * (1 + d))
+        else:
+            shares = (-min(d, p), min(d, p)) if again[i] else (1 - n[0], n[0])
+        total -= shares[0] * math.log(p) + shares[1] * math.log(1 - p)
+    expected = total / batch.clicked.sum().item()
+    assert method.loss(batch).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_negatives_that_return_teach_as_a_label_below_the_prediction() -> None:
+    """The authors' code has the cross entropy against the prediction less d."""
+    batch = doubled(make_batch(schema(), 64))
+    again, converted = kinds(batch)
+    returned = replace(batch, click=batch.clicked * (again & ~converted))
+    logit = torch.linspace(-6, 3, 64, dtype=torch.float64, requires_grad=True)
+    method = build("ddfm", Truth(0.3, 0.4), logit)
+    late, _ = method.heads(batch.features)
+    cvr = Probability.from_logit(logit)
+    label = (cvr.value() - late.value()).detach().clamp_min(0)
+    expected = (returned.clicked * cvr.cross_entropy(label)).sum() / returned.clicked.sum()
+    slopes = [torch.autograd.grad(x, logit)[0] for x in (method.loss(returned), expected)]
+    assert slopes[0].any()
+    torch.testing.assert_close(*slopes, rtol=1e-9, atol=1e-15)
+
+
+def test_negatives_alone_return_with_late_conversions() -> None:
+    clicks = world(2_000, 0.3, 0.4)
+    method = build("ddfm", TRUTHS[0], torch.zeros(()))
+    arrivals = method.schedule()(clicks)
+    delay, again = clicks.delay[arrivals.click], arrivals.elapsed > WAIT
+    assert (delay[again] > WAIT).all()
+    closed = delay[again].isinf()
+    assert (arrivals.elapsed[again][closed] == 1).all()
+    assert arrivals.elapsed[again][~closed].equal(delay[again][~closed])
+    first = torch.bincount(arrivals.click[~again], minlength=2_000)
+    steady = (clicks.time > 1) & (clicks.time < clicks.time.max() - 1)
+    assert (first[steady] == 1).all()
+    returns = torch.bincount(arrivals.click[again], minlength=2_000)
+    assert returns[steady].equal((clicks.delay > WAIT)[steady].long())
+
+
+@pytest.mark.parametrize("truth", TRUTHS, ids=str)
+def test_calibration_undoes_the_share_of_arrivals_that_convert(truth: Truth) -> None:
+    share = learned("fnc", truth)
+    assert share == pytest.approx(truth.cvr / (1 + truth.cvr), abs=0.01)
+    logit = torch.tensor([share, 0.2, 1e-6, 0.5, 0.9], dtype=torch.float64).logit()
+    cvr = build("fnc", truth, logit)(make_batch(schema(), 5).features).cvr
+    expected = torch.tensor([share / (1 - share), 0.25, 1e-6 / (1 - 1e-6), 1, 1])
+    torch.testing.assert_close(cvr.value(), expected.double(), rtol=2e-6, atol=0)
+    torch.testing.assert_close(cvr.log_not.exp(), 1 - cvr.value(), rtol=1e-9, atol=1e-12)
+    assert (cvr.log <= 0).all()
+
+
+def test_what_is_calibrated_learns_as_if_nothing_were() -> None:
+    batch, logit = make_batch(schema(), 64), torch.randn(64, dtype=torch.float64)
+    method, naive = (build(n, TRUTHS[0], logit) for n in ("fnc", "stream_vanilla"))
+    assert method.loss(batch).equal(naive.loss(batch))
+    clicks = world(2_000, 0.3, 0.4)
+    weighted = build("fnw", TRUTHS[0], logit).schedule()(clicks)
+    calibrated = method.schedule()(clicks)
+    assert all(map(torch.equal, vars(weighted).values(), vars(calibrated).values()))
 
 
 def test_the_likelihood_of_delays_agrees_with_plain_arithmetic() -> None:
@@ -212,7 +318,7 @@ def test_a_click_made_just_now_teaches_nothing() -> None:
     assert not torch.autograd.grad(method.loss(now), logit)[0].any()
 
 
-@pytest.mark.parametrize("name", [*WEIGHTED[2:], "dfm"])
+@pytest.mark.parametrize("name", [*HEADS, "dfm"])
 def test_a_batch_without_times_is_refused(name: str) -> None:
     method: Any = registry.load("methods", name, Method)(blueprint(schema()))
     timed = make_batch(schema(), 8)
