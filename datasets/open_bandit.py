@@ -44,7 +44,8 @@ class OpenBandit(Dataset):
 
     Evidence: The documentation of the log lists the columns. Several people who unpacked the
     archive report its size and SHA-256. We had no copy of it, but all of the sample in the package
-    obp 0.4.1: 10,000 impressions per policy and campaign in the same layout.
+    obp 0.4.1: 10,000 impressions per policy and campaign in the same layout. Its wheel in
+    data/manual/open_bandit/ is read in place of the archive.
     """
 
     title = "Open Bandit (clicks only)"

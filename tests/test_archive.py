@@ -75,11 +75,19 @@ def test_an_archive_is_unpacked_with_those_inside_it(tmp_path: Path) -> None:
         "inner.zip": zipped({"b.csv": b"2"}),
         "more.TGZ": tarred("deep/c.csv", b"3"),
         "last.7z": sevened({"deep/d.csv": b"4", "e.csv": b""}),
+        "obp-0.whl": zipped({"f.csv": b"5"}),
     }
     path = tmp_path / "outer.zip"
     path.write_bytes(zipped({"a.csv": b"1", **inside}))
     unpack(path)
-    unpacked = {"a.csv", "inner/b.csv", "more/deep/c.csv", "last/deep/d.csv", "last/e.csv"}
+    unpacked = {
+        "a.csv",
+        "inner/b.csv",
+        "more/deep/c.csv",
+        "last/deep/d.csv",
+        "last/e.csv",
+        "obp-0/f.csv",
+    }
     assert files(tmp_path) == {"outer.zip", *(f"outer/{name}" for name in unpacked)}
     assert (tmp_path / "outer" / "last" / "deep" / "d.csv").read_bytes() == b"4"
     (tmp_path / "outer" / "a.csv").write_bytes(b"marked")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from zipfile import ZipFile
 
 import polars as pl
 import pytest
@@ -25,6 +25,8 @@ from scipy.stats import chisquare
 
 from benchmark import registry
 from benchmark.data.dataset import DataError
+from benchmark.data.fetching.archive import unpack
+from benchmark.data.fetching.raw import find
 from benchmark.data.preprocess import preprocess
 from benchmark.data.reading.readers import locate_read_errors
 from benchmark.metrics.ranking import Lists, dcg, hits
@@ -255,10 +257,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = found or downloaded(cache() / WHEEL)
     assert sha256(path.read_bytes()).hexdigest() == SHA256
     folder = tmp_path_factory.mktemp("obp")
-    with ZipFile(path) as archive:
-        archive.extractall(
-            folder, [name for name in archive.namelist() if name.startswith("obp/dataset/obd/")]
-        )
+    unpack(Path(shutil.copy(path, folder)))
     return folder
 
 
@@ -321,7 +320,7 @@ def test_hashes_of_users_agree_between_real_policies_and_those_of_items_do_not(
         values = [set(part[field]) for part in (table.filter(RANDOM), table.filter(~RANDOM))]
         assert values[0] == values[1]
     contexts = [
-        pl.read_csv(wheel / f"obp/dataset/obd/{policy}/all/item_context.csv")
+        pl.read_csv(find(wheel, f"obd/{policy}/all/item_context.csv"))
         for policy in ("bts", "random")
     ]
     assert contexts[0]["item_feature_0"].equals(contexts[1]["item_feature_0"])

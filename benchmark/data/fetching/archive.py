@@ -17,6 +17,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from benchmark.data.dataset import DataError
 from benchmark.files import replacing_folder
 
+ZIPS = (".zip", ".whl")
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 ENDED = (".zip", ".7z", ".gz", *TARS[1:])  # those whose end tells that it is one
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
@@ -31,7 +32,7 @@ PIECE = 1 << 20  # bytes
 
 def folder_of(path: Path) -> Path | None:
     """Return the folder into which an archive is unpacked, beside it; None if it is none."""
-    for suffix in (".zip", ".7z", *TARS):
+    for suffix in (*ZIPS, ".7z", *TARS):
         if path.name.lower().endswith(suffix):
             return path.with_name(path.name[: -len(suffix)])
     return None
@@ -148,7 +149,7 @@ def _remove_refuse(folder: Path) -> None:
 
 
 def _extract(path: Path, folder: Path, budget: _Budget) -> None:
-    if path.name.lower().endswith(".zip"):
+    if path.name.lower().endswith(ZIPS):
         _extract_zip(path, folder, budget)
     elif path.name.lower().endswith(".7z"):
         _extract_7z(path, folder, budget)
