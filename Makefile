@@ -16,7 +16,7 @@ COMPILED := python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro smoke test check docs lock soak mutants audit
+.PHONY: help setup repro smoke test suite check docs lock soak mutants audit
 
 help:
 	@echo "make repro   set up and run the benchmark of params.yaml; prints the leaderboard"
@@ -42,7 +42,13 @@ smoke: $(READY)
 	rm -rf build/smoke
 	python -m benchmark try --keep build/smoke
 
-test: $(READY) $(DOCS) check
+# Types are checked on one core: the tests do not wait for it.
+test: $(READY) $(DOCS)
+	@$(MAKE) --no-print-directory --jobs check suite
+
+# Processes that tests start read what the first of them has compiled, whatever the shell says.
+suite: export PYTHONDONTWRITEBYTECODE :=
+suite: $(READY)
 	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
@@ -67,7 +73,7 @@ $(READY): requirements.lock requirements-torch.lock
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed; name it: make PYTHON=python3.12')"
 	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
 	$(LOCKED) requirements.lock
-	$(PIP) $(TORCH)
+	($(COMPILED)) & $(PIP) $(TORCH) && wait
 	$(COMPILED)
 	touch $@
 
