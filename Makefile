@@ -42,13 +42,13 @@ smoke: $(READY)
 	rm -rf build/smoke
 	python -m benchmark try --keep build/smoke
 
-# Types are checked on one core: the tests do not wait for it.
-test: $(READY) $(DOCS)
+# Types are checked on one core: the tests, and what they need, do not wait for it.
+test: $(READY)
 	@$(MAKE) --no-print-directory --jobs check suite
 
 # Processes that tests start read what the first of them has compiled, whatever the shell says.
 suite: export PYTHONDONTWRITEBYTECODE :=
-suite: $(READY)
+suite: $(READY) $(DOCS)
 	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(READY)

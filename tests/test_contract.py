@@ -31,24 +31,35 @@ WITH_FORWARD = (
 )
 
 
-def contract() -> Iterator[tuple[Callable[..., None], dict[str, Any]]]:
-    """Yield every test of every method, with every value of its further parameters."""
+def contract(most: int | None = None) -> Iterator[tuple[Callable[..., None], dict[str, Any]]]:
+    """Yield every test of every method, with all or so many values of its further parameters."""
     for test in (*vars(test_method_files).values(), *vars(test_methods).values()):
         marks = [mark for mark in getattr(test, "pytestmark", ()) if mark.name == "parametrize"]
         if "name" in [mark.args[0] for mark in marks]:
-            others = {mark.args[0]: mark.args[1] for mark in marks if mark.args[0] != "name"}
+            others = {
+                mark.args[0]: [*mark.args[1]][:most] for mark in marks if mark.args[0] != "name"
+            }
             for values in itertools.product(*others.values()):
                 yield test, dict(zip(others, values, strict=True))
 
 
-def verdicts(folder: Path, patch: pytest.MonkeyPatch, text: str, entry: str = ENTRY) -> list[str]:
-    """Return what the contract's tests say of a file, each sentence once, in order."""
+def verdicts(
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    text: str,
+    entry: str = ENTRY,
+    most: int | None = 1,
+) -> list[str]:
+    """Return what the contract's tests say of a file, each sentence once, in order.
+
+    The first value of a parameter, such as a batch without clicks, finds what is planted here.
+    """
     (folder / "methods").mkdir()
     (folder / HERE).write_text(text, encoding="utf-8")
     (folder / "methods" / "references.bib").write_text(entry, encoding="utf-8")
     patch.setattr(registry, "ROOT", folder)
     sentences = []
-    for test, values in contract():
+    for test, values in contract(most):
         try:
             test(name=NAME, **values)
         except pytest.fail.Exception as failure:
@@ -377,7 +388,7 @@ def test_an_incomplete_entry_is_reported(
 
 
 def test_a_file_without_fault_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert verdicts(tmp_path, monkeypatch, GOOD) == []
+    assert verdicts(tmp_path, monkeypatch, GOOD, most=None) == []
 
 
 def test_a_hyperparameter_that_a_method_lacks_is_refused(

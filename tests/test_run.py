@@ -10,9 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -80,15 +82,31 @@ def slurm(folder: Path) -> Iterator[Executor]:
     pytest.importorskip("submitit")
     if reason := cluster.missing():
         pytest.skip(reason)
-    daemons = folder / "slurm"
-    daemons.mkdir()
-    with cluster.slurm(daemons) as configuration, pytest.MonkeyPatch.context() as patch:
+    configuration = running_slurm()
+    cluster.empty(configuration)
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(configuration))
         options = {"time": 60, "mem": "500MB"}
         connect = import_module("benchmark.execution.executors.slurm").connect
         patch.setattr(connect, "patience", 1.2)
         with connect(folder / "log", 2, options, seconds=0.3) as executor:
             yield executor
+
+
+DAEMONS = ExitStack()
+
+
+@cache
+def running_slurm() -> Path:
+    """Start the daemons, which all tests share, and return the path of their configuration."""
+    folder = Path(DAEMONS.enter_context(TemporaryDirectory()))
+    return DAEMONS.enter_context(cluster.slurm(folder))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _daemons_end() -> Iterator[None]:
+    with DAEMONS:
+        yield
 
 
 @contextmanager

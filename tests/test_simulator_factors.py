@@ -198,7 +198,7 @@ def chain(direct: float, logits: dict[str, Array]) -> pl.DataFrame:
     return pl.DataFrame(funnel(rows, logits, lifts, (0.3, 0.4, 0.3, 0.2)))
 
 
-@pytest.mark.parametrize("direct", [0, 0.7, 2])
+@pytest.mark.parametrize("direct", [0, 2])
 def test_micro_tells_of_conversion_besides_macro_only_under_violation(direct: float) -> None:
     """With equal rows, nothing but the graph ties the behaviours to each other."""
     frame = chain(direct, dict.fromkeys(("click", "micro", "macro", "conversion"), np.zeros(2**18)))

@@ -23,7 +23,7 @@ from benchmark.training.table import Table
 from benchmark.training.trainer import Data, DivergedError, EarlyStopping, Fit, fit, order
 from benchmark.training.vectorized import Step, allowed, fit_vectorized
 
-COUNT = 3
+COUNT = 2
 NAMES = registry.names("methods")
 
 

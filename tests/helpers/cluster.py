@@ -73,7 +73,7 @@ def slurm(folder: Path) -> Iterator[Path]:
             for command in daemons:
                 running.append(subprocess.Popen(command, stdout=log, stderr=log))
                 time.sleep(0.3)
-            _await_idle(path, folder / "daemons.log")
+            empty(path)
             yield path
         finally:
             _stop(path, running)
@@ -81,7 +81,7 @@ def slurm(folder: Path) -> Iterator[Path]:
 
 def _stop(configuration: Path, daemons: list[subprocess.Popen[bytes]]) -> None:
     with contextlib.suppress(TimeoutError):
-        _await_idle(configuration, configuration.with_name("daemons.log"))
+        empty(configuration)
     for daemon in reversed(daemons):
         daemon.terminate()
         try:
@@ -91,7 +91,7 @@ def _stop(configuration: Path, daemons: list[subprocess.Popen[bytes]]) -> None:
             daemon.wait()
 
 
-def _await_idle(configuration: Path, log: Path) -> None:
+def empty(configuration: Path) -> None:
     """End all jobs and wait until there are none."""
     environment = os.environ | {"SLURM_CONF": str(configuration)}
     subprocess.run(["scancel", "--user=root"], env=environment, capture_output=True, check=False)
@@ -102,7 +102,7 @@ def _await_idle(configuration: Path, log: Path) -> None:
         if state.strip() == b"idle":
             return
         time.sleep(0.3)
-    raise TimeoutError(log.read_text())
+    raise TimeoutError(configuration.with_name("daemons.log").read_text())
 
 
 def _port() -> int:

@@ -9,14 +9,16 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from benchmark.config import Launch, Protocol
 from benchmark.registry import ROOT
-from benchmark.reporting.table import Table
+
+if TYPE_CHECKING:  # the process that hands out tests imports this, and the others wait for it
+    from benchmark.config import Launch, Protocol
+    from benchmark.reporting.table import Table
 
 
 def copy_project(folder: Path, parts: Iterable[str], *left_out: str) -> None:
