@@ -48,6 +48,7 @@ def in_world(propensity: tuple[float, float], weigher: Line, **hyperparameters: 
     return method
 
 
+@torch.no_grad()
 def plain_weights(method: Any, batch: Batch) -> list[float]:
     """Return w of every click."""
     v, p = method.weigher(batch.features), method.propensity(batch.features).value()
@@ -58,7 +59,7 @@ def plain_weights(method: Any, batch: Batch) -> list[float]:
 @pytest.mark.parametrize("tolerance", [1e-4, 1e-1])
 def test_loss_of_weights_agrees_with_plain_arithmetic(tolerance: float) -> None:
     method = build("kbdr", kernels=2, balance_weight=7.0, tolerance=tolerance)
-    x = method.propensity.network.backbone(FUNNEL.features)
+    x = method.propensity.network.backbone(FUNNEL.features).detach()
     squares = [[float((x[j] - row).square().sum()) for row in x] for j in range(2)]
     scale = sum(map(sum, squares)) / (2 * ROWS)
     kernel = [sum(math.exp(-squares[j][i] / scale) for j in range(2)) for i in range(ROWS)]
@@ -73,8 +74,13 @@ def test_loss_of_weights_agrees_with_plain_arithmetic(tolerance: float) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_risks_are_means_over_clicks_of_weighted_errors(name: str) -> None:
-    method = build(name)
+    method = build(name, propensity_floor=0.2)
+    logit = method.propensity.network(FUNNEL.features).detach()
+    method.propensity.platt = torch.stack([1 / logit.std(), -2 - logit.mean() / logit.std()])
     prediction, clicked = method(FUNNEL.features), FUNNEL.clicked > 0
+    floored = prediction.ctr.value()[clicked] < 0.2
+    assert floored.any()
+    assert not floored.all()
     w = torch.tensor(plain_weights(method, FUNNEL), dtype=torch.float64)
     errors = cvr_errors(prediction, FUNNEL)
     if name == "kbips":
