@@ -35,7 +35,7 @@ def frame(log: list[Event]) -> pl.DataFrame:
     return pl.DataFrame(log, schema=TYPES)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(15))
 @pytest.mark.parametrize("window", [0, 1, 7, 100])
 def test_random_logs_are_attributed_as_event_by_event(seed: int, window: int) -> None:
     log = random_log(seed)
@@ -124,10 +124,10 @@ def test_no_events_and_no_clicks_give_no_rows() -> None:
 # --- splits
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_splits_follow_each_other_in_their_shares(seed: int) -> None:
-    rng = random.Random(seed)
-    times = [rng.randint(0, 10 ** rng.randint(1, 6)) for _ in range(200)]
+    rng, last = random.Random(seed), 10 ** (1 + seed % 6)  # many ties in some, few in others
+    times = [rng.randint(0, last) for _ in range(200)]
     rows = pl.LazyFrame({"time": [*times, None]})
     found = split_by_time(rows, "time").collect()
     assert found["split"][-1] is None
@@ -150,7 +150,7 @@ def test_splits_start_at_given_times() -> None:
 # --- the past
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(10))
 def test_the_past_is_strictly_earlier_and_of_the_same_key(seed: int) -> None:
     log = random_log(seed)
     events = frame(log)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from benchmark.configuration.documents import parse, written
 from benchmark.errors import ConfigError
 
-COUNT = 100
+COUNT = 40
 SCALARS = (
     st.none()
     | st.booleans()
@@ -42,7 +42,7 @@ def test_every_mutation_is_answered_by_params_with_a_meaning_or_by_one_line(
         answer, fault = mutations.outcome(text, tmp_path / "params.yaml")
         assert not fault, (seed, kind, text)
         answers[answer] += 1
-    assert min(answers.values()) > COUNT / 100
+    assert min(answers.values()) > 1
 
 
 def test_a_wrong_answer_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
