@@ -15,6 +15,7 @@ from benchmark.data.partitions import (
     stored,
     temporary_folder,
 )
+from benchmark.data.reading.epoch import LATEST
 from benchmark.data.reading.layouts import Types
 from benchmark.dataset import (
     Dataset,
@@ -164,7 +165,12 @@ def _events(path: Path, **facts: int | str) -> pl.LazyFrame:
 
 
 def _rooms(path: Path) -> pl.LazyFrame:
-    rules = {f"{n} must be an integer from 0 up": pl.col(n) >= 0 for n in ("p_date", "live_id")}
+    start = pl.col("start_timestamp").fill_null(0)
+    rules = {
+        **{f"{n} must be an integer from 0 up": pl.col(n) >= 0 for n in ("p_date", "live_id")},
+        "start_timestamp must be milliseconds since 1970, or none": (start <= 0)
+        | (start >= LATEST),
+    }
     return scan_table(path, LIVE, rules=rules)
 
 
@@ -211,7 +217,8 @@ def _with_labels(rows: pl.DataFrame, log: Span, window: int) -> pl.DataFrame:
     """Return impressions with labels, times and hour and weekday; whole where they stay."""
     time, clicked = pl.col("time"), pl.when(click=1)
     inside, over = log.holds(time), time + window <= log.last
-    minutes, moment = (time - pl.col("start_timestamp")) / (60 * SECOND), pl.from_epoch(time, "ms")
+    start, moment = pl.col("start_timestamp"), pl.from_epoch(time, "ms")
+    minutes = pl.when(start > 0).then(time - start) / (60 * SECOND)
     return rows.with_columns(
         *(clicked.then(pl.col(label).fill_null(value=False)).cast(pl.Int8).alias(label)
           for label in ("micro", "conversion")),

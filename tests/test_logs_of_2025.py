@@ -77,6 +77,7 @@ def test_what_a_visit_to_a_room_led_to_is_no_feature(tmp_path: Path) -> None:
         ("negative", 3, "-1", "timestamp must be an integer from 0 up"),
         ("click", 1, "", "live_id must be an integer from 0 up"),
         ("like", 0, "me", "user_id is 'me'; it must be a whole number"),
+        ("room", 4, "1746374400", "start_timestamp must be milliseconds since 1970, or none"),
         ("room", 0, "May", "p_date is 'May'; it must be a whole number"),
     ],
 )
