@@ -49,19 +49,19 @@ def test_other_months_are_refused(months: list[str]) -> None:
 COVEO = {
     "search_train": """\
 session_id_hash,query_vector,clicked_skus_hash,product_skus_hash,server_timestamp_epoch_ms
-s,,"['a', 'x']","['a', 'b']",1000
-s,,['a'],"['b', 'a']",5000
-s,,,,6000
+s,,"['a', 'x']","['a', 'b']",1551729001000
+s,,['a'],"['b', 'a']",1551729005000
+s,,,,1551729006000
 """,
     "browsing_train": """\
 session_id_hash,event_type,product_action,product_sku_hash,server_timestamp_epoch_ms,hashed_url
-s,event_product,purchase,a,7000,u
-s,event_product,add,a,2000,u
-s,event_product,detail,b,4000,u
-s,event_product,add,a,500,u
-s,pageview,,,0,u
-s,event_product,remove,a,8000,u
-t,event_product,purchase,a,7000,u
+s,event_product,purchase,a,1551729007000,u
+s,event_product,add,a,1551729002000,u
+s,event_product,detail,b,1551729004000,u
+s,event_product,add,a,1551729000500,u
+s,pageview,,,1551729000000,u
+s,event_product,remove,a,1551729008000,u
+t,event_product,purchase,a,1551729007000,u
 """,
     "sku_to_content": "product_sku_hash,category_hash,price_bucket\na,c,1.0\n",
 }
