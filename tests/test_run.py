@@ -261,7 +261,7 @@ def in_this_process(*cells: Task) -> list[tuple[Any, BaseException]]:
 
 
 @SOME
-def test_workers_are_killed_and_nothing_is_lost_or_doubled(
+def test_workers_are_killed_and_no_number_is_lost_doubled_or_another(
     opened: Any, processed: Path, small: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replicates = 2 if opened is slurm else 1  # there, two are stopped in two ways

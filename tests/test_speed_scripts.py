@@ -25,7 +25,7 @@ SPEED = ROOT / "speed"
 SMALL = {
     "gpu": ["--device", "cpu", "--small", "--only", "throughput"],
     "vectorized": ["--methods", "esmm", "--models", "2", "--batches", "4096", "--rounds", "1"],
-    "epochs": ["--rows", "20000", "--sizes", "1", "--batch", "1024"],
+    "epochs": ["--rows", "4000", "--sizes", "1", "--batch", "256"],
     "training": ["--rows", "4096", "--only", "ours"],
     "startup": ["--help"],
     "leaderboard": ["--help"],
@@ -34,22 +34,22 @@ SMALL = {
     "preprocess_aliccp": ["--rows", "8000", "--compared", "4000"],
     "preprocess_aliexpress": ["--rows", "2000", "--compared", "1000"],
     "preprocess_expedia": ["--rows", "8000", "--compared", "4000"],
-    "preprocess_rees46": ["--rows", "20000", "--compared", "10000"],
+    "preprocess_rees46": ["--rows", "6000", "--compared", "3000"],
 }
 
 
 @pytest.fixture
-def preprocessed_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let raw files be preprocessed in this process, not in one for each of their sizes."""
-    monkeypatch.syspath_prepend(SPEED)
-    measured = import_module("measured")
+def measured_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is measured run in this process, not in one for each size of its data."""
 
     def run_here(command: list[str], **_: Any) -> SimpleNamespace:
-        with redirect_stdout(io.StringIO()) as printed:
-            measured._main(*command[2:])
+        assert command[0] == sys.executable
+        with redirect_stdout(io.StringIO()) as printed, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", command[1:])
+            runpy.run_path(command[1], run_name="__main__")
         return SimpleNamespace(stdout=printed.getvalue())
 
-    monkeypatch.setattr(measured, "subprocess", SimpleNamespace(run=run_here))
+    monkeypatch.setattr(subprocess, "run", run_here)
 
 
 def printed(
@@ -75,7 +75,7 @@ def test_every_script_is_tried() -> None:
     assert scripts - {"measured"} == set(SMALL)
 
 
-@pytest.mark.usefixtures("preprocessed_here")
+@pytest.mark.usefixtures("measured_here")
 @pytest.mark.parametrize("script", SMALL)
 def test_it_runs_and_prints(
     script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -99,10 +99,7 @@ def test_preprocessing_is_measured_in_a_process_of_its_own(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_missing_gpu_is_one_sentence() -> None:
-    done = subprocess.run(
-        [sys.executable, "speed/gpu.py"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: there is no GPU here; ")
-    assert done.stderr.count("\n") == 1
+def test_a_missing_gpu_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    with pytest.raises(SystemExit, match=r"^error: there is no GPU here; [^\n]+$"):
+        runpy.run_path(str(SPEED / "gpu.py"), run_name="__main__")

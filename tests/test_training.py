@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from benchmark import registry
 from benchmark.config import Protocol
-from benchmark.execution.executors.local import LocalExecutor
 from benchmark.files import read_json
 from benchmark.schema import LABELS, ORACLE, Schema
 from benchmark.training.backbones import blueprint
@@ -81,16 +80,6 @@ def test_a_run_repeats_to_the_last_digit_and_resumes_where_it_was_killed(
 
     assert records(tmp_path / "killed") == whole
     assert kept.stat().st_mtime_ns == before
-
-
-def test_workers_do_not_change_the_numbers(
-    processed: Path, protocol: Protocol, tmp_path: Path
-) -> None:
-    tuning = protocol.tuning.model_copy(update={"trials": 2})
-    small = protocol.model_copy(update={"tuning": tuning, "max_epochs": 1})
-    run(tmp_path / "pool", processed, METHOD, small, 1, opened=LocalExecutor(2))
-    run(tmp_path / "alone", processed, METHOD, small, 1)
-    assert records(tmp_path / "pool") == records(tmp_path / "alone")
 
 
 def test_test_rows_touch_neither_tuning_nor_training(
