@@ -118,9 +118,8 @@ def _read(_app: Sphinx, page: str, source: list[str]) -> None:
         text = f"---\norphan: true\n---\n{text}"
     if page == "methods":
         text = re.sub(r"^## (\w+)$", r"## [\1](methods/\1.rst)", text, flags=re.MULTILINE)
-        text = f"{text}\n```{{toctree}}\n:hidden:\n:glob:\n\nmethods/*\n```\n"
-    if page == "datasets":
-        text = f"{text}\n```{{toctree}}\n:hidden:\n:glob:\n\ndatasets/*\n```\n"
+    if page in ("methods", "datasets"):
+        text = f"{text}\n```{{toctree}}\n:hidden:\n:glob:\n\n{page}/*\n```\n"
     source[0] = text
 
 

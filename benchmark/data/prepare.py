@@ -125,9 +125,10 @@ def _check_factors(workspace: Workspace) -> None:
         return
     base = adapter(workspace, study.dataset).options
     known = base.model_dump()
-    for section in ("factors", "meanings"):
-        for name in getattr(study, section):
-            _check_option(workspace, base, section, name)
+    for section, names in (("factors", study.factors), ("meanings", study.meanings)):
+        for name in (name for name in names if name not in known):
+            words = f"is no option of {study.dataset}: {_hint(name, base, known)}"
+            raise _wrong_factor(workspace, (section, name), words)
     for factor, levels in study.factors.items():
         if known[factor] in levels:
             same = f"holds {known[factor]!r}, the level of the base setting; leave it out"
@@ -138,12 +139,9 @@ def _check_factors(workspace: Workspace) -> None:
                 raise _wrong_factor(workspace, ("factors", factor, number), words)
 
 
-def _check_option(workspace: Workspace, base: Options, section: str, name: str) -> None:
-    if name not in (known := base.model_dump()):
-        present = base.renamed.get(name)
-        hint = f"an old name; {present}" if present else did_you_mean(name, known)
-        words = f"is no option of {workspace.section('sensitivity').dataset}: {hint}"
-        raise _wrong_factor(workspace, (section, name), words)
+def _hint(name: str, base: Options, known: Iterable[str]) -> str:
+    present = base.renamed.get(name)
+    return f"an old name; {present}" if present else did_you_mean(name, known)
 
 
 def _wrong_factor(workspace: Workspace, path: tuple[str | int, ...], words: str) -> ConfigError:

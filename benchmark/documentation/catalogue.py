@@ -6,7 +6,6 @@ import inspect
 import os
 import re
 from pathlib import Path
-from typing import get_args
 
 from optuna.distributions import (
     BaseDistribution,
@@ -17,7 +16,7 @@ from optuna.distributions import (
 
 from benchmark import registry
 from benchmark.bibliography import field
-from benchmark.schema import Need
+from benchmark.documentation.docstrings import needs, paragraph
 from benchmark.training.method import Method
 
 HEAD = """\
@@ -76,10 +75,9 @@ def tuned(method: type[Method]) -> dict[str, str]:
 
 def _row(name: str, method: type[Method]) -> str:
     title, link, venue = paper(name, method)
-    needs = ", ".join(stage for stage in get_args(Need) if stage in method.requires)
     text = inspect.getdoc(method) or ""
     parts = [_part(name, text, label).replace("|", r"\|") for label in PARTS]
-    cells = (f"[{title}]({link}), {venue}", needs, *parts)
+    cells = (f"[{title}]({link}), {venue}", ", ".join(needs(method)), *parts)
     return f"| [{method.name}](#{name}) | {' | '.join(cells)} |\n"
 
 
@@ -105,10 +103,9 @@ def _link(name: str) -> str:
 
 def _part(name: str, text: str, label: str) -> str:
     """Return the paragraph of a docstring that begins with a label."""
-    paragraph = re.search(rf"^{label}: (.+?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
-    if not paragraph:
+    if not (part := paragraph(text, label)):
         raise ValueError(f"the docstring in {_file(name)} lacks a paragraph {label!r}")
-    return _inline(paragraph[1])
+    return _inline(part)
 
 
 def _inline(text: str) -> str:

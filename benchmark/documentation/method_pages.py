@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmark import registry
 from benchmark.documentation.catalogue import paper, tuned
+from benchmark.documentation.docstrings import needs
 from benchmark.training.method import Method
 
 PAGE = """\
@@ -86,7 +87,7 @@ def _page(name: str, tables: Iterable[Published]) -> str:
         name=name,
         module=f"methods.{name}",
         paper=f"`{paper_title} <{link}>`__, {venue} (``{method.cite}``)",
-        needs=", ".join(sorted(method.requires)) or "clicks and conversions",
+        needs=", ".join(needs(method)) or "clicks and conversions",
         tuned="; ".join(f"``{option}`` {values}" for option, values in tuned(method).items())
         or "the learning rate and the weight decay alone",
         results=f"{ABOUT}\n{_list_table(rows)}" if rows else NONE,

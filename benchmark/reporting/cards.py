@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import get_args
 
 from benchmark import registry
 from benchmark.configuration import documents
-from benchmark.schema import Need
+from benchmark.documentation.docstrings import needs, paragraph
 
 FAMILIES = "families.yaml"
 OTHER = "other"
@@ -50,12 +49,12 @@ def _card(name: str) -> Card | None:
     text = inspect.getdoc(kind) or ""
     return Card(
         family=family(path),
-        needs=[need for need in get_args(Need) if need in kind.requires],
+        needs=needs(kind),
         file=registry.shown(path),
         summary=text.splitlines()[0] if text else "",
         formulas=[_joined(formula) for formula in _FORMULA.findall(text)],
-        evidence=_part(text, "Evidence"),
-        differs=_part(text, "Differs from the paper"),
+        evidence=paragraph(text, "Evidence"),
+        differs=paragraph(text, "Differs from the paper"),
     )
 
 
@@ -72,11 +71,6 @@ def _families(path: Path) -> dict[str, str]:
 
 
 _FORMULA = re.compile(r"^ *\.\. math::(.+?)(?:\n\n(?! )|\Z)", re.DOTALL | re.MULTILINE)
-
-
-def _part(text: str, label: str) -> str:
-    paragraph = re.search(rf"^{label}: (.+?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
-    return _joined(paragraph[1]) if paragraph else ""
 
 
 def _joined(text: str) -> str:
