@@ -85,3 +85,12 @@ def test_the_rank_of_a_method_that_always_wins_is_certain() -> None:
     found = ranks(stats.rankdata(np.vstack([np.full(8, -1.0), np.zeros((2, 8))]), axis=0), 0.95)
     assert found is not None
     assert found.high.tolist() == [1, 3, 3]
+
+
+@pytest.mark.parametrize(("blocks", "last"), [(2, 3), (6, 3), (7, 1)])
+def test_a_method_that_always_wins_is_first_only_if_chance_seldom_does_that(
+    blocks: int, last: int
+) -> None:
+    found = ranks(np.repeat([[1.0], [2.0], [3.0]], blocks, axis=1), 0.95)
+    assert found is not None
+    assert (found.low[0], found.high[0]) == (1, last)

@@ -346,8 +346,9 @@ def ranks(
 def _limits(gains: Array, weights: Array, confidence: float, data: Resampled | None) -> Array:
     """Return what each mean of gains (methods, blocks) must exceed to be significant, (methods,).
 
-    It is the quantile of the largest absolute bootstrap t, times the standard error; constant gains
-    are certain.
+    It is the quantile of the largest absolute bootstrap t, times the standard error. Resamples of
+    constant gains do not vary: they are significant if a sign test of all gains, corrected for
+    their number, could find so with that many blocks, else never.
     """
     blocks = gains.shape[1]
     centred = gains - gains.mean(axis=1, keepdims=True)
@@ -362,7 +363,8 @@ def _limits(gains: Array, weights: Array, confidence: float, data: Resampled | N
         statistics = np.where(off == 0, 0, np.abs(off) / np.sqrt(variances))
     largest = statistics.max(axis=0, initial=0)
     quantile = float(np.quantile(largest, confidence, method="higher"))
-    limit = np.zeros(len(gains))
+    certain = len(gains) * 2.0 ** (1 - blocks) <= 1 - confidence
+    limit = np.full(len(gains), 0.0 if certain else np.inf)
     return np.multiply(quantile, np.sqrt(error), limit, where=error > 0)
 
 
