@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ METHODS = Path("docs/methods.md")
 DATASET = "a file name in datasets/, without .py"
 SETTING = "a setting: a dataset, or a factor at a level such as overlap-0.5; by default all"
 METHOD = "a file name in methods/, without .py"
-ASSIGNMENT = "KEY=VALUE changes the params for this call, as in protocol.max_epochs=3"
+ASSIGNMENT = "change the params for this call, as in protocol.max_epochs=3; may be repeated"
 VERSION = "print the version and exit"
 STUDY = "a folder in studies/, whose params, data and results are used instead of the benchmark's"
 
@@ -142,7 +142,7 @@ def score(
     setting: str | None = None,
     replicate: str | None = None,
 ) -> None:
-    """Compute every metric again from predictions and data alone; compare it with the record."""
+    """Recompute every metric from predictions and data alone and compare it with the record."""
     from benchmark.execution.scoring import described
     from benchmark.execution.scoring import score as score_all
 
@@ -164,7 +164,7 @@ def verify(
     workers: str | None = None,
     **sample: str | None,
 ) -> int:
-    """Make a random sample of the fits on record again; tell which lead to the same numbers."""
+    """Repeat a random sample of the fits on record and report which of them reproduce."""
     from benchmark.execution import verification
     from benchmark.execution.jobs import workers as open_workers
     from benchmark.execution.run import tasks
@@ -176,7 +176,7 @@ def verify(
     differing = [one for one in remade if one.differences]
     for one in differing:
         print(f"{one.task}, {one.where}: {'; '.join(one.differences[:3])}")
-    print(f"{len(remade) - len(differing)} of {len(remade)} fits lead to the same numbers")
+    print(f"{len(remade) - len(differing)} of {len(remade)} fits reproduce their numbers")
     for task, reason in verification.adopt(remade) if adopt else ():
         print(f"{task}: {'adopted' if reason is None else f'not adopted: {reason}'}")
     return int(bool(differing))
@@ -199,13 +199,14 @@ def optuna(workspace: Workspace) -> None:
 
 
 def show(workspace: Workspace) -> None:
-    """Print the leaderboard and where the pictures lie."""
-    from benchmark.reporting.leaderboard import plain
+    """Print the leaderboard and the paths of its page and pictures."""
+    from benchmark.reporting.leaderboard import legend, plain
     from benchmark.reporting.records import read
     from benchmark.reporting.table import build
 
     for results in read(workspace):
         print(plain(build(results, workspace.params)), end="\n\n")
+    print(legend(workspace.params.leaderboard), end="\n\n")
     page = workspace.results / "index.html"
     print(f"page: {page}" if page.is_file() else "no page yet: run `python -m benchmark report`")
     for picture in sorted((workspace.results / "plots").glob("*/*.svg")):
@@ -271,36 +272,40 @@ def methods(workspace: Workspace) -> None:
 
 
 def new_method(name: str, cite: str | None = None) -> None:
-    """Write the first version of a method's file, which works."""
+    """Write the first version of a method's file, which already trains."""
     from benchmark.scaffold.method import create
 
     path = create(name, cite)
     entry = "" if cite else " and in the entry that it cites, the last of methods/references.bib"
     print(f"wrote {path.parent.name}/{path.name}. Next:")
+    print(f"  write its loss, and run `python -m benchmark try {name}` after each change;")
     print(f"  replace every TODO in it{entry};")
     print(f"  add `- {name}` to the methods in params.yaml;")
     print("  run `python -m benchmark methods`, then `make test`.")
 
 
-def new_dataset(name: str, csv: str) -> None:
+def new_dataset(name: str, csv: str, column: Sequence[str] = ()) -> None:
     """Write an adapter and its fixture from a CSV file with impressions, clicks and conversions."""
     from benchmark.scaffold.dataset import create
 
-    written = create(name, Path(csv))
+    written = create(name, Path(csv), column)
     print(f"wrote datasets/{name}.py and tests/helpers/layouts/{name}.py.")
-    for role, column in written.columns.roles.items():
-        print(f"  matched: {column} is the {role}")
+    for role, matched in written.columns.roles.items():
+        print(f"  matched: {matched} is the {role}")
     for missing in written.columns.missing:
         print(f"  not matched: {missing}")
-    for column in written.columns.others:
-        print(f"  not used: {column or 'a column without a name'}")
+    for other in written.columns.others:
+        print(f"  not used: {other or 'a column without a name'}")
+    print(f"  split: {written.columns.split}")
     print("Next:")
+    print("  to give another column a role, delete both files and add `--column ROLE=NAME`;")
     print("  replace every TODO in the adapter and in the entry that it cites, the last of")
     print(
         "  datasets/references.bib; features are ids alone, as others may be from after the click;"
     )
     print(f"  copy {csv} to {MANUAL / name}/ and add `- {name}` to the datasets in params.yaml;")
-    print("  run `python -m benchmark cards`, then `make test`.")
+    print(f"  run `python -m benchmark data {name}`, which reads the file,")
+    print("  then `python -m benchmark cards` and `make test`.")
 
 
 @dataclass(frozen=True)
@@ -308,8 +313,8 @@ class Command:
     """A subcommand with the help of its arguments.
 
     ``--`` begins the name of an option, ``--!`` that of a switch, ``--*`` that of an option that
-    may be repeated, and ``?`` that of an argument that may be left out. The help of the whole
-    program only names ``rare`` ones.
+    may be repeated, and ``?`` that of an argument that may be left out. After a space may stand
+    what its value is called. The help of the whole program only names ``rare`` ones.
     """
 
     function: Callable[..., int | None]
@@ -327,12 +332,13 @@ class Command:
         return (self.function.__doc__ or "").splitlines()[0]
 
 
-IN_STUDY = {"--study": STUDY, "--*set": ASSIGNMENT}
+SETTINGS = {"--*set KEY=VALUE": ASSIGNMENT}
+IN_STUDY = {"--study NAME": STUDY} | SETTINGS
 LAUNCH = {
-    "--on": "local, slurm or ray; by default what params.yaml says under `launch`, or local",
-    "--workers": "how many trainings at a time; by default one per core or GPU, on a cluster 100",
+    "--on WHERE": "local, slurm or ray; by default what params.yaml says under `launch`, or local",
+    "--workers N": "how many fits run at a time; by default one per core or GPU, on a cluster 100",
     "--!strict": "end with an error if a task failed",
-    "--options": "of a cluster's jobs, as YAML: 'partition: gpu, gpus_per_node: 1, time: 240'",
+    "--options YAML": "of a cluster's jobs, as in 'partition: gpu, gpus_per_node: 1, time: 240'",
 }
 COMMANDS = (
     Command(check, IN_STUDY),
@@ -342,9 +348,9 @@ COMMANDS = (
         try_,
         {
             "?method": METHOD,
-            "--keep": "a folder for data, results and a page; by default none are left",
-            "--*set": ASSIGNMENT,
-        },
+            "--keep FOLDER": "where data, results and a page are kept; by default nowhere",
+        }
+        | SETTINGS,
     ),
     Command(report, IN_STUDY),
     Command(show, IN_STUDY),
@@ -354,8 +360,8 @@ COMMANDS = (
         score,
         {
             "predictions": "a Parquet file with row, cvr and perhaps ctr, or a folder of such",
-            "--setting": "the setting that it is of; by default as its place in results/ tells",
-            "--replicate": "the number of the replicate; by default as its name tells, or 0",
+            "--setting NAME": "their setting; by default the one in whose folder they are",
+            "--replicate N": "the number of their replicate; by default the file's name, or 0",
         }
         | IN_STUDY,
     ),
@@ -364,29 +370,31 @@ COMMANDS = (
         {
             "?setting": SETTING,
             "?method": METHOD,
-            "--fits": "how many final fits and how many trials of each method; by default 1",
-            "--seed": "of the sample; by default 0",
-            "--tolerance": "by which numbers may differ; by default 1e-9, predictions in no bit",
-            "--workers": "how many trainings at a time; by default one per core or GPU",
-            "--!adopt": "give records of other code today's keys where their sample is the same",
+            "--fits N": "how many final fits and how many trials of each method; by default 1",
+            "--seed N": "the seed of the sample; by default 0",
+            "--tolerance X": "how far numbers may differ; by default 1e-9, predictions not at all",
+            "--workers N": "how many fits run at a time; by default one per core or GPU",
+            "--!adopt": "give records of other code today's keys where their sample reproduces",
         }
         | IN_STUDY,
     ),
     Command(
         new_method,
         {
-            "name": "of the new file in methods/, in snake_case",
-            "--cite": "key of its paper in methods/references.bib; by default a new placeholder",
+            "name": "the name of the new file in methods/, in snake_case",
+            "--cite KEY": "its paper's key in methods/references.bib; by default a placeholder",
         },
     ),
     Command(
         new_dataset,
         {
-            "name": "of the new file in datasets/, in snake_case",
+            "name": "the name of the new file in datasets/, in snake_case",
             "csv": "a CSV file with a header, one impression per row, its click and its conversion",
+            "--*column ROLE=NAME": "the column that is the user, item, time, click or conversion, "
+            "where its name does not tell; may be repeated",
         },
     ),
-    Command(datasets, {"--*set": ASSIGNMENT}),
+    Command(datasets, SETTINGS),
     Command(download, {"dataset": DATASET} | IN_STUDY, rare=True),
     Command(preprocess, {"dataset": DATASET} | IN_STUDY, rare=True),
     Command(export_recbole, {"dataset": DATASET}, rare=True),
@@ -401,8 +409,8 @@ COMMANDS = (
         },
         rare=True,
     ),
-    Command(cards, {"--*set": ASSIGNMENT}, rare=True),
-    Command(methods, {"--*set": ASSIGNMENT}, rare=True),
+    Command(cards, SETTINGS, rare=True),
+    Command(methods, SETTINGS, rare=True),
 )
 RARE = "rarely used, with a --help of their own:\n  "
 
@@ -441,13 +449,16 @@ COMPLETIONS: dict[str, Callable[..., list[str]]] = {
 
 
 def _add(parser: argparse.ArgumentParser, name: str, about: str) -> None:
-    plain = name.replace("--!", "--").replace("--*", "--").removeprefix("?")
+    marked, _, value = name.partition(" ")
+    plain = marked.replace("--!", "--").replace("--*", "--").removeprefix("?")
     kinds: dict[str, dict[str, Any]] = {
         "--!": {"action": "store_true"},
         "--*": {"action": "append", "default": []},
         "?": {"nargs": "?"},
     }
     more = next((kind for mark, kind in kinds.items() if name.startswith(mark)), {})
+    if value:
+        more = more | {"metavar": value}
     argument: Any = parser.add_argument(plain, help=about, **more)
     argument.completer = COMPLETIONS.get(plain)  # read by argcomplete
 

@@ -69,12 +69,13 @@ def table(workspace: Workspace) -> tuple[str, list[str]]:
     from benchmark.data.prepare import prepare, report  # noqa: PLC0415 (seconds)
     from benchmark.execution.executors.local import cores  # noqa: PLC0415
     from benchmark.execution.run import run  # noqa: PLC0415
-    from benchmark.reporting.leaderboard import plain  # noqa: PLC0415
+    from benchmark.reporting.leaderboard import legend, plain  # noqa: PLC0415
     from benchmark.reporting.records import read  # noqa: PLC0415
     from benchmark.reporting.table import build  # noqa: PLC0415
 
     report(prepare(workspace, cores()))
     run(workspace, Launch())
     tables = [build(results, workspace.params) for results in read(workspace)]
+    texts = [plain(built) for built in tables] + [legend(workspace.params.leaderboard)]
     absent = [f"{task.title}: {task.excluded}" for built in tables for task in built.excluded]
-    return "\n\n".join(plain(built) for built in tables), absent
+    return "\n\n".join(texts), absent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from ast import literal_eval
@@ -15,6 +16,7 @@ from benchmark.scaffold.columns import match
 PARTS = (
     "benchmark", "datasets", "methods", "tests", "docs", "params.yaml", "pyproject.toml",
 )  # fmt: skip
+ASSIGNED = {"worded_shop": ["--column", "user=Besucher"]}
 KEPT = ("oracle_funnel", "coat", "jd_micro")  # the last two are imported by tests of all
 FILES = {
     "numbered_shop": ("impressions.csv", """\
@@ -23,7 +25,7 @@ User-ID,Item_Id,Timestamp,Is Clicked,Purchased,price,Device
 8,b,1600000060,0,,3.5,desk
 """),
     "worded_shop": ("rows.csv", """\
-visitorId;SKU;time;clicked;conversion
+Besucher;SKU;time;clicked;conversion
 u1;9;2024-03-01 10:00:00;true;false
 u2;9;2024-03-01 10:01:00;false;false
 """),
@@ -45,7 +47,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
         given = folder / "data" / "manual" / name / file
         given.parent.mkdir(parents=True)
         given.write_text(text, encoding="utf-8")
-        steps.append(["new-dataset", name, str(given)])
+        steps.append(["new-dataset", name, str(given), *ASSIGNED.get(name, ())])
     name_in_params(folder, "datasets", *FILES)
     said = add_and_test(folder, [*steps, ["cards"]], ("test_datasets", "test_data_cards"), *FILES)
     return folder, dict(zip(FILES, said.split("wrote datasets/")[1:], strict=True))
@@ -93,6 +95,9 @@ def test_what_could_not_be_matched_is_listed(printed: tuple[Path, dict[str, str]
     assert "not matched: no column is named as the user, such as user" in bare
     assert "not matched: no column is named as the time, such as time" in bare
     assert "not used: day" in bare
+    assert "matched: Besucher is the user" in printed[1]["worded_shop"]
+    assert "split: by time" in first
+    assert "split: rows at random, as no column is the time" in bare
     adapter = (printed[0] / "datasets" / "numbered_shop.py").read_text(encoding="utf-8")
     todo = "# TODO add to TYPES, table and features what is known before the click:"
     assert f"    {todo}\n    # - price, as numeric\n    # - Device, as categorical\n" in adapter
@@ -104,7 +109,7 @@ def test_what_could_not_be_matched_is_listed(printed: tuple[Path, dict[str, str]
         ("user,item,buy\n1,2,0\n", "no column is named as the click, such as click, clicked"),
         ("user,item,click\n1,2,0\n", "no column is named as the conversion"),
         ("click,buy\n1,1\n", "no column is named as a user or an item"),
-        ("user,click,buy,order\n1,1,1,1\n", "buy and order may each be the conversion; rename"),
+        ("user,click,buy,order\n1,1,1,1\n", "buy and order may each be the conversion; choose"),
         ("user,click,buy\n1,2,0\n", "column click holds 2; it must hold 0 and 1, or true and"),
         ("user,click,buy\n1,1,no\n", "column buy holds 'no'; it must hold 0 and 1"),
         ("user,click,buy\n1,0.5,0\n", "column click holds 0.5; it must hold 0 and 1"),
@@ -125,6 +130,31 @@ def test_an_unusable_file_is_reported_in_one_sentence(
         match(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("assigned", "sentence"),
+    [
+        ("person=u", "--column person=u: it must be ROLE=NAME, where ROLE is one of user, item,"),
+        ("user", "--column user: it must be ROLE=NAME"),
+        ("user=Kundin", "has no column 'Kundin'; did you mean 'Kunde'?"),
+    ],
+)
+def test_what_is_assigned_must_be_a_role_and_a_column(
+    tmp_path: Path, assigned: str, sentence: str
+) -> None:
+    path = tmp_path / "given.csv"
+    path.write_text("Kunde,item,click,buy\n1,2,1,0\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        match(path, [assigned])
+
+
+def test_an_assigned_column_decides_between_two(tmp_path: Path) -> None:
+    path = tmp_path / "given.csv"
+    path.write_text("user,click,buy,order\n1,1,1,0\n", encoding="utf-8")
+    matched = match(path, ["conversion=order"])
+    assert matched.roles == {"user": "user", "click": "click", "conversion": "order"}
+    assert matched.others == ("buy",)
 
 
 @pytest.mark.parametrize(

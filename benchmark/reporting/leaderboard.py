@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.bibliography import keys
-from benchmark.config import Params
+from benchmark.config import Leaderboard, Params
 from benchmark.files import write_text
 from benchmark.reporting import citations, latex
 from benchmark.reporting.contrasts import Cell, Gain, column
@@ -72,6 +72,20 @@ def plain(table: Table) -> str:
         *(f"- {task.title}: {task.excluded}" for task in table.excluded),
     ]
     return "\n".join(line for line in lines if line)
+
+
+def legend(board: Leaderboard) -> str:
+    """Return what the marks of :func:`plain` mean."""
+    against = (
+        " Δ: how much better than the reference, paired over replicates (above 0: better)."
+        if board.reference
+        else ""
+    )
+    return (
+        "*: the best mean, and all methods not significantly different from it. ± and []: "
+        f"{board.confidence:.0%}\ninterval over replicates.{against}\nUndecided is not equal; the "
+        "page and docs/explanation/statistics.md explain each column."
+    )
 
 
 _HEAD = """# Leaderboard

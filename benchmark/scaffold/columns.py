@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmark.data.reading.readers import first_rows
+from benchmark.errors import did_you_mean
 
 SAMPLE = 10_000  # rows that are looked at
 SEPARATORS = ",\t;|"
@@ -64,28 +65,40 @@ class Columns:
         """The columns that have no role."""
         return tuple(name for name in self.header if name not in self.roles.values())
 
+    @property
+    def split(self) -> str:
+        """How the adapter splits the rows, in words."""
+        if "time" in self.roles:
+            return "by time, the last rows are the test split"
+        unit = "users" if "user" in self.roles else "rows"
+        return f"{unit} at random, as no column is the time; a split by time is more realistic"
 
-def match(path: Path) -> Columns:
-    """Match the columns of a file by their names.
+
+def match(path: Path, assigned: Sequence[str] = ()) -> Columns:
+    """Match the columns of a file by their names, unless ``ROLE=NAME`` assigns one to a role.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no table with a header whose names are printable and differ, has no
-            click, no conversion, or neither user nor item; two columns may be the same; or a label
-            is empty or has other values than 0 and 1.
+            click, no conversion, or neither user nor item; two columns may be the same; a label
+            is empty or has other values than 0 and 1; or what is assigned is no role or no column.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; name a CSV file with a header")
     sample, separator = _sample(path)
-    roles = {role: name for role in NAMES if (name := _column(sample.columns, role, path))}
+    given = dict(_assignment(text, sample.columns, path) for text in assigned)
+    others = [name for name in sample.columns if name not in given.values()]
+    roles = {
+        role: name for role in NAMES if (name := given.get(role) or _column(others, role, path))
+    }
     for label in LABELS:
         if label not in roles:
-            raise ValueError(f"{path}: {_missing(label)}; the columns are {_all(sample)}")
+            raise ValueError(f"{path}: {_missing(label)}; {_choose(label, sample)}")
         _check_label(sample[roles[label]], path)
     if not {"user", "item"} & {*roles}:
         raise ValueError(
-            f"{path}: no column is named as a user or an item, such as user_id or item_id; the "
-            f"columns are {_all(sample)}"
+            f"{path}: no column is named as a user or an item, such as user_id or item_id; "
+            f"{_choose('user', sample)}"
         )
     time_format, unread = None, []
     if "time" in roles and sample[roles["time"]].dtype == pl.String:
@@ -137,12 +150,26 @@ def _check_header(names: Sequence[str], path: Path) -> None:
             )
 
 
+def _assignment(text: str, header: Sequence[str], path: Path) -> tuple[str, str]:
+    """Return the role and the column of ``ROLE=NAME``."""
+    role, equals, name = text.partition("=")
+    if not equals or role not in NAMES:
+        raise ValueError(
+            f"--column {text}: it must be ROLE=NAME, where ROLE is one of {', '.join(NAMES)}"
+        )
+    if name not in header:
+        hint = did_you_mean(name, header)
+        raise ValueError(f"--column {text}: {path} has no column {name!r}; {hint}")
+    return role, name
+
+
 def _column(header: Sequence[str], role: str, path: Path) -> str | None:
     """Return the column of a role, the one whose name comes first in ``NAMES``."""
     matched = [name for name in header if _plain(name) in NAMES[role]]
     if len(matched) > 1:
         raise ValueError(
-            f"{path}: {' and '.join(matched)} may each be the {role}; rename or delete all but one"
+            f"{path}: {' and '.join(matched)} may each be the {role}; choose one, as by "
+            f'`--column "{role}={matched[0]}"`'
         )
     return matched[0] if matched else None
 
@@ -185,5 +212,5 @@ def _missing(role: str) -> str:
     return f"no column is named as the {role}, such as {', '.join(NAMES[role][:3])}"
 
 
-def _all(sample: pl.DataFrame) -> str:
-    return ", ".join(sample.columns)
+def _choose(role: str, sample: pl.DataFrame) -> str:
+    return f"choose one by `--column {role}=NAME` from {', '.join(sample.columns)}"

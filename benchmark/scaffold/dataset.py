@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -30,18 +30,20 @@ class Written:
     columns: Columns
 
 
-def create(name: str, csv: Path) -> Written:
+def create(name: str, csv: Path, assigned: Sequence[str] = ()) -> Written:
     """Write ``datasets/<name>.py`` and its fixture in ``tests/helpers/layouts/``.
 
+    Each text ``ROLE=NAME`` in ``assigned`` says which column has a role.
+
     Raises:
-        ValueError: the name or the file cannot be used.
+        ValueError: the name, the file or an assignment cannot be used.
         FileExistsError: there is such a dataset or such a fixture.
         FileNotFoundError: there is no such CSV file.
     """
     adapter, layout = new_path("datasets", name), ROOT / "tests/helpers/layouts" / f"{name}.py"
     if layout.exists():
         raise FileExistsError(f"tests/helpers/layouts/{name}.py exists; choose another name")
-    columns = match(csv)
+    columns = match(csv, assigned)
     key = placeholder("datasets", title_of(name))
     write_text(adapter, _adapter(name, key, csv, columns))
     write_text(layout, _layout(name, csv, columns))
