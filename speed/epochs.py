@@ -80,9 +80,9 @@ def line(rows: int, batch: int) -> str:
     """Measure a size in a process of its own and return its line of the table."""
     with tempfile.TemporaryDirectory() as folder:
         many, few = Path(folder) / "many", Path(folder) / "few"
-        for place, count in ((many, rows), (few, 4 * batch)):
-            place.mkdir()
-            write(place, count)
+        for split, count in ((many, rows), (few, 4 * batch)):
+            split.mkdir()
+            write(split, count)
         command = [sys.executable, __file__, "--measure", str(many), str(few), str(batch)]
         answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     took = json.loads(answer)

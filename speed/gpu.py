@@ -105,8 +105,8 @@ def steps(scale: Scale, method: Method, adam: Adam, rows: Table, size: int) -> C
             for funnel in batches(rows, size, seed=0, epoch=epoch):
                 yield train_batch(adam, method.updates, funnel)
 
-    found = endless()
-    return lambda: next(found)
+    sizes = endless()
+    return lambda: next(sizes)
 
 
 def bandwidth(scale: Scale) -> float:

@@ -70,10 +70,10 @@ def main() -> None:
                 Task(runs / name, setting, name, protocol, options.replicates) for name in methods
             ]
             took = seconds(tasks, workers)
-            found = outcomes(runs)
-            fits = sum(path.count("/") == 2 for path in found)
-            first = first or (took, found)
-            assert found == first[1], "the number of workers changed a result"
+            results = outcomes(runs)
+            fits = sum(path.count("/") == 2 for path in results)
+            first = first or (took, results)
+            assert results == first[1], "the number of workers changed a result"
             print(f"| {workers} | {60 * fits / took:.1f} | {first[0] / took:.2f} |", flush=True)
 
 

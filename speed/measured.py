@@ -94,8 +94,8 @@ def equal(ours: pl.DataFrame, theirs: pd.DataFrame) -> None:
     """Assert that two tables have the same numbers, missing ones too."""
     for name in theirs:
         expected = theirs[name].to_numpy(dtype=np.float64, na_value=np.nan)
-        found = ours[str(name)].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5, err_msg=str(name))
+        actual = ours[str(name)].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5, err_msg=str(name))
 
 
 @dataclass(frozen=True)
@@ -140,11 +140,11 @@ class Layout:
         print(f"{rows:>11,} rows {cost}")
         print(f"{rows:>11,} rows {read_alone(raw):>31} of reading alone")
         wall, processor = time.perf_counter(), time.process_time()
-        found = self.in_pandas(raw)
-        for split, frame in found.items():
+        frames = self.in_pandas(raw)
+        for split, frame in frames.items():
             frame.to_pickle(folder / split)  # the fastest that pandas writes by itself
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
-        for split, frame in found.items():
+        for split, frame in frames.items():
             self.check(folder / "processed" / f"{split}.parquet", frame)
         times = (
             f"{wall / cost.seconds:.1f} times as long, {processor / cost.processor:.1f} of cores"

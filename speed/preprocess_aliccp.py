@@ -28,8 +28,8 @@ HISTORIES = {"109_14": 9_000, "110_14": 1_000_000, "127_14": 300_000, "150_14": 
 ITEM = {"205": 4_000_000, "206": 9_000, "207": 1_000_000, "216": 300_000, "301": 4}
 CROSSES = {"508": 9_000, "509": 200_000, "702": 100_000, "853": 80_000}
 FIRST = {
-    field: 1 + 5_000_000 * place
-    for place, field in enumerate((*USER, *HISTORIES, *ITEM, *CROSSES, "210"))
+    field: 1 + 5_000_000 * index
+    for index, field in enumerate((*USER, *HISTORIES, *ITEM, *CROSSES, "210"))
 }
 MIN_COUNT = 11
 

@@ -125,8 +125,8 @@ def _rivals(rng: Generator) -> dict[str, np.ndarray]:
 def _lines(ids: np.ndarray, pools: list[pl.Series], rng: Generator) -> bytes:
     """Return the lists of some searches; hotels that follow each other in the pool are unlike."""
     search = np.repeat(np.arange(len(ids)), HOTELS_PER_SEARCH)
-    place = np.tile(np.arange(HOTELS_PER_SEARCH), len(ids))
-    visitor, hotel, asked = (rng.integers(len(executor), size=len(ids)) for executor in pools[:3])
+    rank = np.tile(np.arange(HOTELS_PER_SEARCH), len(ids))
+    visitor, hotel, query = (rng.integers(len(pool), size=len(ids)) for pool in pools[:3])
     when = pl.Series(START + rng.integers(240 * 86_400, size=len(ids)))
     click = rng.random(len(search)) < 0.045
     booking = click & (rng.random(len(search)) < 0.6)
@@ -135,13 +135,13 @@ def _lines(ids: np.ndarray, pools: list[pl.Series], rng: Generator) -> bytes:
         pl.Series(ids[search]),
         pl.from_epoch(when, "s").dt.strftime("%Y-%m-%d %H:%M:%S").gather(search),
         pools[0].gather(visitor[search]),
-        pools[1].gather((hotel[search] + place) % HOTELS),
+        pools[1].gather((hotel[search] + rank) % HOTELS),
         _pool({
-            "position": place + 1,
+            "position": rank + 1,
             "price_usd": np.round(rng.lognormal(5, 0.6, len(search)), 2),
             "promotion_flag": (rng.random(len(search)) < 0.2).astype(int),
         }),
-        pools[2].gather(asked[search]),
+        pools[2].gather(query[search]),
         pools[3].gather(rng.integers(POOL, size=len(search))),
         _pool({"click": click.astype(int), "paid": paid, "booking": booking.astype(int)}),
     ]  # fmt: skip

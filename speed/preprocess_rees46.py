@@ -104,8 +104,8 @@ def in_pandas(raw: Path) -> dict[str, pd.DataFrame]:
     means, spreads = train[NUMBERS].mean(), train[NUMBERS].std()
     history = _histories(events, rows, known)
     return {
-        split: _encoded(rows[number == place], known, means, spreads).join(history)
-        for place, split in enumerate(("train", "valid", "test"))
+        split: _encoded(rows[number == index], known, means, spreads).join(history)
+        for index, split in enumerate(("train", "valid", "test"))
     }
 
 
@@ -147,9 +147,9 @@ def _before(events: pd.DataFrame, key: list[str], flags: list[str]) -> pd.DataFr
     """Count the flags of the same key's earlier events; those of the same time are not earlier."""
     sums = events.groupby(key)[flags].cumsum()
     known = pd.concat([events[["time", *key]], sums], axis=1)
-    asked = events[["time", *key]]
-    found = pd.merge_asof(asked, known, on="time", by=key, allow_exact_matches=False)
-    return found[flags].fillna(0)
+    requests = events[["time", *key]]
+    matched = pd.merge_asof(requests, known, on="time", by=key, allow_exact_matches=False)
+    return matched[flags].fillna(0)
 
 
 def _attributed(events: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
@@ -181,12 +181,12 @@ def _histories(
     end = rows["user_id"].map(first).to_numpy() + rows["views"].to_numpy(dtype=np.int64)
     back = np.arange(-LENGTH, 0)
     there = back >= -rows["views"].to_numpy()[:, None]
-    place = np.maximum(end[:, None] + back, 0)
+    index = np.maximum(end[:, None] + back, 0)
     columns = {}
     for field in ("category_id", "item_id"):
         ids = known[field].get_indexer(pd.Index(views[field])) + 1
-        found = np.where(there, ids[place], 0)
-        columns |= {f"recent_{field} {i}": found[:, i] for i in range(LENGTH)}
+        recent = np.where(there, ids[index], 0)
+        columns |= {f"recent_{field} {i}": recent[:, i] for i in range(LENGTH)}
     return pd.DataFrame(columns, index=rows.index)
 
 

@@ -176,8 +176,8 @@ def mtreclib(log: Log, batch: int, checkout: Path | None) -> Epoch:
 
     def epoch() -> None:
         for ids, numbers, truth in loader:
-            found = model(ids, numbers)
-            parts = [fn.binary_cross_entropy(p, t) for p, t in zip(found, truth.T, strict=True)]
+            predicted = model(ids, numbers)
+            parts = [fn.binary_cross_entropy(p, t) for p, t in zip(predicted, truth.T, strict=True)]
             model.zero_grad()
             (sum(parts) / len(parts)).backward()
             optimizer.step()
@@ -231,10 +231,10 @@ def main() -> None:
     torch.set_num_threads(1)
     log = Log(arguments.rows, arguments.scale)
     makers = contestants(log, arguments.batch, arguments.mtreclib)
-    found = dict(made({name: make for name, make in makers.items() if arguments.only in name}))
-    times: dict[str, list[float]] = {name: [] for name in found}
+    models = dict(made({name: make for name, make in makers.items() if arguments.only in name}))
+    times: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(ROUNDS):
-        for name, epoch in found.items():
+        for name, epoch in models.items():
             times[name].append(seconds(epoch))
     print(f"{arguments.rows:,} rows, batch {arguments.batch}, {sum(log.sizes):,} ids, one thread")
     medians = {name: statistics.median(spent) for name, spent in times.items()}
