@@ -64,6 +64,8 @@ for (const name of ["BibTeX", "LaTeX row"]) {
 dialog.querySelector(".close").click();
 await wait();
 found.closed = location.hash;
+found.withDefaults = [...document.querySelectorAll("[data-setting]")]
+  .filter((one) => one.querySelector("[name=defaults]")).map((one) => one.dataset.setting);
 return found;
 """
 LINKED = """
@@ -144,6 +146,7 @@ def test_filters_keep_the_methods_that_match(used: Visit) -> None:
 
 def test_published_hyperparameters_stand_beside_tuned_ones(used: Visit) -> None:
     assert used.found["beside"] == 20  # two headline metrics of ten methods
+    assert used.found["withDefaults"] == [ORACLE]  # on the other log, nothing is tuned
 
 
 def test_two_methods_are_compared_as_the_statistics_do(used: Visit, scores: dict[str, Any]) -> None:

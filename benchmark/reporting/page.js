@@ -39,9 +39,9 @@
   const cost = (metric, value) => COSTS[data.metrics[metric].better](value);
 
   // The state that a link can hold, and the link that holds it.
-  const asked = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
+  const linked = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
   function remember(changes) {
-    const state = asked();
+    const state = linked();
     for (const [name, value] of Object.entries(changes)) {
       if (value) state.set(name, value); else state.delete(name);
     }
@@ -75,18 +75,18 @@
   function round(low, high, count) {
     const least = (high - low) / count;
     const power = 10 ** Math.floor(Math.log10(least));
-    const step = [1, 2, 5, 10].map((factor) => factor * power).find((found) => found >= least);
+    const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= least);
     const [first, last] = [Math.ceil(low / step), Math.floor(high / step)];
     const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
-    return Array.from({ length: last - first + 1 }, (_, place) => ((first + place) * step).toFixed(digits));
+    return Array.from({ length: last - first + 1 }, (_, index) => ((first + index) * step).toFixed(digits));
   }
   function chart(about, xs, ys, xTitle, yTitle, draw, height = 240) {
     const [width, left, bottom] = [560, 64, 40];
     const scale = ([low, high], from, to) => {
       const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
       const [a, b] = [low - room, high + room];
-      const place = (value) => from + ((value - a) / (b - a)) * (to - from);
-      return Object.assign(place, { ticks: round(a, b, 5) });
+      const position = (value) => from + ((value - a) / (b - a)) * (to - from);
+      return Object.assign(position, { ticks: round(a, b, 5) });
     };
     const x = scale([Math.min(...xs), Math.max(...xs)], left, width - 24);
     if (xs.every(Number.isInteger)) x.ticks = x.ticks.filter((tick) => Number.isInteger(Number(tick)));
@@ -108,40 +108,40 @@
   function contrast(setting, metric, first, second) {
     const [one, two] = [first, second].map((method) => setting.entries.find((entry) => entry.method === method)?.scores[metric]);
     if (!one || !two) return null;
-    const gains = one.values.map((value, place) => cost(metric, two.values[place]) - cost(metric, value));
-    const found = { gains, mean: mean(gains), verdict: "undecided", corrected: "undecided" };
+    const gains = one.values.map((value, replicate) => cost(metric, two.values[replicate]) - cost(metric, value));
+    const outcome = { gains, mean: mean(gains), verdict: "undecided", corrected: "undecided" };
     const quantiles = setting.quantiles;
-    if (!quantiles || gains.length < 2) return found;
-    const spread = Math.sqrt(mean(gains.map((gain) => (gain - found.mean) ** 2)) * gains.length / (gains.length - 1));
+    if (!quantiles || gains.length < 2) return outcome;
+    const spread = Math.sqrt(mean(gains.map((gain) => (gain - outcome.mean) ** 2)) * gains.length / (gains.length - 1));
     const error = spread / Math.sqrt(gains.length);
     const margin = data.metrics[metric].margin;
-    const same = margin != null && Math.abs(found.mean) + quantiles.equivalence * error < margin;
+    const same = margin != null && Math.abs(outcome.mean) + quantiles.equivalence * error < margin;
     const verdict = (quantile) => {
-      const sure = Math.abs(found.mean) > quantile * error;
-      const side = found.mean > 0 ? "better" : "worse";
+      const sure = Math.abs(outcome.mean) > quantile * error;
+      const side = outcome.mean > 0 ? "better" : "worse";
       return sure ? side + (same ? ", but equivalent" : "") : same ? "equivalent" : "undecided";
     };
     const half = quantiles.single * error;
-    return { ...found, low: found.mean - half, high: found.mean + half,
+    return { ...outcome, low: outcome.mean - half, high: outcome.mean + half,
       verdict: verdict(quantiles.single), corrected: verdict(quantiles.every_pair) };
   }
 
   function contrastView(setting, metric, first, second) {
-    const found = contrast(setting, metric, first, second);
-    if (!found) return el("p", {}, "One of the two has no value of this metric here.");
+    const outcome = contrast(setting, metric, first, second);
+    if (!outcome) return el("p", {}, "One of the two has no value of this metric here.");
     const { style } = data.metrics[metric];
     const show = (value) => format(value, style, true);
-    const limits = found.low == null ? "" : ` [${show(found.low)}, ${show(found.high)}]`;
+    const limits = outcome.low == null ? "" : ` [${show(outcome.low)}, ${show(outcome.high)}]`;
     const pairs = setting.entries.length * (setting.entries.length - 1) / 2;
-    const text = `${named(first)} over ${named(second)}: ${show(found.mean)}${limits}, above 0 better, ` +
-      `paired over ${found.gains.length} replicates${setting.resampled ? ", of the weights alone" : ""}. Verdict: ${found.verdict} as a single comparison; ` +
-      `${found.corrected} after correction for all ${pairs} pairs (Bonferroni).`;
-    const xs = [...found.gains, 0, ...(found.low == null ? [] : [found.low, found.high])];
+    const text = `${named(first)} over ${named(second)}: ${show(outcome.mean)}${limits}, above 0 better, ` +
+      `paired over ${outcome.gains.length} replicates${setting.resampled ? ", of the weights alone" : ""}. Verdict: ${outcome.verdict} as a single comparison; ` +
+      `${outcome.corrected} after correction for all ${pairs} pairs (Bonferroni).`;
+    const xs = [...outcome.gains, 0, ...(outcome.low == null ? [] : [outcome.low, outcome.high])];
     const picture = chart(text, xs, [], `gain in ${data.metrics[metric].label}, ${data.metrics[metric].population} (right of 0: ${titleOf(first)} is better)`, "", (x, _, box) => [
       svg("path", { class: "zero", d: `M${x(0)} 8V${box.height - box.bottom}` }),
-      ...found.gains.map((gain, place) => dot(x(gain), 48 + 10 * (place % 5), `replicate ${place}: ${show(gain)}`)),
-      ...(found.low == null ? [] : [svg("path", { class: "interval", d: `M${x(found.low)} 25H${x(found.high)}` })]),
-      dot(x(found.mean), 25, `mean: ${show(found.mean)}`, "mean"),
+      ...outcome.gains.map((gain, replicate) => dot(x(gain), 48 + 10 * (replicate % 5), `replicate ${replicate}: ${show(gain)}`)),
+      ...(outcome.low == null ? [] : [svg("path", { class: "interval", d: `M${x(outcome.low)} 25H${x(outcome.high)}` })]),
+      dot(x(outcome.mean), 25, `mean: ${show(outcome.mean)}`, "mean"),
     ], 150);
     return el("div", { class: "contrast" }, el("p", { class: "verdict" }, text), picture);
   }
@@ -192,9 +192,11 @@
     ].filter((column) => column.exists);
   }
 
+  const tuned = (entry) => Object.values(entry.scores).some((score) => score.default);
+
   class Explorer {
-    constructor(place, setting) {
-      Object.assign(this, { place, setting, lead: setting.headline[0], query: "", family: "", need: "",
+    constructor(container, setting) {
+      Object.assign(this, { container, setting, lead: setting.headline[0], query: "", family: "", need: "",
         defaults: false, sorted: setting.headline[0], down: false, chosen: {} });
       this.build();
       this.show();
@@ -218,8 +220,8 @@
           this.choose(value);
           remember({ dataset: setting.name, metric: value });
         }),
-        el("label", {}, el("input", { type: "checkbox", name: "defaults",
-          change: (event) => { this.defaults = event.target.checked; this.show(); } }), " default hyper-parameters beside tuned ones"));
+        setting.entries.some(tuned) ? el("label", {}, el("input", { type: "checkbox", name: "defaults",
+          change: (event) => { this.defaults = event.target.checked; this.show(); } }), " default hyper-parameters beside tuned ones") : null);
       this.toggles = el("details", { class: "columns" });
       this.count = el("p", { class: "soft", role: "status" });
       this.table = el("table", {});
@@ -227,15 +229,15 @@
       this.contrast = el("div", { class: "contrasts" });
       this.pair = setting.entries.length > 1 ? [setting.entries[0].method, setting.entries[1].method] : [];
       const region = { class: "wide", tabindex: "0", role: "region", "aria-label": `Methods on ${setting.title}` };
-      this.place.append(this.controls, this.toggles, this.count, el("div", region, this.table));
-      if (this.pair.length) this.place.append(el("h3", {}, "Compare two methods"), this.compare, this.contrast);
+      this.container.append(this.controls, this.toggles, this.count, el("div", region, this.table));
+      if (this.pair.length) this.container.append(el("h3", {}, "Compare two methods"), this.compare, this.contrast);
       this.buildCompare();
     }
 
     buildCompare() {
-      const picker = (place, title) => el("label", {}, `${title} `,
-        el("select", { name: `method-${place}`, change: (event) => { this.pair[place] = event.target.value; this.showPair(true); } },
-          this.setting.entries.map((entry) => el("option", { value: entry.method, selected: entry.method === this.pair[place] }, named(entry.method)))));
+      const picker = (side, title) => el("label", {}, `${title} `,
+        el("select", { name: `method-${side}`, change: (event) => { this.pair[side] = event.target.value; this.showPair(true); } },
+          this.setting.entries.map((entry) => el("option", { value: entry.method, selected: entry.method === this.pair[side] }, named(entry.method)))));
       if (this.pair.length) this.compare.append(picker(0, "Method"), picker(1, "over"));
     }
 
@@ -247,7 +249,7 @@
 
     choosePair(first, second) {
       this.pair = [first, second];
-      this.pair.forEach((method, place) => { this.compare.elements[`method-${place}`].value = method; });
+      this.pair.forEach((method, side) => { this.compare.elements[`method-${side}`].value = method; });
       this.showPair();
     }
 
@@ -318,21 +320,21 @@
   function card(method) {
     const own = document.getElementById(`method-${method}`);
     const about = own ? [...own.children].slice(1).map((node) => node.cloneNode(true)) : [];
-    const found = data.settings.map((setting) => [setting, setting.entries.find((entry) => entry.method === method)]);
+    const results = data.settings.map((setting) => [setting, setting.entries.find((entry) => entry.method === method)]);
     const entries = data.methods[method].citation.map((key) => data.references[key]).filter(Boolean);
     dialog.replaceChildren(
       button("Close", shut, { class: "close" }),
       el("h2", {}, named(method)),
       ...about,
       el("p", {}, copier("BibTeX", entries.join("\n\n"))),
-      ...found.flatMap(([setting, entry]) => [el("h3", {}, setting.title), ...(entry ? details(setting, entry) : [absence(setting, method)])]));
+      ...results.flatMap(([setting, entry]) => [el("h3", {}, setting.title), ...(entry ? details(setting, entry) : [absence(setting, method)])]));
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
     remember({ method });
   }
 
   const absence = (setting, method) =>
-    el("p", {}, `Not in the table: ${setting.absent.find((found) => found.method === method)?.reason ?? "not asked for"}.`);
+    el("p", {}, `Not in the table: ${setting.absent.find((task) => task.method === method)?.reason ?? "not part of this run"}.`);
 
   function details(setting, entry) {
     const names = [...setting.headline, ...setting.metrics].filter((name) => entry.scores[name]);
@@ -352,12 +354,12 @@
   }
 
   function tuning(entry) {
-    const done = entry.trials.map((trial, place) => [place, trial]).filter(([, trial]) => trial.value != null);
+    const done = entry.trials.map((trial, number) => [number, trial]).filter(([, trial]) => trial.value != null);
     if (done.length < 2) return [];
-    const told = (trial) => Object.entries(trial.hyperparameters).map(([name, value]) => `${name} ${value}`).join(", ");
+    const described = (trial) => Object.entries(trial.hyperparameters).map(([name, value]) => `${name} ${value}`).join(", ");
     const about = `Search: the value of each of ${entry.trials.length} trials on the validation split; the first has the default hyper-parameters.`;
-    const picture = chart(about, done.map(([place]) => place), done.map(([, trial]) => trial.value), "trial", "", (x, y) =>
-      done.map(([place, trial]) => dot(x(place), y(trial.value), `trial ${place}: ${trial.value}; ${told(trial)}`)));
+    const picture = chart(about, done.map(([number]) => number), done.map(([, trial]) => trial.value), "trial", "", (x, y) =>
+      done.map(([number, trial]) => dot(x(number), y(trial.value), `trial ${number}: ${trial.value}; ${described(trial)}`)));
     const importance = Object.entries(entry.importance).sort((a, b) => b[1] - a[1]).map(([name, value]) => `${name} ${value}`).join(", ");
     return [el("p", { class: "soft" }, about), picture,
       ...(importance ? [el("p", { class: "soft" }, `Absolute rank correlation with the value over trials: ${importance}.`)] : [])];
@@ -369,7 +371,7 @@
     const about = `Learning curves: the selection metric on the validation split after each epoch, a line for each of ${known.length} replicates.`;
     const longest = Math.max(...known.map((values) => values.length));
     const picture = chart(about, [1, longest], known.flat(), "epoch", "", (x, y) =>
-      known.map((values) => svg("path", { class: "curve", d: `M${values.map((value, place) => `${x(place + 1)} ${y(value)}`).join("L")}` })));
+      known.map((values) => svg("path", { class: "curve", d: `M${values.map((value, epoch) => `${x(epoch + 1)} ${y(value)}`).join("L")}` })));
     return [el("p", { class: "soft" }, about), picture];
   }
 
@@ -391,7 +393,7 @@
 
   const explorers = {};
   function follow() {
-    const state = asked();
+    const state = linked();
     const explorer = explorers[state.get("dataset")];
     if (explorer) {
       if (data.metrics[state.get("metric")]) explorer.choose(state.get("metric"));
@@ -399,7 +401,7 @@
       const pair = (state.get("compare") ?? "").split(",");
       const known = pair.length === 2 && pair.every((method) => explorer.setting.entries.some((entry) => entry.method === method));
       if (known) explorer.choosePair(...pair);
-      (known ? explorer.compare : explorer.place.parentElement).scrollIntoView();
+      (known ? explorer.compare : explorer.container.parentElement).scrollIntoView();
     }
     if (Object.hasOwn(data.methods, state.get("method") ?? "")) card(state.get("method"));
   }
@@ -407,10 +409,10 @@
   document.documentElement.classList.add("js");
   document.querySelector("header").append(theme());
   document.body.append(live, dialog);
-  for (const place of document.querySelectorAll(".explorer")) {
-    const setting = settings[place.closest("[data-setting]").dataset.setting];
-    if (setting.headline.length) explorers[setting.name] = new Explorer(place, setting);
-    else place.nextElementSibling.classList.remove("static");
+  for (const container of document.querySelectorAll(".explorer")) {
+    const setting = settings[container.closest("[data-setting]").dataset.setting];
+    if (setting.headline.length) explorers[setting.name] = new Explorer(container, setting);
+    else container.nextElementSibling.classList.remove("static");
   }
   for (const entry of document.querySelectorAll("pre[id^=ref-]")) entry.before(copier("BibTeX", entry.textContent));
   for (const link of document.querySelectorAll('main section:not([id]) a[href^="#method-"]')) {
