@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 import re
 import subprocess
@@ -23,6 +25,8 @@ from benchmark.documentation.reference.pages import FOLDER, pages
 from benchmark.metrics.measures import BY_SPACE
 from benchmark.registry import ROOT
 from benchmark.studies import StudyParams
+from benchmark.training import losses
+from benchmark.training.batch import Batch, Prediction, Probability
 
 DOCS = ROOT / "docs"
 BUILT_HERE = {DOCS / "reference" / "api", DOCS / "results"}
@@ -178,7 +182,7 @@ def test_every_subcommand_and_argument_is_explained() -> None:
     for section, command in zip(sections, COMMANDS, strict=True):
         assert command.help in section
         for name in command.arguments:
-            assert name.strip("-?!*").upper() in section.upper()
+            assert name.partition(" ")[0].strip("-?!*").upper() in section.upper()
 
 
 def test_every_metric_is_defined_by_a_formula() -> None:
@@ -193,6 +197,19 @@ def test_every_metric_is_defined_by_a_formula() -> None:
     assert not missing
     plain = [s.splitlines()[0] for s in text.split("\n### ")[1:] if "$" not in s]
     assert not plain
+
+
+def test_the_how_to_of_methods_lists_all_that_they_can_use() -> None:
+    text = (ROOT / "docs/how-to/method.md").read_text(encoding="utf-8")
+    own = [value for value in vars(losses).values() if inspect.isfunction(value)]
+    functions = {f.__name__: inspect.signature(f) for f in own if f.__module__ == losses.__name__}
+    calls = [f"`{name}({', '.join(s.parameters)})`" for name, s in functions.items()]
+    members = [f".{name}(" for name in vars(Probability) if not name.startswith("_")]
+    fields = [f"`batch.{field.name}`" for field in dataclasses.fields(Batch)]
+    predicted = f"`Prediction({', '.join(f.name for f in dataclasses.fields(Prediction))})`"
+    assert len(calls) > 10
+    listed = [call for call in calls if "`_" not in call] + [*members, *fields, predicted]
+    assert not [name for name in listed if name not in text]
 
 
 def test_the_words_are_those_of_the_field() -> None:

@@ -207,7 +207,7 @@ def _spread(results: DatasetResults, confidence: float) -> str:
 def covered(results: DatasetResults) -> str:
     """Return which randomness the intervals and tests of a table cover."""
     if results.redrawn:
-        return "weights and draws of the world"
+        return "weights and simulated draws"
     if results.resampling is not None:
         return f"weights and test {results.resampling.unit}"
     return f"weights only, as {results.unresampled}"

@@ -52,7 +52,7 @@ def index(items: Iterable[Item]) -> str:
         )
         for item in items
     ]  # fmt: skip
-    return INDEX + _table(("name", "log", "stages", "rows", "licence", "how to get it"), rows)
+    return INDEX + _table(("name", "dataset", "stages", "rows", "licence", "how to get it"), rows)
 
 
 def card(item: Item) -> str:
