@@ -271,6 +271,12 @@ FAULTS = {
         "return click_loss",
         "loss raises KeyError: 'wait'; mend this line",
     ),
+    "arithmetic with a probability": (
+        with_loss("return click_loss + (self.cvr_weight * prediction.cvr).log.mean()"),
+        "return click_loss",
+        "loss raises TypeError: unsupported operand type(s) for *: 'float' and 'Probability'; "
+        "docs/how-to/method.md lists what a Probability offers",
+    ),
     "a layer that learns nothing": (
         GOOD.replace("CtrCvr,", "Blueprint, CtrCvr,").replace(
             BODY,

@@ -40,7 +40,7 @@ NONE = "It stands in no published table."
 ABOUT = """\
 Each row is a table in ``results/``. The score is that of the table's first metric, with its
 interval; the difference is paired with the table's reference method. The cost is that of one final
-fit: seconds on the machine of the time, and the number of rows whose gradient was computed.
+fit: seconds on the machine that made the table, and how many gradients of rows it computed.
 """
 HEADER = (
     "Table", "Metric", "Score", "Difference", "Verdict", "Rank", "Parameters", "Seconds",

@@ -118,7 +118,9 @@ def _raised(error: Exception, name: str) -> str | None:
             f"{where}: {function} reads {lacking[1]!r}, which the method does not have; {hint}make "
             "it in build, which calls super().build(blueprint)"
         )
-    return f"{where}: {function} raises {type(error).__name__}: {text}; mend this line"
+    used = next((name for name in ("Probability", "Prediction", "Batch") if repr(name) in text), "")
+    hint = f"docs/how-to/method.md lists what a {used} offers" if used else "mend this line"
+    return f"{where}: {function} raises {type(error).__name__}: {text}; {hint}"
 
 
 def _first_line(error: Exception) -> str:
