@@ -67,7 +67,8 @@ def test_the_locks_have_all_that_is_needed_as_pip_looks_for_nothing_more() -> No
     known = pins("requirements.lock") | pins("requirements-torch.lock")
     assert not missing([*declared(), *declared("dev")], known)
     assert not missing(declared("docs"), pins("requirements-docs.lock"))
-    assert not missing(declared("mutants"), pins("requirements-mutants.lock"))
+    mutants = {Requirement(one).name for one in declared("mutants")}  # most have none of it
+    assert mutants <= set(pins("requirements-mutants.lock"))
     without = {name: version for name, version in known.items() if name != "aiohttp"}
     assert missing(declared(), without), "what is lacking is seen"
     assert missing(["numpy>=3"], known) == {"numpy>=3"}
