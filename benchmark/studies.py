@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import model_validator
+from pydantic import PrivateAttr, model_validator
 
 from benchmark import registry
 from benchmark.config import Count, Name, Params, Section, Several
@@ -112,6 +112,8 @@ class StudyParams(Params):
     conclusions of the first variant hold in the others.
     """
 
+    _varied: dict[str, Self] = PrivateAttr(default_factory=dict)
+
     @model_validator(mode="after")
     def _varies_a_leaderboard(self) -> Self:
         if self.variants and (self.sensitivity or self.selection):
@@ -125,22 +127,19 @@ class StudyParams(Params):
         """Read and check the file and its changes, as :meth:`Params.read`, and every variant."""
         params = super().read(path, *changes, settings=settings)
         for variant in params.variants:
-            params.varied(variant)
+            changed = params.source.at(("variants", variant))
+            node = params.source.merged(Node({"protocol": changed}, changed.location))
+            params._varied[variant] = validated(cls, node)
+            params._varied[variant]._source = node
         return params
 
     def varied(self, variant: str) -> Self:
-        """Return the params of a variant; "" is none.
+        """Return the params of a variant; "" is none."""
+        return self._varied[variant] if variant else self
 
-        Raises:
-            ConfigError: a key that it changes is unknown or has a wrong value.
-        """
-        if not variant:
-            return self
-        changes = self.source.at(("variants", variant))
-        node = self.source.merged(Node({"protocol": changes}, changes.location))
-        params = validated(type(self), node)
-        params._source = node
-        return params
+    def and_variants(self) -> list[Self]:
+        """Return the params as they are, and of every variant."""
+        return [self, *self._varied.values()]
 
 
 @dataclass(frozen=True)
@@ -273,16 +272,12 @@ class Workspace:
 
     def params_of(self, setting: Setting) -> StudyParams:
         """Return the params with what the setting's variant changes in them."""
-        return self._varied[setting.variant]
-
-    @cached_property
-    def _varied(self) -> dict[str, StudyParams]:
-        return {name: self.params.varied(name) for name in ("", *self.params.variants)}
+        return self.params.varied(setting.variant)
 
     @property
     def tuning_draws(self) -> int:
         """How many draws of each simulated setting are for tuning alone."""
-        tuning = [params.protocol.tuning for params in self._varied.values()]
+        tuning = [params.protocol.tuning for params in self.params.and_variants()]
         return max(own.draws if own.trials else 0 for own in tuning)
 
     @property

@@ -123,7 +123,7 @@ def test_a_page_has_the_rows_and_costs_of_the_method_in_each_published_table(
     score = {"text": "0.7 ± 0.1", "gain": {"text": "+0.2 ± 0.1", "verdict": "better"}}
     entries = [
         {"method": "declared", "scores": {"auc": score}, "parameters": 1234,
-         "rank": 2, "rank_low": 1, "rank_high": 3},
+         "seconds_per_fit": 1.5, "rank": 2, "rank_low": 1, "rank_high": 3},
         {"method": "other", "scores": {"auc": score | {"text": "0.9"}}},
     ]  # fmt: skip
     setting = {"name": "log", "title": "A log", "headline": ["auc"], "entries": entries}

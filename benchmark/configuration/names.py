@@ -56,7 +56,7 @@ def check_options(workspace: Workspace) -> None:
     datasets = list(_adapters(workspace)) or [*_factors(workspace), *_arms(workspace)]
     models = [
         sentence
-        for params in _variants(workspace.params)
+        for params in workspace.params.and_variants()
         for sentence in (*_encoder(params), *_hyperparameters(params))
     ]
     if sentences := [*datasets, *dict.fromkeys(models)]:
@@ -131,14 +131,9 @@ def _unknown(
             yield mistake(source, path, f"{what} not in {where}; {did_you_mean(name, known)}")
 
 
-def _variants(params: StudyParams) -> list[StudyParams]:
-    """Return the params as they are, and of every variant."""
-    return [params.varied(variant) for variant in ("", *params.variants)]
-
-
 def _all_metrics(params: StudyParams) -> list[str]:
     """Return what is wrong with the metrics of the params or of a variant, each once."""
-    return list(dict.fromkeys(text for own in _variants(params) for text in _metrics(own)))
+    return list(dict.fromkeys(text for own in params.and_variants() for text in _metrics(own)))
 
 
 def _metrics(params: StudyParams) -> Iterator[str]:

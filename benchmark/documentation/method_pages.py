@@ -103,7 +103,6 @@ def _rows(name: str, table: Published) -> Iterator[tuple[str, ...]]:
             if entry["method"] != name or score is None:
                 continue
             gain = score.get("gain") or {}
-            seconds, gradients = _cost(table, setting["name"], name)
             yield (
                 f"{table.title}: {setting['title']}",
                 f"{about['label']}, {about['population']} {about['arrow']}",
@@ -112,17 +111,15 @@ def _rows(name: str, table: Published) -> Iterator[tuple[str, ...]]:
                 gain.get("verdict", "–"),
                 _rank(entry),
                 f"{entry['parameters']:,}" if entry.get("parameters") else "–",
-                f"{seconds:.1f}",
-                f"{gradients:,.0f}",
+                f"{entry['seconds_per_fit']:.1f}",
+                f"{_gradients(table, setting['name'], name):,.0f}",
             )
 
 
-def _cost(table: Published, dataset: str, method: str) -> tuple[float, float]:
-    """Return the seconds and the rows with a gradient of a fit, in the mean over replicates."""
+def _gradients(table: Published, dataset: str, method: str) -> float:
+    """Return the rows with a gradient of a fit, in the mean over replicates."""
     own = [fit for fit in table.fits if (fit["dataset"], fit["method"]) == (dataset, method)]
-    timed = [fit for fit in own if fit.get("clock") == "cpu"] or own
-    seconds = mean(float(fit["seconds"]) for fit in timed)
-    return seconds, mean(float(fit["sample_gradients"]) for fit in own)
+    return mean(float(fit["sample_gradients"]) for fit in own)
 
 
 def _rank(entry: dict[str, Any]) -> str:

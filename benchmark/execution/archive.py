@@ -18,9 +18,8 @@ from benchmark.sealing import DIGEST, is_sealed
 from benchmark.studies import Workspace, first_splits
 
 FILE, SCHEMA = "records.parquet", "schema.json"
-INCIDENTAL = frozenset(
-    {"seconds", "clock", DIGEST}
-)  # of a record: they say nothing about its numbers
+# Of a record: they say nothing about its numbers.
+INCIDENTAL = frozenset({"seconds", "clock", DIGEST})
 
 
 def pack(workspace: Workspace) -> Path:

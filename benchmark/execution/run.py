@@ -47,8 +47,8 @@ def run(
         LookupError: there is no such setting or method, or the selection metric is no criterion.
         RuntimeError: ``strict``, and a task failed.
     """
-    for at in workspace.settings():
-        check_name(workspace.params_of(at).protocol.selection_metric)
+    for params in workspace.params.and_variants():
+        check_name(params.protocol.selection_metric)
     cells = tasks(workspace, setting, method)
     limit = None if settings.time_limit is None else 60 * settings.time_limit
     failures = run_tasks(cells, connect(settings, workspace.params.protocol), limit)
