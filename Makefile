@@ -52,7 +52,7 @@ suite: $(READY) $(DOCS)
 	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
-	ruff check . && ruff format --check . && mypy benchmark methods datasets
+	ruff check . && ruff format --check . && mypy benchmark methods datasets speed
 
 soak: $(READY)
 	PYTHONPATH=.:tests python -m helpers.soak

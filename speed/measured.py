@@ -81,7 +81,10 @@ def encoded(
 ) -> pd.DataFrame:
     """Return scaled numbers and the places of known values, as one does in pandas."""
     numbers = ((rows[means.index] - means) / spreads).fillna(0).astype(np.float32)
-    ids = {field: values.get_indexer(rows[field]) + 1 for field, values in known.items()}
+    ids = {
+        field: values.get_indexer(rows.set_index(field).index) + 1
+        for field, values in known.items()
+    }
     return numbers.assign(**ids)
 
 

@@ -10,6 +10,7 @@ is done in pandas as well, and must come out the same.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -153,7 +154,7 @@ def _lines(ids: np.ndarray, pools: list[pl.Series], rng: Generator) -> bytes:
 def in_pandas(raw: Path) -> dict[str, pd.DataFrame]:
     """Return the encoded splits, made as one does in pandas."""
     rows = pd.read_csv(
-        raw / "train.csv", usecols=lambda name: not name.endswith(("diff", "ings_usd"))
+        raw / "train.csv", usecols=lambda name: not str(name).endswith(("diff", "ings_usd"))
     )
     _checked(rows)
     searches = rows.groupby("srch_id")
@@ -163,11 +164,12 @@ def in_pandas(raw: Path) -> dict[str, pd.DataFrame]:
     if rows.duplicated(["srch_id", "prop_id"]).any():
         raise ValueError("a search lists a hotel twice")
     logged = when[rows["random_bool"] == 0].groupby(rows["srch_id"]).min()
+    early: Any
+    late: Any
     early, late = (logged.quantile(share, interpolation="higher") for share in (0.8, 0.9))
     moment = rows["srch_id"].map(logged)
-    split = np.select(
-        [moment.isna(), moment < early, moment < late], ["test", "train", "valid"], "test"
-    )
+    splits = [np.array([name]) for name in ("test", "train", "valid")]
+    split = np.select([moment.isna(), moment < early, moment < late], splits, "test")
     rows = rows.assign(
         split=split,
         prop_log_historical_price=rows["prop_log_historical_price"].where(lambda price: price > 0),

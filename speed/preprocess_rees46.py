@@ -138,7 +138,8 @@ def _with_past(events: pd.DataFrame) -> pd.DataFrame:
     counts = pd.concat([of_item, own, same], axis=1)
     views = events.loc[events["click"], ["user_id", "time"]].assign(seen=lambda view: view["time"])
     last = pd.merge_asof(events, views, on="time", by="user_id", allow_exact_matches=False)["seen"]
-    return pd.concat([events, np.log1p(counts).add_prefix("log_").add_suffix("s")], axis=1).assign(
+    logs = pd.DataFrame(np.log1p(counts)).add_prefix("log_").add_suffix("s")
+    return pd.concat([events, logs], axis=1).assign(
         log_seconds_since_click=np.log1p((events["time"] - last) / 1000), views=counts["click"]
     )
 
@@ -182,7 +183,7 @@ def _histories(
     back = np.arange(-LENGTH, 0)
     there = back >= -rows["views"].to_numpy()[:, None]
     index = np.maximum(end[:, None] + back, 0)
-    columns = {}
+    columns: dict[str, Any] = {}
     for field in ("category_id", "item_id"):
         ids = known[field].get_indexer(pd.Index(views[field])) + 1
         recent = np.where(there, ids[index], 0)

@@ -113,8 +113,8 @@ def ours(log: Log, batch: int, method: str, large: int) -> Epoch:
     optimizer = Adam(model, learning_rate=RATE, weight_decay=0.0, large=large)
     labels = np.stack([log.click, log.click, log.click, log.conversion], 1)
     names = ("click", "micro", "macro", "conversion")
-    arrays = (log.ids, log.numbers, labels)
-    table = Table(*(torch.from_numpy(array) for array in arrays), names)
+    ids, numbers, known = map(torch.from_numpy, (log.ids, log.numbers, labels))
+    table = Table(ids, numbers, known, names)
     return lambda: _train(model, optimizer, table, batch)
 
 
@@ -179,9 +179,10 @@ def mtreclib(log: Log, batch: int, checkout: Path | None) -> Epoch:
             predicted = model(ids, numbers)
             parts = [fn.binary_cross_entropy(p, t) for p, t in zip(predicted, truth.T, strict=True)]
             model.zero_grad()
-            (sum(parts) / len(parts)).backward()
+            loss = torch.stack(parts)
+            loss.mean().backward()
             optimizer.step()
-            sum(parts).item()
+            loss.sum().item()
 
     return epoch
 

@@ -46,6 +46,9 @@ class Counter(TorchDispatchMode):
 
     calls = 0
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         self.calls += not func.is_view
         return func(*args, **(kwargs or {}))
@@ -56,8 +59,8 @@ def contestants(name: str, models: int, batch: int, device: torch.device) -> tup
     log = Log(ROWS, 1)
     log.sizes = [IDS] * len(log.sizes)
     labels = np.stack([log.click, log.click, log.click, log.conversion], 1)
-    tensors = (torch.from_numpy(part).to(device) for part in (log.ids % IDS, log.numbers, labels))
-    table = Table(*tensors, LABELS)
+    ids, numbers, known = map(torch.from_numpy, (log.ids % IDS, log.numbers, labels))
+    table = Table(ids, numbers, known, LABELS).to(device)
     protocol = Params.read(registry.ROOT / "params.yaml").protocol
     kind = registry.load("methods", name, Method)
     methods = [kind(blueprint(log.schema(), protocol.backbone)).to(device) for _ in range(models)]

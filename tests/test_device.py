@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from helpers.plugins import methods_that_load
-from helpers.worlds import blueprint, make_batch, schema
-from torch import Tensor
+from helpers.worlds import blueprint, make_batch, moved, schema
 from torch.profiler import ProfilerActivity, profile
 
 from benchmark.config import Protocol
@@ -22,7 +21,7 @@ from benchmark.training.host_table import HostTable
 from benchmark.training.method import Method, Update
 from benchmark.training.modules.doubly_robust import PropensityModel
 from benchmark.training.optimizer import Adam
-from benchmark.training.trainer import Data, batches, epochs, fit, predict, train_batch
+from benchmark.training.trainer import Data, batches, fit, predict, train_batch
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 HYPER = {"learning_rate": 0.01, "weight_decay": 1e-4}
@@ -31,18 +30,6 @@ ASKING = {"item", "_local_scalar_dense", "nonzero", "masked_select", "is_nonzero
 METHODS = methods_that_load()
 DESCENDING = [name for name, kind in METHODS.items() if kind.fit is None]  # not those of trees
 each = pytest.mark.parametrize("name", DESCENDING)
-with_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-
-
-def moved(value: Any, device: torch.device) -> Any:
-    """Return a dataclass of tensors, and of such dataclasses, on a device."""
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if is_dataclass(value):
-        return replace(
-            value, **{f.name: moved(getattr(value, f.name), device) for f in fields(value)}
-        )
-    return value
 
 
 def build(name: str) -> Method:
@@ -135,14 +122,6 @@ def test_rows_that_recur_have_the_sums_of_distinct_ones() -> None:
     assert torch.equal(sums, wanted[torch.searchsorted(distinct, found)])
 
 
-@with_cuda
-def test_sums_of_rows_that_recur_are_repeatable_on_a_gpu() -> None:
-    rows, values = torch.randint(9, (1, 50_000)), torch.randn(50_000, 16)
-    gradient = torch.sparse_coo_tensor(rows, values, (11, 16), check_invariants=False).cuda()
-    sums = [optimizer.by_entry(gradient)[1] for _ in range(5)]
-    assert all(torch.equal(other, sums[0]) for other in sums)
-
-
 def test_rows_that_recur_are_trained_as_distinct_ones(request: pytest.FixtureRequest) -> None:
     wanted = sparse_steps(build("esmm"))
     request.getfixturevalue("entrywise")
@@ -232,39 +211,3 @@ def test_a_table_streams_where_another_process_took_the_memory(
     monkeypatch.setattr(type(data.train), "to", moved)
     found = host_table.on_device(replace(data.train, clicks=None), torch.device("cuda"))
     assert isinstance(found, HostTable) == (error is not None)
-
-
-# --- with a GPU
-
-
-@with_cuda
-def test_a_gpu_is_never_waited_for() -> None:
-    cuda = torch.device("cuda")
-    for name in DESCENDING:
-        method, batch = build(name).to(cuda), moved(make_batch(schema(), 32), cuda)
-        descent = Adam(method, learning_rate=0.01, weight_decay=0.0, large=20)
-        for updates in phases(method):
-            train_batch(descent, updates, batch)
-            torch.cuda.set_sync_debug_mode("error")
-            try:
-                train_batch(descent, updates, batch)
-            finally:
-                torch.cuda.set_sync_debug_mode("default")
-
-
-@with_cuda
-@pytest.mark.parametrize("share", [1.0, 0.0], ids=["resident", "in host memory"])
-def test_a_gpu_trains_what_a_core_trains(
-    share: float, data: Data, processed: Path, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(host_table, "SHARE", share)
-    there = Data.read(processed, torch.device("cuda"))
-    assert isinstance(there.train, HostTable) == (share == 0)
-    values = []
-    for source in (data, there):
-        torch.manual_seed(3)
-        method = METHODS["hm3"](backbones.blueprint(source.schema, protocol.backbone))
-        method.to(source.train.take(torch.tensor([0, 1])).conversion.device)
-        list(epochs(method, source, protocol, HYPER, seed=5))
-        values.append(torch.tensor(predict(method, source.test.table).cvr))
-    torch.testing.assert_close(values[1], values[0], rtol=0, atol=1e-3)

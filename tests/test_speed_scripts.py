@@ -28,6 +28,7 @@ SMALL = {
     "epochs": ["--rows", "4000", "--sizes", "1", "--batch", "256"],
     "training": ["--rows", "4096", "--only", "ours"],
     "startup": ["--help"],
+    "on_gpu": ["--help"],
     "leaderboard": ["--help"],
     "auc": ["--rows", "1000"],
     "plan": ["--help"],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +81,17 @@ def make_batch(schema: Schema, rows: int, seed: int = 0, click: float | None = N
         elapsed=2 * elapsed,
         delay=delay,
     )
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """Return a dataclass of tensors, and of such dataclasses, on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if is_dataclass(value):
+        return replace(
+            value, **{f.name: moved(getattr(value, f.name), device) for f in fields(value)}
+        )
+    return value
 
 
 def clicks() -> Clicks:
