@@ -37,15 +37,16 @@ def write(workspace: Workspace) -> None:
         LookupError: ``params.yaml`` names an unknown metric.
         ValueError: a record cannot be read.
     """
-    params = workspace.params
+    params, reproduced = workspace.params, _reproduced(workspace)
     if params.selection is not None:
         _regret(workspace)
     elif params.sensitivity is not None:
         _sensitivity(workspace)
     else:
         _leaderboard(workspace)
-    if (workspace.folder / "published.yaml").is_file():
-        _reproduction(workspace)
+    if reproduced is not None:
+        reproduction.write(*reproduced, params.leaderboard.confidence, workspace.results)
+        documents.write(workspace.results / "reproduction.md", {}, site.others(workspace))
     pack(workspace)
 
 
@@ -137,9 +138,12 @@ def _arms(workspace: Workspace, section: Arms, datasets: Sequence[DatasetResults
     return documents.html((workspace.results / "arms.md").read_text(encoding="utf-8"), deeper=1)
 
 
-def _reproduction(workspace: Workspace) -> None:
-    published = Published.read(workspace.folder / "published.yaml")
-    variants = {name: read(Workspace(own.study))[0] for name, own in published.variants.items()}
-    confidence = workspace.params.leaderboard.confidence
-    reproduction.write(published, variants, confidence, workspace.results)
-    documents.write(workspace.results / "reproduction.md", {}, site.others(workspace))
+def _reproduced(workspace: Workspace) -> tuple[Published, dict[str, DatasetResults]] | None:
+    """Return published values and what each variant found, if the study compares with some."""
+    source = workspace.folder / "published.yaml"
+    if not source.is_file():
+        return None
+    published = Published.read(source)
+    return published, {
+        name: read(Workspace(own.study))[0] for name, own in published.variants.items()
+    }

@@ -189,17 +189,13 @@ def _costs(results: DatasetResults, own: Task) -> Iterator[tuple[str, str, str]]
     others = [task for task in results.reported if task is not own]
     measures: dict[str, tuple[Callable[[Task], float], Callable[[float], str]]] = {
         "Parameters": (lambda task: task.replicates[0].parameters, lambda x: f"{x:,.0f}"),
-        "Time of a fit": (_fit_seconds, duration),
+        "Time of a fit": (lambda task: task.seconds_per_fit, duration),
         "Time with tuning": (lambda task: task.seconds, duration),
         "Epochs": (_epochs, lambda x: f"{x:g}"),
     }
     for name, (measure, text) in measures.items():
         usual = text(median(measure(task) for task in others)) if others else "–"
         yield name, text(measure(own)), usual
-
-
-def _fit_seconds(task: Task) -> float:
-    return median(fit.seconds for fit in task.replicates)
 
 
 def _epochs(task: Task) -> float:
