@@ -1,106 +1,13 @@
-"""``python -m benchmark new-dataset``: an adapter that passes the contract, from a CSV file."""
+"""``python -m benchmark new-dataset``: which columns of a CSV file play which role."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from ast import literal_eval
 from pathlib import Path
 
 import pytest
-from helpers.projects import add_and_test, copy_project, name_in_params, python
 
 from benchmark.scaffold.columns import match
-
-PARTS = (
-    "benchmark", "datasets", "methods", "tests", "docs", "params.yaml", "pyproject.toml",
-)  # fmt: skip
-ASSIGNED = {"worded_shop": ["--column", "user=Besucher"]}
-KEPT = ("oracle_funnel", "coat", "jd_micro")  # the last two are imported by tests of all
-FILES = {
-    "numbered_shop": ("impressions.csv", """\
-User-ID,Item_Id,Timestamp,Is Clicked,Purchased,price,Device
-7,a,1600000000,1,0,2.5,phone
-8,b,1600000060,0,,3.5,desk
-"""),
-    "worded_shop": ("rows.csv", """\
-Besucher;SKU;time;clicked;conversion
-u1;9;2024-03-01 10:00:00;true;false
-u2;9;2024-03-01 10:01:00;false;false
-"""),
-    "bare_shop": ("bare.csv", "productid\tCLICK\tBought\tday\n1\t1\t1.0\tMon\n2\t0\t\tTue\n"),
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """A copy of the project with new datasets, whose tests pass, and what was printed for each."""
-    folder = tmp_path_factory.mktemp("project")
-    copy_project(folder, PARTS)
-    for part in ("datasets", "tests/helpers/layouts"):
-        for path in (folder / part).glob("*.py"):
-            if path.stem not in KEPT:
-                path.unlink()  # so that nothing of theirs is drawn or read
-    steps = []
-    for name, (file, text) in FILES.items():
-        given = folder / "data" / "manual" / name / file
-        given.parent.mkdir(parents=True)
-        given.write_text(text, encoding="utf-8")
-        steps.append(["new-dataset", name, str(given), *ASSIGNED.get(name, ())])
-    name_in_params(folder, "datasets", *FILES)
-    said = add_and_test(folder, [*steps, ["cards"]], ("test_datasets", "test_data_cards"), *FILES)
-    return folder, dict(zip(FILES, said.split("wrote datasets/")[1:], strict=True))
-
-
-def test_new_files_are_clean(printed: tuple[Path, dict[str, str]]) -> None:
-    paths = [
-        f"{place}/{name}.py" for place in ("datasets", "tests/helpers/layouts") for name in FILES
-    ]
-    python(printed[0], "ruff", "check", "--no-cache", *paths)
-    python(printed[0], "ruff", "format", "--no-cache", "--check", *paths)
-
-
-def test_new_adapters_pass_the_contract_and_read_the_file_itself(
-    printed: tuple[Path, dict[str, str]],
-) -> None:
-    code = (
-        "from pathlib import Path; from benchmark import registry;"
-        "from benchmark.data.dataset import Dataset;"
-        f"names = {list(FILES)};"
-        "kinds = {name: registry.load('datasets', name, Dataset) for name in names};"
-        "print([kind().table(Path('data/manual', name)).sort('item_id', 'click').select("
-        "'item_id', 'click', 'conversion').collect().rows() for name, kind in kinds.items()])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=printed[0], capture_output=True, text=True, check=True
-    )
-    rows = {"numbered_shop": [("a", 1, 0), ("b", 0, None)]}
-    rows["worded_shop"] = [("9", 0, None), ("9", 1, 0)]
-    rows["bare_shop"] = [("1", 1, 1), ("2", 0, None)]
-    assert dict(zip(FILES, literal_eval(done.stdout), strict=True)) == rows
-
-
-def test_what_could_not_be_matched_is_listed(printed: tuple[Path, dict[str, str]]) -> None:
-    first, bare = printed[1]["numbered_shop"], printed[1]["bare_shop"]
-    for line in (
-        "matched: User-ID is the user",
-        "matched: Is Clicked is the click",
-        "matched: Purchased is the conversion",
-        "not used: price",
-        "not used: Device",
-    ):
-        assert f"  {line}\n" in first
-    assert "not matched" not in first
-    assert "not matched: no column is named as the user, such as user" in bare
-    assert "not matched: no column is named as the time, such as time" in bare
-    assert "not used: day" in bare
-    assert "matched: Besucher is the user" in printed[1]["worded_shop"]
-    assert "split: by time" in first
-    assert "split: rows at random, as no column is the time" in bare
-    adapter = (printed[0] / "datasets" / "numbered_shop.py").read_text(encoding="utf-8")
-    todo = "# TODO add to TYPES, table and features what is known before the click:"
-    assert f"    {todo}\n    # - price, as numeric\n    # - Device, as categorical\n" in adapter
 
 
 @pytest.mark.parametrize(

@@ -1,59 +1,14 @@
-"""A method that is added as CONTRIBUTING says passes every test before a line of it is written."""
+"""``python -m benchmark new-method``: names and papers that are refused, in one sentence."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-from helpers.projects import add_and_test, copy_project, name_in_params, python
 
 from benchmark import bibliography, registry
 from benchmark.registry import ROOT
 from benchmark.scaffold import method as new_method
-
-NAME = "fresh_start_2"
-PARTS = ("benchmark", "methods", "studies", "tests", "docs", "params.yaml", "pyproject.toml")
-TESTS = ("test_method_files", "test_catalogue", "test_methods", "test_optimizer", "test_device")
-OF_FOLDER = ("TestFolder", "test_catalogue")  # they concern all methods together
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with a new method as CONTRIBUTING says, whose tests pass there."""
-    folder = tmp_path_factory.mktemp("project")
-    copy_project(folder, PARTS)
-    name_in_params(folder, "methods", NAME)
-    steps = (["new-method", NAME], ["methods"])
-    printed = add_and_test(folder, steps, TESTS, NAME, *OF_FOLDER)
-    assert f"wrote methods/{NAME}.py" in printed
-    assert "\nwrote docs/methods.md\n" in printed
-    return folder
-
-
-def test_the_new_file_is_clean_and_says_what_to_write(project: Path) -> None:
-    path = f"methods/{NAME}.py"
-    python(project, "ruff", "check", "--no-cache", path)
-    python(project, "ruff", "format", "--no-cache", "--check", path)
-    text = (project / path).read_text(encoding="utf-8")
-    assert "class FreshStart2(CtrCvr):" in text
-    assert 'name = "Fresh start 2"' in text
-    assert len(text.splitlines()) <= 30
-    assert text.count("TODO") == 4
-    assert "$" not in text
-    assert (project / "methods" / "references.bib").read_text("utf-8").count("{TODO") == 2
-
-
-def test_a_new_file_may_cite_a_paper_that_is_known(project: Path) -> None:
-    key = next(iter(bibliography.known("methods")))
-    before = (project / "methods" / "references.bib").read_text("utf-8")
-    try:
-        python(project, "benchmark", "new-method", "second_start", "--cite", key)
-        text = (project / "methods" / "second_start.py").read_text("utf-8")
-    finally:
-        (project / "methods" / "second_start.py").unlink()
-    assert f'cite = "{key}"' in text
-    assert (project / "methods" / "references.bib").read_text("utf-8") == before
 
 
 def test_an_unknown_paper_is_reported_in_one_sentence() -> None:
@@ -65,10 +20,6 @@ def test_an_unknown_paper_is_reported_in_one_sentence() -> None:
     with pytest.raises(LookupError, match=re.escape(sentence)):
         new_method.create("second_start", f"{known}x")
     assert "second_start" not in registry.names("methods")
-
-
-def test_a_method_added_as_contributing_says_passes_the_tests_and_is_listed(project: Path) -> None:
-    assert f"\n## {NAME}\n" in (project / "docs" / "methods.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -4,72 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from string import Template
 
 import pytest
 import yaml
-from helpers.projects import add_and_test, copy_project, name_in_params
+from helpers.groups import DATASET, ENTRY, METHOD, method_file, written
 
 from benchmark import bibliography, plugin_folders, registry
 from benchmark.config import Params
 from benchmark.errors import ConfigError, sentence
 from benchmark.execution.code import code_of
 from benchmark.registry import ROOT
-from benchmark.scaffold.method import TEMPLATE
 from benchmark.training.method import Method
 
-METHOD, DATASET = "of_a_group", "shop_of_a_group"
-ENTRY = """@misc{group2026own,
-  title = {Own},
-  author = {Family, Given},
-  year = {2026},
-  doi = {10.1/2},
-}
-"""
 KNOWN = registry.names("methods")[0]
-ADAPTER = '''
-from pathlib import Path
-
-import polars as pl
-
-from benchmark.dataset import Dataset
-
-
-class ShopOfAGroup(Dataset):
-    """Four rows, written by hand, in which every second impression is clicked."""
-
-    title = "Shop of a group"
-    cite = "group2026own"
-    licence = "MIT"
-    claims = """Nothing may be claimed: the rows are written by hand, without any model, and
-    serve as an example of a dataset that a group keeps for itself."""
-    stages = ("impression", "click", "conversion")
-    categorical = ("item",)
-
-    def table(self, raw: Path) -> pl.LazyFrame:
-        return pl.LazyFrame(
-            {
-                "item": ["a", "b", "a", "b"] * 3,
-                "click": [1, 0, 1, 0] * 3,
-                "conversion": [1, None, 0, None] * 3,
-                "split": ["train"] * 4 + ["valid"] * 4 + ["test"] * 4,
-            },
-            schema_overrides={"click": pl.Int8, "conversion": pl.Int8},
-        )
-'''
-
-LAYOUT = """
-from pathlib import Path
-
-
-def write(folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-"""
-
-
-def method_file(**changes: str) -> str:
-    words = {"class_name": "OfAGroup", "title": "Of a group", "key": "group2026own"} | changes
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(words)
 
 
 @pytest.fixture
@@ -77,16 +24,6 @@ def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a method and a dataset, which is not added yet."""
     monkeypatch.setenv(plugin_folders.VARIABLE, "[]")
     return written(tmp_path / "group")
-
-
-def written(folder: Path) -> Path:
-    for kind, name, text in (("methods", METHOD, method_file()), ("datasets", DATASET, ADAPTER)):
-        (folder / kind).mkdir(parents=True)
-        (folder / kind / f"{name}.py").write_text(text, encoding="utf-8")
-        (folder / kind / "references.bib").write_text(ENTRY, encoding="utf-8")
-    (folder / "layouts").mkdir()
-    (folder / "layouts" / f"{DATASET}.py").write_text(LAYOUT, encoding="utf-8")
-    return folder
 
 
 def read(folder: Path, *plugins: str | Path, **changes: object) -> Params:
@@ -167,23 +104,3 @@ def test_a_name_that_hides_another_one_is_reported(group: Path, tmp_path: Path) 
     hidden = group / "methods" / f"{METHOD}.py"
     assert told(tmp_path, group, second).endswith(f"would hide {hidden}; rename it")
     read(tmp_path, group, group / ".." / "group")  # the same folder twice hides nothing
-
-
-PARTS = ("benchmark", "datasets", "methods", "tests", "docs", "params.yaml", "pyproject.toml")
-TESTS = ("test_method_files", "test_methods", "test_catalogue", "test_datasets", "test_data_cards")
-
-
-def test_a_groups_files_pass_the_tests_of_the_projects_and_are_documented(tmp_path: Path) -> None:
-    """The contract tests, the list of methods and the cards take no further step."""
-    written(tmp_path / "group")
-    project = tmp_path / "project"
-    project.mkdir()
-    copy_project(project, PARTS)
-    params = project / "params.yaml"
-    text = params.read_text(encoding="utf-8")
-    params.write_text(f"plugins: [../group]\n{text}", encoding="utf-8")
-    name_in_params(project, "methods", METHOD)
-    words = (METHOD, DATASET, "TestFolder", "test_catalogue")
-    add_and_test(project, (["methods"], ["cards"]), TESTS, *words)
-    assert f"\n## {METHOD}\n" in (project / "docs" / "methods.md").read_text(encoding="utf-8")
-    assert (project / "docs" / "datasets" / f"{DATASET}.md").is_file()

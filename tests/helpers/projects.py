@@ -22,11 +22,15 @@ if TYPE_CHECKING:  # the process that hands out tests imports this, and the othe
 
 
 def copy_project(folder: Path, parts: Iterable[str], *left_out: str) -> None:
-    """Copy files and folders of the project, but what matches a pattern."""
+    """Copy files and folders of the project, but what matches a pattern.
+
+    What is compiled goes with them, so that processes there compile nothing anew; not a file of it
+    that another process is about to rename.
+    """
     for part in parts:
         source, target = ROOT / part, folder / part
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", *left_out))
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.pyc.*", *left_out))
         else:
             shutil.copy(source, target)
 
