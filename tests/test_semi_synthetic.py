@@ -158,7 +158,7 @@ def test_planted_selection_adds_the_teachers_cvr_to_the_click(raw: Path) -> None
     assert gap(planted) > gap(plain) + 0.1
     added = log_odds(planted, "oracle_ctr") - log_odds(plain, "oracle_ctr")
     cvr = log_odds(plain, "oracle_cvr")
-    assert standardised(added) == pytest.approx(standardised(cvr), abs=1e-6)
+    np.testing.assert_allclose(standardised(added), standardised(cvr), rtol=1e-6, atol=1e-6)
     assert added.std() == pytest.approx(1, rel=1e-6)
 
 
