@@ -96,6 +96,18 @@ def test_dependence_is_found_with_its_sign_and_scale_errors_are_none() -> None:
     assert abs(independence(conversion, cvr / 2, ctr)) < 0.01
 
 
+def test_dependence_is_the_correlation_within_twentieths_of_the_cvr() -> None:
+    conversion, cvr, ctr = world(300, seed=2)
+    logit, residual = np.log(ctr / (1 - ctr)), conversion - cvr
+    edges = np.quantile(cvr, np.arange(1, 20) / 20)
+    stratum = np.array([sum(edge <= value for edge in edges) for value in cvr])
+    for values in (logit, residual):
+        for number in range(20):
+            values[stratum == number] -= values[stratum == number].mean()
+    expected = (logit @ residual) / np.sqrt((logit @ logit) * (residual @ residual))
+    assert independence(conversion, cvr, ctr) == pytest.approx(expected, abs=1e-12)
+
+
 def test_independence_needs_a_ctr_that_varies() -> None:
     conversion, cvr, ctr = world(1000, seed=0)
     with pytest.raises(UndefinedError, match="predicts no CTR"):

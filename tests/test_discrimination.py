@@ -128,8 +128,8 @@ def test_gauc_is_the_row_weighted_auc_within_groups_of_both_classes(name: str) -
             weights.append(rows.sum())
     assert 0 < len(values) < len(np.unique(group))
     expected = np.average(values, weights=weights)
-    for spread in (1, -1, 10**15):
-        assert gauc(label, score, spread * group) == pytest.approx(expected, abs=1e-12)
+    for numbers in (group, -group, 10**15 * group, 10**15 * (group - 25)):
+        assert gauc(label, score, numbers) == pytest.approx(expected, abs=1e-12)
 
 
 def test_gauc_without_groups_or_without_both_classes_in_any_is_undefined() -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from benchmark.metrics import ranking
 from benchmark.metrics.calibration import log_loss
 from benchmark.metrics.diagnostics import ctr_deciles
 from benchmark.metrics.discrimination import Classes, auc, average_precision, gauc
 from benchmark.metrics.evaluation import assess, evaluate, evaluate_one
-from benchmark.metrics.measures import BY_SPACE
+from benchmark.metrics.measures import BY_SPACE, MEASURES
 from benchmark.metrics.ordering import Order
 from benchmark.metrics.populations import Labels, Scores
 from benchmark.metrics.undefined import UndefinedError
@@ -106,6 +108,27 @@ def test_rows_and_positives_of_every_population_are_counted() -> None:
     assert "cvr_oracle" not in assess(labels(), scores).counts
 
 
+def test_metrics_have_the_names_and_bounds_of_their_definitions() -> None:
+    common = "auc gauc prauc ks logloss pcoc ece bias"
+    lists = "dcg2 dcg4 dcg6 hits2 hits4 hits6 recall2 recall4 recall6 ndcg5 ndcg10"
+    assert {space: " ".join(m.name for m in measures) for space, measures in BY_SPACE.items()} == {
+        "cvr_clicked": f"{common} snipsauc snipslogloss pip",
+        "cvr_random": f"{common} {lists}",
+        "cvr_oracle": f"{common} brier ctrbias",
+        "cvr_impressions": "drlogloss",
+        "ctr_impressions": common,
+        "ctcvr_impressions": common,
+    }
+    unit = "auc gauc prauc ks ece snipsauc brier ctrbias recall2 recall4 recall6 ndcg5 ndcg10"
+    upward = "logloss pcoc snipslogloss dcg2 dcg4 dcg6"
+    assert {name: measure.bounds for name, measure in MEASURES.items()} == {
+        **dict.fromkeys(unit.split(), (0, 1)),
+        **dict.fromkeys(upward.split(), (0, None)),
+        **{"bias": (-1, 1), "pip": (-1, 1), "drlogloss": (None, None)},
+        **{f"hits{k}": (0, k) for k in (2, 4, 6)},
+    }
+
+
 def test_asking_for_an_unknown_metric_names_those_that_are_defined() -> None:
     truth, scores = labels(), Scores(cvr=SCORE, ctr=None)
     assert evaluate_one("cvr_auc_clicked", truth, scores) == pytest.approx(
@@ -116,6 +139,31 @@ def test_asking_for_an_unknown_metric_names_those_that_are_defined() -> None:
             evaluate_one(name, truth, scores)
     with pytest.raises(UndefinedError, match="would have led to is unknown"):
         evaluate_one("cvr_auc_oracle", truth, scores)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [1, 2, 3, 10])
+def test_metrics_of_lists_are_expectations_over_all_orders_of_ties(k: int, kind: type) -> None:
+    rows = [  # group, score, label; the last group has no positive
+        *((0, s, y) for s, y in ((0.0, 1), (0.5, 0), (0.5, 1), (0.0, 0))),
+        *((5, s, y) for s, y in ((0.9, 0), (0.9, 1), (0.9, 1), (0.2, 0), (0.1, 1))),
+        *((8, s, y) for s, y in ((0.0, 0), (1.0, 0), (0.3, 1))),
+        *((9, s, 0) for s in (0.7, 0.8)),
+    ]
+    expected = {}
+    for group in (0, 5, 8):
+        own = [(score, label) for g, score, label in rows if g == group]
+        positives = sum(label for _, label in own)
+        orders = [o for o in permutations(own) if sorted(o, key=lambda row: -row[0]) == [*o]]
+        gains = [[label for _, label in order[:k]] for order in orders]
+        hits = np.mean([sum(gain) for gain in gains])
+        dcg = np.mean([sum(y / np.log2(j + 2) for j, y in enumerate(gain)) for gain in gains])
+        best = sum(1 / np.log2(j + 2) for j in range(min(k, positives)))
+        expected[group] = [hits, dcg, hits / positives, dcg / best]
+    group, score, label = np.array(rows)[np.random.default_rng(0).permutation(len(rows))].T
+    lists = ranking.Lists.ranked(label, score.astype(kind), group.astype(int))
+    found = [f(lists, k) for f in (ranking.hits, ranking.dcg, ranking.recall, ranking.ndcg)]
+    assert found == pytest.approx(np.mean([*expected.values()], axis=0), abs=1e-12)
 
 
 def everything() -> tuple[Labels, Scores]:

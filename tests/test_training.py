@@ -141,6 +141,18 @@ def test_features_are_those_of_the_log_whatever_its_labels(processed: Path, tmp_
     assert table.dense.equal(stored[[f.name for f in schema.numeric]].to_torch())
 
 
+def test_a_split_is_the_same_in_however_many_pieces_it_is_read(
+    processed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = Schema.read(processed)
+    whole = Table.read(processed, "train", schema)
+    monkeypatch.setattr("benchmark.training.table.PIECE", 300)
+    pieces = Table.read(processed, "train", schema)
+    assert len(whole) % 300 > 0
+    for one, other in zip(pieces.tensors, whole.tensors, strict=True):
+        assert one.equal(other)
+
+
 def test_the_truth_of_the_metrics_is_that_of_the_files(processed: Path, tmp_path: Path) -> None:
     stored = pl.read_parquet(processed / "test.parquet")
     draws = torch.rand(len(ORACLE), len(stored), generator=torch.Generator().manual_seed(0))
