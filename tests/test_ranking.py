@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.fake_runs import ORACLE, TITLES, tables, write_project
+from helpers.projects import pictures_of
 from scipy import stats
 
 from benchmark.cli import main
@@ -69,6 +70,7 @@ def test_the_report_writes_table_and_picture(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
+    pictures_of(monkeypatch, None)
     assert main(["report"]) == 0
     text = (project / "results" / "ranking.md").read_text(encoding="utf-8")
     assert "## CVR AUC, all impressions (oracle)" in text

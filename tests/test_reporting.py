@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 from helpers.fake_runs import CLICKS, METHODS, NEEDS, ORACLE, bibtex, edit, tables, write_project
-from helpers.projects import without_pictures
+from helpers.projects import pictures_of, without_pictures
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
@@ -245,6 +245,7 @@ def test_one_seed_has_neither_interval_nor_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(write_project(tmp_path, 1, 3))
+    pictures_of(monkeypatch, ORACLE)
     assert main(["report"]) == 0
     text = (tmp_path / "results/leaderboard.md").read_text(encoding="utf-8")
     assert "±" not in text

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.fake_runs import CLICKS, METHODS, NEEDS, ORACLE, edit, tables, write_project
-from helpers.projects import without_pictures
+from helpers.projects import pictures_of, without_pictures
 
 from benchmark.cli import main
 from benchmark.files import write_json, write_text
@@ -72,6 +72,7 @@ def test_the_page_is_whole_and_loads_nothing(published: Path) -> None:
     files = {link for link in page.links if not link.startswith("#")}
     assert all((published / name).is_file() for name in files)
     assert page.tags.count("figure") == 9
+    assert len(text) < 3_000_000
     assert "Clicks &lt;only&gt; &amp; more" in text
     assert "Robust &amp; &lt;Clipped&gt;" in text
     assert "<only>" not in text
@@ -154,7 +155,10 @@ def test_show_prints_the_headline(
     assert "picture: results/plots/oracle_log/headline.svg" in text
 
 
-def test_a_dataset_whose_methods_were_all_skipped_is_reported(project: Path) -> None:
+def test_a_dataset_whose_methods_were_all_skipped_is_reported(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures_of(monkeypatch, CLICKS)
     for method in METHODS[:7]:
         folder = project / "results/runs" / CLICKS / method
         shutil.rmtree(folder / "default", ignore_errors=True)
@@ -170,7 +174,10 @@ def test_a_dataset_whose_methods_were_all_skipped_is_reported(project: Path) -> 
     assert len(tables(project)[1].rows) == 0
 
 
-def test_random_impressions_stand_in_for_an_oracle(project: Path) -> None:
+def test_random_impressions_stand_in_for_an_oracle(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures_of(monkeypatch, ORACLE, "clicked_vs_oracle")
     for path in (project / "results/runs" / ORACLE).glob("*/default/*.json"):
         text = path.read_text(encoding="utf-8").replace("_oracle", "_random")
         path.write_text(text, encoding="utf-8")

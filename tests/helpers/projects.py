@@ -17,6 +17,8 @@ import yaml
 from benchmark.registry import ROOT
 
 if TYPE_CHECKING:  # the process that hands out tests imports this, and the others wait for it
+    from matplotlib.figure import Figure
+
     from benchmark.config import Launch, Protocol
     from benchmark.reporting.table import Table
 
@@ -105,6 +107,24 @@ def without_pictures(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("benchmark.reporting.plots.draw", draw)
     for module in ("ranking", "studies.sensitivity.plots"):
         patch.setattr(f"benchmark.reporting.{module}.save", lambda *_: [])
+
+
+def pictures_of(patch: pytest.MonkeyPatch, dataset: str | None, *names: str) -> None:
+    """Let reports draw the pictures of one dataset alone, or of the overall ranking if it is None.
+
+    Each takes a second. With ``names`` only these are drawn.
+    """
+    from benchmark.reporting import plots  # noqa: PLC0415 (imports Matplotlib)
+
+    every = plots._figures
+
+    def chosen(table: Table) -> Iterator[tuple[str, Figure]]:
+        if table.results.dataset == dataset:
+            yield from (pair for pair in every(table) if not names or pair[0] in names)
+
+    patch.setattr(plots, "_figures", chosen)
+    if dataset is not None:
+        patch.setattr("benchmark.reporting.ranking.save", lambda *_: [])
 
 
 def one_core(patch: pytest.MonkeyPatch) -> None:
