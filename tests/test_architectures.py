@@ -20,7 +20,7 @@ BehaviourGraph, Extraction = method_module("gmcm").BehaviourGraph, method_module
 
 FUNNEL = make_batch(schema(), 100)
 ARCHITECTURES = (
-    "mmoe", "shared_bottom", "omoe", "ple", "cross_stitch", "stem_net", "dbmtl",
+    "mmoe", "shared_bottom", "omoe", "ple", "cross_stitch", "stem_net", "dbmtl", "dc2vr",
 )  # fmt: skip
 
 
@@ -89,6 +89,59 @@ def test_equal_gates_make_many_gates_one() -> None:
     many.gates.weight.data[1] = many.gates.weight.data[0]
     many.gates.bias.data[1] = many.gates.bias.data[0]
     assert_same(log_odds(many), log_odds(one))
+
+
+def orthonormal(matrix: Tensor) -> Tensor:
+    """Return a matrix of two columns after Gram and Schmidt."""
+    first = matrix[:, 0] / matrix[:, 0].norm()
+    rest = matrix[:, 1] - (matrix[:, 1] @ first) * first
+    return torch.stack([first, rest / rest.norm()], 1)
+
+
+def intervened() -> tuple[Any, Any]:
+    """Return a mixture whose CVR an intervention moves, and the same one without."""
+    moved, plain = build("dc2vr", experts=3), build("mmoe", experts=3)
+    moved.towers.layers[3].bias.data += 1  # lest no hidden unit is active
+    for part in ("backbone", "gates", "layer", "towers"):
+        copy(getattr(moved, part), getattr(plain, part))
+    moved.directions.data = 2 * torch.randn_like(moved.directions)
+    return moved, plain
+
+
+def test_an_intervention_moves_the_cvr_by_what_two_encodings_differ_in_few_directions() -> None:
+    moved, plain = intervened()
+    base, source = map(orthonormal, moved.directions)
+    clicks, conversions = plain.towers.hidden(plain.encode(FUNNEL.features))
+    last = plain.towers.layers[-1]
+    rows = []
+    for click, conversion in zip(clicks, conversions, strict=True):
+        hidden = conversion.clone()
+        for k in range(2):
+            hidden = hidden + (conversion @ base[:, k] - click @ source[:, k]) * base[:, k]
+        rows.append(hidden @ last.weight[1, :, 0] + last.bias[1, 0, 0])
+    assert_same(log_odds(moved)[1], torch.stack(rows))
+    assert_same(log_odds(moved)[0], log_odds(plain)[0])
+
+
+def test_an_intervention_teaches_the_cvr_alone() -> None:
+    moved, _ = intervened()
+    own = list(moved.towers.layers[0].parameters())
+    (cvr,) = torch.autograd.grad(log_odds(moved)[1].sum(), own[:1])
+    assert not cvr[0].any()  # of the tower of the CTR
+    assert cvr[1].any()
+    for loss, taught in ((log_odds(moved)[0], False), (log_odds(moved)[1], True)):
+        (found,) = torch.autograd.grad(loss.sum(), moved.directions)
+        assert bool(found.any()) == taught
+
+
+def test_directions_keep_their_sign_while_they_turn() -> None:
+    rising = torch.linspace(-0.1, 0.1, 9)
+    made = [
+        method_module("dc2vr").orthonormal(torch.tensor([[[x, 1.0], [1.0, x]]] * 2))
+        for x in rising.tolist()
+    ]
+    steps = torch.stack(made).diff(dim=0)
+    assert steps.abs().max() < 0.1
 
 
 def test_one_expert_is_a_shared_bottom() -> None:

@@ -1,4 +1,4 @@
-"""The information bottleneck that holds the mean CVR of impressions near that of clicks."""
+"""Information bottlenecks: on the mean CVR of impressions, and on what two parts share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.worlds import FixedLogits, blueprint, make_batch, schema
+from helpers.gradients import gradients
+from helpers.worlds import FixedLogits, blueprint, doubled, make_batch, schema
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
@@ -55,3 +56,43 @@ def test_nothing_is_learned_without_clicks() -> None:
     (gradient,) = torch.autograd.grad(loss, logit)
     assert loss.item() == 0
     assert gradient.count_nonzero() == 0
+
+
+# --- two parts of an encoding
+
+
+def split(**weights: float) -> Any:
+    torch.manual_seed(0)
+    return registry.load("methods", "dib", Method)(blueprint(schema()), **weights).double()
+
+
+def test_losses_of_two_parts_agree_with_plain_arithmetic() -> None:
+    method, batch = split(both_weight=0.3, biased_weight=-0.07), doubled(FUNNEL)
+    clicked = batch.clicked == 1
+    unbiased, biased = method.backbone(batch.features), method.other(batch.features)
+    expected = 0.0
+    for weight, left, right in ((0.7, 1, 0), (-0.07, 0, 1), (0.3, 1, 1)):
+        (logit,) = method.towers(torch.cat([left * unbiased, right * biased], 1))
+        cvr = logit[clicked].sigmoid()
+        expected = expected + weight * binary_cross_entropy(cvr, batch.conversion[clicked])
+    torch.testing.assert_close(method.loss(batch), expected, rtol=1e-12, atol=0)
+    (logit,) = method.towers(torch.cat([unbiased, 0 * biased], 1))
+    torch.testing.assert_close(method(batch.features).cvr.log, logit.sigmoid().log())
+
+
+@pytest.mark.parametrize(
+    ("biased", "both", "taught"),
+    [
+        (0.0, 0.0, ["backbone"]),
+        (1.0, 1.0, ["backbone", "other"]),
+        (1.0, 0.0, ["backbone", "other"]),
+    ],
+)
+def test_the_unbiased_part_alone_learns_from_its_own_loss(
+    biased: float, both: float, taught: list[str]
+) -> None:
+    method, batch = split(both_weight=both, biased_weight=biased), doubled(FUNNEL)
+    loss = method.loss(batch)
+    parts = {key: list(getattr(method, key).parameters()) for key in ("backbone", "other")}
+    learns = [key for key, own in parts.items() if any(g.any() for g in gradients(loss, own))]
+    assert learns == taught

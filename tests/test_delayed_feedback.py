@@ -288,6 +288,170 @@ def test_what_is_calibrated_learns_as_if_nothing_were() -> None:
     assert all(map(torch.equal, vars(weighted).values(), vars(calibrated).values()))
 
 
+def in_two_parts(prompt: Tensor, late: Tensor) -> Any:
+    """Return the method that predicts what converts up to the wait and after it."""
+    method: Any = registry.load("methods", "bi_defuse", Method)(blueprint(schema()), wait=WAIT)
+    method.backbone, method.towers = nn.Identity(), FixedLogits(prompt, late)
+    return method
+
+
+def test_losses_up_to_the_wait_and_after_it_agree_with_plain_arithmetic() -> None:
+    batch = doubled(make_batch(schema(), 200))
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(2, 200, dtype=torch.float64, generator=generator, requires_grad=True)
+    again, converted = (kind.tolist() for kind in kinds(batch))
+    clicks = batch.clicked.nonzero().squeeze(1).tolist()
+    observed, corrected, slopes = [], [], torch.zeros_like(logits)
+    for i in clicks:
+        a, b = logits[:, i].sigmoid().tolist()
+        if not again[i]:
+            observed.append(-math.log(a if converted[i] else 1 - a))
+            slopes[0, i] = a - converted[i]
+        as_late, as_none = b * b, (1 + b) * (1 - b)
+        if again[i]:
+            as_late, as_none = float(converted[i]), float(not converted[i])
+        corrected.append(-as_late * math.log(b) - as_none * math.log(1 - b))
+        slopes[1, i] = as_none * b - as_late * (1 - b)
+    loss = in_two_parts(*logits).loss(batch)
+    expected = sum(observed) / len(observed) + sum(corrected) / len(corrected)
+    assert loss.item() == pytest.approx(expected, rel=1e-9)
+    counts = torch.tensor([[len(observed)], [len(corrected)]])
+    (found,) = torch.autograd.grad(loss, logits)
+    torch.testing.assert_close(found, slopes.detach() / counts, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("truth", TRUTHS, ids=str)
+def test_parts_up_to_the_wait_and_after_it_are_learned_without_bias(truth: Truth) -> None:
+    clicks = world(100_000, truth.cvr, truth.mean)
+    prompt = truth.cvr * truth.by(torch.tensor(WAIT, dtype=torch.float64))
+    right = torch.stack([prompt, truth.cvr - prompt]).logit(1e-9)
+    batch = arriving(clicks, in_two_parts(*right).schedule())
+
+    def gradient(offset: float) -> Tensor:
+        logits = (right + offset).requires_grad_()
+        spread = (logit.expand(len(batch.conversion)) for logit in logits)
+        (found,) = torch.autograd.grad(in_two_parts(*spread).loss(batch), logits)
+        return found
+
+    too_low, exact, too_high = map(gradient, (-0.5, 0, 0.5))
+    assert (exact.abs() < torch.minimum(-too_low, too_high) / 3).all()
+
+
+def test_the_parts_are_added_up_and_cut_at_one() -> None:
+    parts = torch.tensor([[0.2, 0.1, 1e-9, 0.7], [0.1, 0.1, 1e-9, 0.6]], dtype=torch.float64)
+    cvr = in_two_parts(*parts.logit())(make_batch(schema(), 4).features).cvr
+    torch.testing.assert_close(cvr.value(), parts.sum(0).clamp_max(1), rtol=1e-6, atol=0)
+    torch.testing.assert_close(cvr.log_not.exp(), 1 - cvr.value(), rtol=1e-6, atol=1e-12)
+    assert cvr.log.max() < 0
+
+
+# --- what is revealed at several times
+
+
+REVEALS = [1 / 7200, 1 / 2880, 1 / 720, 1 / 30, 7 / 30, 1]
+
+
+def revealed(logit: Tensor, truth: Truth, shift: Tensor | None = None) -> Any:
+    """Return the method that learns at several times, with exact heads and what they count."""
+    torch.manual_seed(0)
+    method: Any = registry.load("methods", "gdfm", Method)(blueprint(schema())).double()
+    method.backbone, method.towers = nn.Identity(), FixedLogits(logit)
+    by = [truth.by(torch.tensor(time, dtype=torch.float64)) for time in REVEALS]
+    shift = torch.zeros(5) if shift is None else shift
+    method.heads = Exact(shift, *[lambda share=share: share for share in by[:-1]])
+    shown = truth.cvr * torch.stack(by)
+    none = [1 - truth.cvr, truth.cvr - shown, torch.zeros(6), shown]
+    method.counts = torch.stack([torch.as_tensor(x).expand(6) for x in none], 1).view(6, 2, 2)
+    return method
+
+
+def plain_weights(method: Any, alpha: float, beta: float) -> list[float]:
+    """Return the weights of the times."""
+    entropies = []
+    for table in method.counts.tolist():
+        cells = [(table[d][y] / sum(map(sum, table)), d) for d in (0, 1) for y in (0, 1)]
+        known = [sum(p for p, d in cells if d == k) for k in (0, 1)]
+        entropies.append(-sum(p * math.log(p / known[d]) for p, d in cells if p > 0))
+    largest = max(entropies)
+    weights = [
+        math.exp(-alpha * entropy / largest) * math.exp(-beta * time)
+        for entropy, time in zip(entropies, REVEALS, strict=True)
+    ]
+    return [6 * weight / sum(weights) for weight in weights]
+
+
+def test_likelihoods_of_what_is_revealed_agree_with_plain_arithmetic() -> None:
+    truth, rows = Truth(0.3, 0.4), 60
+    logit = torch.randn(rows, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    method = revealed(logit, truth)
+    method.entropy_weight, method.time_weight = 1.5, 0.7
+    time = torch.arange(rows) % 6
+    elapsed = torch.tensor(REVEALS, dtype=torch.float64)[time]
+    batch = replace(doubled(make_batch(schema(), rows)), elapsed=elapsed, delay=elapsed)
+    weights, total = plain_weights(method, 1.5, 0.7), 0.0
+    assert max(weights) > 2 * min(weights)
+    for i in batch.clicked.nonzero().squeeze(1).tolist():
+        shown = logit[i].sigmoid().item() * truth.by(elapsed[i]).item()
+        likelihood = shown if batch.conversion[i] else 1 - shown
+        total -= weights[time[i]] * math.log(likelihood)
+    expected = total / batch.clicked.sum().item()
+    assert method.loss(batch).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("truth", TRUTHS, ids=str)
+def test_a_right_model_of_what_is_revealed_recovers_the_rate(truth: Truth) -> None:
+    right = torch.tensor(truth.cvr, dtype=torch.float64).logit()
+    batch = arriving(world(100_000, truth.cvr, truth.mean), revealed(right, truth).schedule())
+
+    def slope(offset: float) -> Tensor:
+        logit = (right + offset).requires_grad_()
+        method = revealed(logit.expand(len(batch.conversion)), truth)
+        (found,) = torch.autograd.grad(method.loss(batch), logit)
+        return found
+
+    too_low, exact, too_high = map(slope, (-0.5, 0, 0.5))
+    assert exact.abs() < min(-too_low, too_high) / 5
+
+
+def test_what_is_revealed_is_fitted_to_conversions_and_counted_by_final_labels() -> None:
+    batch = doubled(make_batch(schema(), 300))
+    shift = torch.zeros(5, dtype=torch.float64, requires_grad=True)
+    method = revealed(torch.zeros(300), TRUTHS[0], shift)
+    method.counts = torch.zeros(6, 2, 2)
+    shares = [head.value()[0].item() for head in method.heads(batch.features)]
+    (phase,) = method.warm_up()
+    assert phase.schedule is at_the_end
+    (update,) = phase.updates(batch)
+    assert batch.elapsed is not None
+    assert batch.delay is not None
+    expected, counts, converted = 0.0, torch.zeros(6, 2, 2), 0
+    for i in range(300):
+        if batch.clicked[i] and batch.elapsed[i] >= 1:
+            label = int(batch.conversion[i])
+            shown = [int(label and batch.delay[i].item() <= time) for time in REVEALS]
+            for j, d in enumerate(shown):
+                counts[j, d, label] += 1
+            if label:
+                converted += 1
+                pairs = zip(shares, shown[:-1], strict=True)
+                expected -= sum(math.log(p if d else 1 - p) for p, d in pairs)
+    assert converted > 20
+    assert method.counts.equal(counts)
+    assert update.loss.item() == pytest.approx(expected / converted, rel=1e-6)
+    assert update.module is method.heads
+
+
+def test_every_click_arrives_at_each_time() -> None:
+    clicks = world(2_000, 0.3, 0.4)
+    arrivals = revealed(torch.zeros(()), TRUTHS[0]).schedule()(clicks)
+    steady = (clicks.time > 1) & (clicks.time < clicks.time.max() - 1)
+    for time in REVEALS:
+        now = arrivals.click[(arrivals.elapsed - time).abs() < 1e-9]
+        assert torch.bincount(now, minlength=2_000)[steady].eq(1).all()
+    torch.testing.assert_close(arrivals.time, clicks.time[arrivals.click] + arrivals.elapsed)
+    assert arrivals.time.max() <= clicks.time.max()
+
+
 def test_the_likelihood_of_delays_agrees_with_plain_arithmetic() -> None:
     batch = make_batch(schema(), 200)
     assert batch.delay is not None
@@ -319,7 +483,7 @@ def test_a_click_made_just_now_teaches_nothing() -> None:
     assert not torch.autograd.grad(method.loss(now), logit)[0].any()
 
 
-@pytest.mark.parametrize("name", [*HEADS, "dfm"])
+@pytest.mark.parametrize("name", [*HEADS, "dfm", "bi_defuse", "gdfm"])
 def test_a_batch_without_times_is_refused(name: str) -> None:
     method: Any = registry.load("methods", name, Method)(blueprint(schema()))
     timed = make_batch(schema(), 8)

@@ -15,10 +15,11 @@ from benchmark import registry
 from benchmark.training.batch import Batch, Features
 from benchmark.training.losses import cvr_errors
 from benchmark.training.method import Method
+from benchmark.training.modules import adaptive
 
 ROWS = 40
 FUNNEL = doubled(make_batch(schema(), ROWS))
-NAMES = ("kbips", "kbdr")
+NAMES = ("kbips", "kbdr", "akbips", "akbdr")
 RIGHT = (1.5, -0.5)  # of the world's propensities
 CLICKED = (math.log1p(math.exp(2.5)) - math.log1p(math.exp(-3.5))) / 6  # share of σ(1.5x - 0.5)
 
@@ -83,7 +84,7 @@ def test_risks_are_means_over_clicks_of_weighted_errors(name: str) -> None:
     assert not floored.all()
     w = torch.tensor(plain_weights(method, FUNNEL), dtype=torch.float64)
     errors = cvr_errors(prediction, FUNNEL)
-    if name == "kbips":
+    if name.endswith("ips"):
         expected = (w * errors[clicked]).mean()
     else:
         imputed = method.imputed_errors(prediction, FUNNEL)
@@ -150,5 +151,43 @@ def test_weights_learn_in_their_own_step_and_are_constants_in_the_others(name: s
         assert learns.pop(next(key for key in learns if getattr(method, key) is step.module))
         assert not any(learns.values())
         taught.append(step.module)
-    order = ["weigher", "imputer", "predictor"] if name == "kbdr" else ["weigher", "predictor"]
+    order = ["weigher", *["imputer"] * name.endswith("dr"), "predictor"]
     assert taught == [getattr(method, key) for key in order]
+
+
+# --- kernels chosen for what they tell of the errors
+
+
+def plain_kernels(method: Any) -> Tensor:
+    """Return all candidates, (K, B)."""
+    x = method.propensity.network.backbone(FUNNEL.features).detach()
+    squares = torch.stack([(x - row).square().sum(1) for row in x[: method.candidates]])
+    return (-squares / squares.mean()).exp()
+
+
+@pytest.mark.parametrize("name", NAMES[2:])
+def test_coefficients_are_those_of_a_weighted_ridge_regression(name: str) -> None:
+    method = build(name, candidates=8)
+    kernels, prediction = plain_kernels(method), method(FUNNEL.features)
+    errors = cvr_errors(prediction, FUNNEL)
+    if name == "akbdr":
+        errors = errors - method.imputed_errors(prediction, FUNNEL)
+    weights = FUNNEL.clicked / prediction.ctr.value().clamp_min(method.propensity_floor)
+    ridge = 1e-3 * (kernels.square() @ weights).mean()
+    inputs = torch.cat([weights.sqrt() * kernels, ridge.sqrt() * torch.eye(8).double()], 1).T
+    target = torch.cat([weights.sqrt() * errors, torch.zeros(8).double()])
+    expected = torch.linalg.lstsq(inputs.detach(), target.detach().unsqueeze(1)).solution
+    found = method.coefficients(kernels, FUNNEL).detach()
+    torch.testing.assert_close(found, expected.squeeze(1), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES[2:])
+def test_kernels_that_explain_the_errors_are_balanced(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adaptive, "RIDGE", 1e-12)
+    method = build(name, candidates=8, kernels=2)
+    kernels = plain_kernels(method)
+    method.residuals = lambda prediction, batch: 3 * kernels[5] - 4 * kernels[2] + 0.1 * kernels[0]
+    found = method.summed_kernels(FUNNEL)
+    torch.testing.assert_close(found, kernels[2] + kernels[5], rtol=1e-9, atol=0)
