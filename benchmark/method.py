@@ -2,10 +2,11 @@
 
 Methods of one family import, beside this, the module that they share with each other:
 :mod:`benchmark.training.modules.doubly_robust`, :mod:`benchmark.training.modules.imputation`,
-:mod:`benchmark.training.modules.balancing`, :mod:`benchmark.training.modules.disentangled`,
-:mod:`benchmark.training.modules.experts`, :mod:`benchmark.training.modules.paths`,
-:mod:`benchmark.training.modules.trees`, :mod:`benchmark.training.modules.weighted_trees`,
-:mod:`benchmark.training.delays.feedback` or :mod:`benchmark.training.delays.correction`.
+:mod:`benchmark.training.modules.balancing`, :mod:`benchmark.training.modules.adaptive`,
+:mod:`benchmark.training.modules.disentangled`, :mod:`benchmark.training.modules.experts`,
+:mod:`benchmark.training.modules.paths`, :mod:`benchmark.training.modules.trees`,
+:mod:`benchmark.training.modules.weighted_trees`, :mod:`benchmark.training.delays.feedback` or
+:mod:`benchmark.training.delays.correction`.
 """
 
 from __future__ import annotations

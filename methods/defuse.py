@@ -28,7 +28,8 @@ class DEFUSE(AfterWait):
     Differs from the paper: the code gives every conversion the sum 2 + d of the weights of prompt
     and of late ones, which is not unbiased; here each has its own. The wait is a share of the
     attribution window and tuned. The CVR starts untrained. The stream begins one attribution
-    window after the data and is replayed once per epoch. The two-headed Bi-DEFUSE is not here.
+    window after the data and is replayed once per epoch. The two-headed Bi-DEFUSE is a method of
+    its own here.
 
     Origin of the defaults: ``wait`` and ``head_epochs`` are those of our ES-DFM.
     """

@@ -21,7 +21,8 @@ class KBIPS(KernelBalancing):
     that the weights balance.
 
     Evidence: we read the losses, their order and weights in the authors' code of KBIPS, and the
-    abstract of the paper. The paper's adaptive and worst-case choices of kernels are not here.
+    abstract of the paper. Its adaptive choice of kernels is our AKBIPS; the worst-case one is
+    not here.
 
     Differs from the paper: as in our KBDR, the weights learn, which that code prevents by detaching
     them, the kernels are of the propensity's encodings, propensities are learned from clicks alone,
