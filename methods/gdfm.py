@@ -42,6 +42,9 @@ class GDFM(DelayedFeedback):
     name = "GDFM"
     cite = "yang2022generalized"
 
+    reveals: Tensor
+    counts: Tensor  # clicks by time, what is revealed and the final label, (times, 2, 2)
+
     entropy_weight: float = tuned(2.0, low=0.1, high=10)
     time_weight: float = tuned(1.0, low=0.1, high=10)
     head_epochs: int = tuned(2, low=1, high=4, log=False)
@@ -50,7 +53,7 @@ class GDFM(DelayedFeedback):
         super().build(blueprint)
         self.heads = Heads(blueprint, len(REVEALS) - 1)
         self.register_buffer("reveals", torch.tensor(REVEALS))
-        self.register_buffer("counts", torch.zeros(len(REVEALS), 2, 2))  # of d and the final label
+        self.register_buffer("counts", torch.zeros(len(REVEALS), 2, 2))
 
     def schedule(self) -> Schedule:
         return revealing

@@ -70,7 +70,7 @@ def test_losses_of_two_parts_agree_with_plain_arithmetic() -> None:
     method, batch = split(both_weight=0.3, biased_weight=-0.07), doubled(FUNNEL)
     clicked = batch.clicked == 1
     unbiased, biased = method.backbone(batch.features), method.other(batch.features)
-    expected = 0.0
+    expected = torch.zeros((), dtype=torch.float64)
     for weight, left, right in ((0.7, 1, 0), (-0.07, 0, 1), (0.3, 1, 1)):
         (logit,) = method.towers(torch.cat([left * unbiased, right * biased], 1))
         cvr = logit[clicked].sigmoid()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from benchmark.training.batch import Batch, Prediction
 from benchmark.training.hyperparameters import tuned
@@ -39,14 +40,12 @@ class AdaptiveKernels(KernelBalancing):
 
     def coefficients(self, kernels: Tensor, batch: Batch) -> Tensor:
         """Return the coefficients (K,) of the residuals on kernels (K, B), 0 without a click."""
-        prediction = self(batch.features)
-        weighted = kernels * click_weights(prediction, batch, self.propensity_floor)
-        products = weighted @ kernels.T
-        tiny = torch.finfo(products.dtype).tiny
-        ridge = (RIDGE * products.diagonal().mean()).clamp_min(tiny) * torch.eye(
-            len(kernels), dtype=products.dtype, device=products.device
-        )
-        solution, _ = torch.linalg.solve_ex(
-            products + ridge, weighted @ self.residuals(prediction, batch)
-        )
-        return solution
+        prediction, count = self(batch.features), len(kernels)
+        weights = click_weights(prediction, batch, self.propensity_floor).sqrt()
+        weighted = weights * kernels
+        tiny = torch.finfo(weighted.dtype).tiny
+        ridge = (RIDGE * weighted.square().sum(1).mean()).clamp_min(tiny).sqrt()
+        ridges = ridge * torch.eye(count, dtype=weighted.dtype, device=weighted.device)
+        q, r = torch.linalg.qr(torch.cat([weighted, ridges], 1).T)  # asks a GPU for no value
+        target = pad(weights * self.residuals(prediction, batch), (0, count))
+        return torch.linalg.solve_triangular(r, q.T @ target.unsqueeze(1), upper=True).squeeze(1)
