@@ -120,21 +120,22 @@ class Layout:
         parser = argparse.ArgumentParser(description=description)
         parser.add_argument("--rows", type=int, default=rows, help="of train, at the most")
         parser.add_argument("--compared", type=int, default=1_000_000, help="done in pandas too")
+        parser.add_argument("--sizes", type=int, default=4, help="each half as large as the next")
         parser.add_argument(
             "--folder", type=Path, help="for the files, of up to a kilobyte per row"
         )
         options = parser.parse_args()
-        self.measure(options.rows, options.compared, options.folder)
+        self.measure(options.rows, options.compared, options.sizes, options.folder)
 
-    def measure(self, largest: int, compared: int, parent: Path | None) -> None:
+    def measure(self, largest: int, compared: int, sizes: int, parent: Path | None) -> None:
         """Print what pandas takes for the rows compared, and what sizes up to the largest take."""
         with tempfile.TemporaryDirectory(dir=parent) as name:
             folder = Path(name)
             self._compare(folder, compared)
-            for part in (8, 4, 2, 1):
-                raw = self._raw(folder, largest // part)
+            for part in reversed(range(sizes)):
+                raw = self._raw(folder, largest >> part)
                 cost = preprocessed(self.dataset, raw, folder / "processed")
-                print(f"{largest // part:>11,} rows {cost}", flush=True)
+                print(f"{largest >> part:>11,} rows {cost}", flush=True)
                 shutil.rmtree(raw)
 
     def _compare(self, folder: Path, rows: int) -> None:

@@ -32,10 +32,10 @@ SMALL = {
     "leaderboard": ["--help"],
     "auc": ["--rows", "1000"],
     "plan": ["--help"],
-    "preprocess_aliccp": ["--rows", "8000", "--compared", "4000"],
-    "preprocess_aliexpress": ["--rows", "2000", "--compared", "1000"],
-    "preprocess_expedia": ["--rows", "8000", "--compared", "4000"],
-    "preprocess_rees46": ["--rows", "6000", "--compared", "3000"],
+    "preprocess_aliccp": ["--rows", "8000", "--compared", "4000", "--sizes", "1"],
+    "preprocess_aliexpress": ["--rows", "2000", "--compared", "1000", "--sizes", "1"],
+    "preprocess_expedia": ["--rows", "8000", "--compared", "4000", "--sizes", "1"],
+    "preprocess_rees46": ["--rows", "6000", "--compared", "3000", "--sizes", "1"],
 }
 
 
