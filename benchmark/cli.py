@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchmark.errors import ROOT, sentence
 
@@ -22,6 +23,7 @@ SETTING = "a setting: a dataset, or a factor at a level such as overlap-0.5; by 
 METHOD = "a file name in methods/, without .py"
 ASSIGNMENT = "change the params for this call, as in protocol.max_epochs=3; may be repeated"
 VERSION = "print the version and exit"
+N = TypeVar("N", int, float)
 STUDY = "a folder in studies/, whose params, data and results are used instead of the benchmark's"
 
 
@@ -146,7 +148,7 @@ def score(
     from benchmark.execution.scoring import described
     from benchmark.execution.scoring import score as score_all
 
-    number = None if replicate is None else int(replicate)
+    number = None if replicate is None else _number("replicate", replicate, int, 0)
     wrong = 0
     for scored in score_all(Path(predictions), workspace, setting, number):
         print(described(scored))
@@ -169,9 +171,14 @@ def verify(
     from benchmark.execution.jobs import workers as open_workers
     from benchmark.execution.run import tasks
 
-    kinds = {"fits": int, "seed": int, "tolerance": float}
-    options = {name: kinds[name](text) for name, text in sample.items() if text is not None}
-    opened = open_workers(workspace.params.protocol, int(workers) if workers else None)
+    kinds: dict[str, tuple[Callable[[str], float], int]] = {
+        "fits": (int, 1), "seed": (int, 0), "tolerance": (float, 0),
+    }  # fmt: skip
+    options: dict[str, Any] = {
+        name: _number(name, text, *kinds[name]) for name, text in sample.items() if text is not None
+    }
+    count = None if workers is None else _number("workers", workers, int, 1)
+    opened = open_workers(workspace.params.protocol, count)
     remade = verification.verify(tasks(workspace, setting, method), opened, **options)
     differing = [one for one in remade if one.differences]
     for one in differing:
@@ -180,6 +187,18 @@ def verify(
     for task, reason in verification.adopt(remade) if adopt else ():
         print(f"{task}: {'adopted' if reason is None else f'not adopted: {reason}'}")
     return int(bool(differing))
+
+
+def _number(option: str, text: str, kind: Callable[[str], N], least: int) -> N:
+    """Return the number after an option; another text or a lower number is an error."""
+    try:
+        value = kind(text)
+        if least <= value < math.inf:
+            return value
+    except ValueError:
+        pass
+    whole = "whole " * (kind is int)
+    raise ValueError(f"--{option} is {text!r}; it must be a {whole}number of at least {least}")
 
 
 def optuna(workspace: Workspace) -> None:
@@ -397,9 +416,11 @@ COMMANDS = (
     Command(datasets, SETTINGS),
     Command(download, {"dataset": DATASET} | IN_STUDY, rare=True),
     Command(preprocess, {"dataset": DATASET} | IN_STUDY, rare=True),
-    Command(export_recbole, {"dataset": DATASET}, rare=True),
+    Command(export_recbole, {"dataset": DATASET} | IN_STUDY, rare=True),
     Command(
-        restore, {"?study": "a folder in studies/; by default the benchmark itself"}, rare=True
+        restore,
+        {"?study": "a folder in studies/; by default the benchmark itself"} | SETTINGS,
+        rare=True,
     ),
     Command(
         release,
@@ -416,8 +437,16 @@ RARE = "rarely used, with a --help of their own:\n  "
 
 
 WITHOUT_WORKSPACE = {new_method, new_dataset, release}
+GOES_ON = {run, data, download, preprocess}  # begun again, each does only what is missing
 UNCHECKED = {check, datasets, cards, methods}  # one tells all mistakes itself, lists go without
-OF_RECORDS = {report, show, compare, score, optuna}  # need no file of a method or dataset any more
+OF_RECORDS = {
+    report,
+    show,
+    compare,
+    score,
+    optuna,
+    restore,
+}  # need no file of a method or dataset any more
 
 
 class _Version(argparse.Action):
@@ -503,7 +532,8 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         return _end_of_pipe()
     except KeyboardInterrupt:
-        print("interrupted; finished work is kept: run it again to go on", file=sys.stderr)
+        again = "; finished work is kept: run it again to go on" * (function in GOES_ON)
+        print(f"interrupted{again}", file=sys.stderr)
         return 130
     except Exception as error:  # noqa: BLE001 (told in one sentence, whatever it is)
         print(f"error: {sentence(error)}", file=sys.stderr)

@@ -52,10 +52,12 @@ def small(method: str | None, changes: tuple[str, ...], folder: Path) -> Workspa
 
     Raises:
         ConfigError: a change is no assignment, or names an unknown key or a wrong value.
-        ValueError: the folder is a project, whose own results stay as they are.
+        ValueError: the folder is a project, or lies in its results, which stay as they are.
     """
     if (folder / "params.yaml").is_file():
         raise ValueError(f"{folder.resolve()} is a project; name another folder after --keep")
+    if folder.resolve().is_relative_to(published := Path("results").resolve()):
+        raise ValueError(f"{published} holds what is published; name another folder after --keep")
     workspace = Workspace(STUDY, changes, folder)
     if method is not None:
         names = dict.fromkeys((*workspace.params.methods, method))

@@ -30,9 +30,11 @@ const set = (name, value, kind = "change") => {
 const found = { first: rows(), static: getComputedStyle(section.querySelector(".static")).display };
 section.querySelector('th button[data-column="cvr_auc_clicked"]').click();
 found.sorted = rows();
-found.marked = section.querySelector("th[aria-sort]").textContent;
+const marked = () => section.querySelector("th[aria-sort]");
+found.marked = [marked().textContent, marked().getAttribute("aria-sort")];
 section.querySelector('th button[data-column="cvr_auc_clicked"]').click();
 found.turned = rows();
+found.marked.push(marked().getAttribute("aria-sort"));
 set("query", "net", "input");
 found.filtered = rows();
 found.counted = section.querySelector(".explorer [role=status]").textContent;
@@ -67,6 +69,15 @@ await wait();
 found.closed = location.hash;
 found.withDefaults = [...document.querySelectorAll("[data-setting]")]
   .filter((one) => one.querySelector("[name=defaults]")).map((one) => one.dataset.setting);
+const clicks = document.querySelector('[data-setting="click_log"]');
+for (const fragment of ["dataset=constructor", "dataset=click_log&metric=toString",
+  "method=valueOf", "dataset=click_log&metric=cvr_auc_oracle", "dataset=click_log&compare=m0,m2",
+  "%E0%A4%A=1"]) {
+  location.hash = fragment;
+  await wait();
+}
+found.astray = ["metric", "method-0", "method-1"]
+  .map((name) => clicks.querySelector(`[name="${name}"]`).value);
 return found;
 """
 LINKED = """
@@ -136,7 +147,9 @@ def test_a_click_on_a_metric_sorts_and_a_second_one_turns_the_order(
     wanted = sorted(scores, key=lambda method: -scores[method]["cvr_auc_clicked"]["mean"])
     assert used.found["sorted"] == wanted != list(scores)
     assert used.found["turned"] == wanted[::-1]
-    assert used.found["marked"].startswith("CVR AUC, clicked impressions")
+    title, *orders = used.found["marked"]
+    assert title.startswith("CVR AUC, clicked impressions")
+    assert orders == ["descending", "ascending"]
 
 
 def test_filters_keep_the_methods_that_match(used: Visit) -> None:
@@ -176,6 +189,13 @@ def test_a_method_opens_with_its_curves_and_can_be_cited(used: Visit) -> None:
     assert used.found["opened"] == [True, "Robust & <Clipped> (m2)", 2]
     assert used.found["BibTeX"].startswith("@inproceedings{author2020m2,")
     assert used.found["LaTeX row"].startswith(r"Robust \& \textless{}Clipped\textgreater{}~\cite{")
+
+
+def test_a_link_to_what_is_not_there_leaves_the_page_as_it_is(used: Visit, published: Path) -> None:
+    text = (published / "leaderboard.json").read_text(encoding="utf-8")
+    setting = next(x for x in json.loads(text)["settings"] if x["name"] != ORACLE)
+    first, second = (entry["method"] for entry in setting["entries"][:2])
+    assert used.found["astray"] == [setting["headline"][0], first, second]
 
 
 def test_a_link_leads_to_a_state(published: Path) -> None:

@@ -48,7 +48,20 @@ def test_rows_may_come_in_any_order(tmp_path: Path) -> None:
     ("change", "said"),
     [
         (lambda frame: frame.drop("cvr"), "lacks the column 'cvr'"),
-        (lambda frame: frame.head(2), "has 2 rows; it needs one for each of the 3 test rows"),
+        (lambda frame: frame.head(2), "has 2 rows and lacks row 2; it needs one for each of the 3"),
+        (
+            lambda frame: pl.concat([frame, frame]),
+            "has 6 rows; it needs one for each of the 3 test",
+        ),
+        (
+            lambda frame: frame.cast({"row": pl.Float64}),
+            "'row' has Float64; it needs whole numbers",
+        ),
+        (lambda frame: frame.cast({"cvr": pl.String}), "'cvr' has String; it needs numbers"),
+        (
+            lambda frame: frame.with_columns(cvr=frame["cvr"] > 0),
+            "'cvr' has Boolean; it needs numbers",
+        ),
         (lambda frame: frame.with_columns(row=pl.lit(1)), "numbered from 0 to 2"),
         (lambda frame: frame.with_columns(cvr=frame["cvr"] + 0.75), "cvr of row 1 is no prob"),
         (lambda frame: frame.with_columns(cvr=pl.lit(None)), "cvr of row 0 is no probability"),

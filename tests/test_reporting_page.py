@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from benchmark.reporting.contrasts import Cell
 from benchmark.reporting.limits import around
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.scatter import spread
-from benchmark.reporting.statistics import interval
+from benchmark.reporting.statistics import Interval, interval
 from benchmark.studies import Workspace
 
 
@@ -107,17 +108,34 @@ def cell(*values: float) -> Cell:
 def test_an_axis_shows_most_values_though_one_is_far_off() -> None:
     auc = Metric.parse("cvr_auc_oracle")
     usual = [cell(0.75 + shift, 0.77 + shift) for shift in (0.0, 0.002, 0.004, 0.006, 0.008)]
-    low, high = around([*usual, cell(0.1, 0.12)], auc, replicates=True)
+    low, high = around([*usual, cell(0.1, 0.12)], auc, intervals=False, replicates=True)
     assert 0.74 < low < 0.75
     assert 0.778 < high < 0.79
-    low, _ = around([*usual, cell(0.2, *np.linspace(0.75, 0.78, 30))], auc, replicates=True)
+    low, _ = around(
+        [*usual, cell(0.2, *np.linspace(0.75, 0.78, 30))], auc, intervals=False, replicates=True
+    )
     assert 0.74 < low < 0.75
+
+
+def test_an_axis_holds_intervals_that_no_replicate_shows_and_all_replicates() -> None:
+    auc = Metric.parse("cvr_auc_oracle")
+    found = np.array([0.75, 0.751, 0.78])
+    sampled = Cell(Interval(0.76, 0.05), found, best=False, style=".4f")
+    low, high = around([sampled], auc, replicates=True)
+    assert low < 0.71
+    assert high > 0.81
+    assert around([sampled], auc, intervals=False, replicates=True)[0] > 0.74
+    narrow = replace(sampled, interval=Interval(0.76, 0.001))
+    assert around([narrow], auc, replicates=True)[1] > 0.78
 
 
 def test_an_axis_of_an_auc_stays_within_0_and_1() -> None:
     auc = Metric.parse("cvr_auc_oracle")
     assert around([cell(0.02, 0.98)], auc)[0] >= 0
-    assert around([cell(0.02, 0.98), cell(0.5, 1.0)], auc, replicates=True) == (0, 1)
+    assert around([cell(0.02, 0.98), cell(0.5, 1.0)], auc, intervals=False, replicates=True) == (
+        0,
+        1,
+    )
     assert around([cell(0.7)], auc) == pytest.approx((0.63, 0.77))
 
 

@@ -16,7 +16,7 @@ from benchmark.metrics.evaluation import assess
 from benchmark.metrics.measures import BY_SPACE
 from benchmark.metrics.ordering import NO_GROUP
 from benchmark.metrics.populations import Labels, Scores
-from benchmark.reporting import resampling
+from benchmark.reporting import plots, resampling
 from benchmark.reporting.influence import influence
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.resampling import DRAWS, MOST, Resampling
@@ -200,6 +200,8 @@ def test_a_table_says_which_randomness_its_intervals_cover(predicted: Path) -> N
     assert alone.half_width is not None
     assert cell.interval.half_width > alone.half_width
     assert cell.interval.mean == pytest.approx(alone.mean)
+    low, high = plots.headline(clicks).axes[0].get_xlim()
+    assert low < cell.interval.low < cell.interval.high < high
 
 
 def test_without_all_predictions_a_table_covers_the_weights_and_says_so(predicted: Path) -> None:

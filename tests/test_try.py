@@ -98,6 +98,11 @@ def test_a_project_is_no_folder_to_try_in(
     assert capsys.readouterr().err == (
         f"error: {ROOT} is a project; name another folder after --keep\n"
     )
+    assert main(["try", "--keep", "results/mine"]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {ROOT / 'results'} holds what is published; name another folder after --keep\n"
+    )
+    assert not (ROOT / "results/mine").exists()
 
 
 def test_an_unknown_method_is_refused_before_anything_runs(

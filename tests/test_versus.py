@@ -148,10 +148,25 @@ def test_a_method_without_fits_is_one_sentence(
     published: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(published)
-    assert main(["compare", METHODS[9]]) == 1
+    assert main(["compare", "esmm"]) == 1
     error = capsys.readouterr().err
-    assert f"error: no fit of '{METHODS[9]}' is on record" in error
-    assert f"python -m benchmark run {ORACLE} {METHODS[9]}" in error
+    assert "error: no fit of 'esmm' is on record" in error
+    assert f"python -m benchmark run {ORACLE} esmm" in error
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("m1x", "did you mean 'm1'?"), ("m1, m2", "known: "), ("", "known: ")]
+)
+def test_what_is_no_method_is_not_compared(
+    name: str,
+    said: str,
+    published: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(published)
+    assert main(["compare", name]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {name!r} is no method; {said}")
 
 
 def test_methods_that_lack_the_same_are_named_together(matchups: list[Matchup]) -> None:

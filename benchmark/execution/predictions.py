@@ -47,11 +47,18 @@ def read(path: Path, rows: int) -> Scores:
     frame = _opened(path)
     if missing := [name for name in ("row", "cvr") if name not in frame.columns]:
         raise PredictionsError(f"{path} lacks the column {missing[0]!r}; it needs row and cvr")
+    for name, kind in frame.select(set(COLUMNS) & set(frame.columns)).schema.items():
+        if not (kind.is_integer() or (kind.is_float() and name != "row") or kind == pl.Null):
+            what = "whole numbers" if name == "row" else "numbers"
+            raise PredictionsError(f"{path}: the column {name!r} has {kind}; it needs {what}")
     frame = frame.sort("row")
     if not np.array_equal(frame["row"].to_numpy(), np.arange(rows)):
+        absent = np.setdiff1d(np.arange(rows), frame["row"].drop_nulls().to_numpy())
         raise PredictionsError(
-            f"{path} has {len(frame)} rows; it needs one for each of the {rows} test rows, "
-            f"numbered from 0 to {rows - 1} in the column 'row'"
+            f"{path} has {len(frame)} rows"
+            + (f" and lacks row {absent[0]}" if len(absent) else "")
+            + f"; it needs one for each of the {rows} test rows, numbered from 0 to {rows - 1} in "
+            "the column 'row'"
         )
     ctr = _probabilities(path, frame, "ctr") if "ctr" in frame.columns else None
     return Scores(_probabilities(path, frame, "cvr"), ctr)
@@ -61,7 +68,7 @@ def _opened(path: Path) -> pl.DataFrame:
     try:
         return parquet.read(path)
     except pl.exceptions.PolarsError as error:
-        raise PredictionsError(f"{path} is no whole Parquet file; delete it") from error
+        raise PredictionsError(f"{path} is no whole Parquet file; write it again") from error
 
 
 def _probabilities(path: Path, frame: pl.DataFrame, name: str) -> Array:

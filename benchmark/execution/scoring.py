@@ -61,6 +61,8 @@ def _origin(
     runs = workspace.runs.resolve()
     if setting is None and file.resolve().is_relative_to(runs):
         setting = file.resolve().relative_to(runs).parts[0]
+        if replicate is None and not file.stem.isdecimal():
+            raise ValueError(f"{file} is not named by its replicate: name that with --replicate")
         replicate = int(file.stem) if replicate is None else replicate
     if setting is None:
         raise ValueError(

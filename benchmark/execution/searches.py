@@ -23,7 +23,7 @@ def export(workspace: Workspace) -> tuple[Path, int]:
 
     Raises:
         FileNotFoundError: nothing is on record.
-        LookupError: a method's file is not here.
+        LookupError: no search is on record, or a method's file is not here.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     target = workspace.runs / FILE
@@ -42,6 +42,8 @@ def export(workspace: Workspace) -> tuple[Path, int]:
             study.set_metric_names([protocol.selection_metric])
             study.add_trials([_trial(trial, space) for trial in task.trials])
             count += 1
+    if not count:
+        raise LookupError(f"no search is on record in {workspace.runs}: nothing was tuned there")
     return target, count
 
 

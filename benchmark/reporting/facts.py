@@ -55,7 +55,11 @@ def facts(results: DatasetResults, params: Params) -> dict[str, str]:
         "Rows": ", ".join(f"{schema.rows[split]:,} {split}" for split in SPLITS),
         **_positives(results, params),
         **_overlap(schema, redrawn=results.redrawn),
-        "Options": ", ".join(f"{name} {value}" for name, value in schema.options.items()) or "none",
+        "Options": ", ".join(
+            f"{name} {'unset' if value is None else value}"
+            for name, value in schema.options.items()
+        )
+        or "none",
         "Fields": f"{len(schema.categorical)} categorical, {len(schema.numeric)} numeric"
         + (f", {len(schema.sequences)} histories" if schema.sequences else ""),
         "Budget": f"{protocol.tuning.trials} trials per method; {params.replicates} replicates",

@@ -12,27 +12,25 @@ from benchmark.reporting.statistics import Flags
 
 
 def around(
-    cells: Sequence[Cell], metric: Metric, *, replicates: bool = False
+    cells: Sequence[Cell], metric: Metric, *, intervals: bool = True, replicates: bool = False
 ) -> tuple[float, float]:
     """Return limits that hold the means of all methods but those far from the others.
 
-    They hold the intervals too, or all replicates, except where one is far from all others, and
-    never leave what the metric can be: an interval that does, as those of few replicates may, ends
-    at the axis.
+    They hold their intervals and replicates too, as asked, except where one is far from all others,
+    and never leave what the metric can be: an interval that does, as those of few replicates may,
+    ends at the axis.
     """
     means = np.array([cell.interval.mean for cell in cells])
     near = [cell for cell, far in zip(cells, far_off(means), strict=True) if not far]
-    drawn = np.concatenate([_drawn(cell, replicates=replicates) for cell in near])
+    limits = [limit for cell in near for limit in (cell.interval.low, cell.interval.high)]
+    values = [value for cell in near for value in cell.values]
+    drawn = np.array(limits * intervals + values * replicates)
     inner = np.concatenate([drawn[~far_off(drawn)], [cell.interval.mean for cell in near]])
     low, high = float(inner.min()), float(inner.max())
     room = 0.06 * (high - low) or 0.1 * abs(high) or 0.1
     least, most = metric.measure.bounds
     low, high = low - room, high + room
     return low if least is None else max(least, low), high if most is None else min(most, high)
-
-
-def _drawn(cell: Cell, *, replicates: bool) -> Array:
-    return cell.values if replicates else np.array([cell.interval.low, cell.interval.high])
 
 
 def far_off(values: Array) -> Flags:

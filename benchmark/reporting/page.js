@@ -161,7 +161,7 @@
     const gains = Object.entries(COMPARISONS).map(([key, title]) => ({
       key, title: title(reference), group: "comparison",
       text: (entry) => score(entry)?.[key]?.text ?? "–",
-      sort: (entry) => -(score(entry)?.[key]?.mean ?? -Infinity),
+      sort: (entry) => -(score(entry)?.[key]?.mean ?? -Infinity), falls: true,
       exists: setting.entries.some((entry) => score(entry)?.[key]),
       shown: key === "gain",
     }));
@@ -171,12 +171,13 @@
         key: name, title: label(name), group: "metric", metric: name,
         text: (entry) => score(entry, name)?.text ?? "–",
         sort: (entry) => (score(entry, name) ? cost(name, score(entry, name).mean) : Infinity),
+        falls: data.metrics[name].better === "higher",
         exists: true, shown: name === lead || setting.headline.includes(name),
       })),
       ...gains,
       { key: "verdict", title: "Verdict", group: "comparison", shown: true,
         text: (entry) => score(entry)?.gain?.verdict ?? "–",
-        sort: (entry) => -(score(entry)?.gain?.mean ?? -Infinity),
+        sort: (entry) => -(score(entry)?.gain?.mean ?? -Infinity), falls: true,
         exists: setting.entries.some((entry) => score(entry)?.gain) },
       { key: "rank", title: "Rank", group: "comparison", shown: true,
         text: (entry) => (entry.rank == null ? "–" : `${entry.rank} [${entry.rank_low}–${entry.rank_high}]`),
@@ -273,12 +274,16 @@
         el("input", { type: "checkbox", name: column.key, checked: visible.includes(column),
           change: (event) => { this.chosen[column.key] = event.target.checked; this.show(); } }), ` ${column.title}`)));
       const by = columns.find((column) => column.key === this.sorted);
-      const order = (a, b) => this.sorted === "name" ? named(a.method).localeCompare(named(b.method))
-        : by ? by.sort(a) - by.sort(b) || 0 : 0;
-      const rows = this.setting.entries.filter((entry) => this.matches(entry)).sort((a, b) => (this.down ? -1 : 1) * order(a, b));
+      const turn = this.down ? -1 : 1;
+      const order = (a, b) => {
+        if (this.sorted === "name") return turn * named(a.method).localeCompare(named(b.method));
+        const [one, two] = [a, b].map((entry) => by?.sort(entry) ?? 0);
+        return one === two ? 0 : one === Infinity ? 1 : two === Infinity ? -1 : turn * (one - two);
+      };
+      const rows = this.setting.entries.filter((entry) => this.matches(entry)).sort(order);
       this.count.textContent = `${rows.length} of ${this.setting.entries.length} methods`;
       const head = [{ key: "name", title: "Method" }, ...visible].map((column) => el("th",
-        { scope: "col", "aria-sort": this.sorted === column.key ? (this.down ? "descending" : "ascending") : false },
+        { scope: "col", "aria-sort": this.sorted === column.key && (this.down === Boolean(column.falls) ? "ascending" : "descending") },
         button(column.title, () => this.sort(column.key), { "data-column": column.key })));
       this.table.replaceChildren(
         el("caption", { class: "hidden" }, `Methods on ${this.setting.title}, compared in ${label(this.lead)}`),
@@ -391,12 +396,13 @@
     return switcher;
   }
 
-  const explorers = {};
+  const explorers = new Map();
   function follow() {
     const state = linked();
-    const explorer = explorers[state.get("dataset")];
+    const explorer = explorers.get(state.get("dataset"));
     if (explorer) {
-      if (data.metrics[state.get("metric")]) explorer.choose(state.get("metric"));
+      const { headline, metrics } = explorer.setting;
+      if ([...headline, ...metrics].includes(state.get("metric"))) explorer.choose(state.get("metric"));
       explorer.show();
       const pair = (state.get("compare") ?? "").split(",");
       const known = pair.length === 2 && pair.every((method) => explorer.setting.entries.some((entry) => entry.method === method));
@@ -404,6 +410,8 @@
       (known ? explorer.compare : explorer.container.parentElement).scrollIntoView();
     }
     if (Object.hasOwn(data.methods, state.get("method") ?? "")) card(state.get("method"));
+    const target = document.getElementById(location.hash.slice(1));
+    if (target?.matches("details")) target.open = true;
   }
 
   document.documentElement.classList.add("js");
@@ -411,7 +419,7 @@
   document.body.append(live, dialog);
   for (const container of document.querySelectorAll(".explorer")) {
     const setting = settings[container.closest("[data-setting]").dataset.setting];
-    if (setting.headline.length) explorers[setting.name] = new Explorer(container, setting);
+    if (setting.headline.length) explorers.set(setting.name, new Explorer(container, setting));
     else container.nextElementSibling.classList.remove("static");
   }
   for (const entry of document.querySelectorAll("pre[id^=ref-]")) entry.before(copier("BibTeX", entry.textContent));

@@ -51,12 +51,17 @@ def _figures(table: Table) -> Iterator[tuple[str, Figure]]:
 
 
 def headline(table: Table) -> Figure:
-    """Draw the interval and the replicates of every method, from best to worst."""
+    """Draw the interval and the replicates of every method, from best to worst.
+
+    Intervals that are wide because replicates are few may run off an axis; those that cover how
+    another test sample would differ, which no replicate shows, do not.
+    """
     figure = Figure(figsize=(WIDTH, 1.1 + 0.25 * len(table.rows)))
     panels = figure.subplots(1, len(table.headline), sharey=True, squeeze=False)[0]
+    sampled = table.results.resampling is not None
     for axes, metric in zip(panels, table.headline, strict=True):
         cells = [cell for row in table.rows if (cell := row.cells[metric])]
-        axes.set_xlim(around(cells, metric, replicates=True))
+        axes.set_xlim(around(cells, metric, intervals=sampled, replicates=True))
         for height, row in enumerate(table.rows):
             if cell := row.cells[metric]:
                 _dots(axes, height, cell)

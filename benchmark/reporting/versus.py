@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmark import registry
 from benchmark.config import Leaderboard
+from benchmark.errors import did_you_mean
 from benchmark.execution import archive
 from benchmark.files import write_text
 from benchmark.reporting import records
@@ -113,11 +115,14 @@ def compare(method: str, workspace: Workspace) -> list[Matchup]:
 
     Raises:
         FileNotFoundError: nothing is on record, or a setting with runs has no data.
-        LookupError: no fit of the method is on record.
+        LookupError: there is no such method, or no fit of it is on record.
         ValueError: a record cannot be read.
     """
     methods = workspace.params.methods
     _restore(workspace)
+    recorded = {path.parent.name for path in workspace.runs.glob("*/*/task.json")}
+    if method not in (known := sorted({*recorded, *registry.names("methods")})):
+        raise LookupError(f"{method!r} is no method; {did_you_mean(method, known)}")
     if method not in methods:
         named = f"methods=[{', '.join((*methods, method))}]"
         workspace = Workspace(workspace.study, (*workspace.changes, named))

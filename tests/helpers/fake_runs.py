@@ -49,7 +49,7 @@ def schema(dataset: str) -> Schema:
     return Schema(
         dataset=dataset,
         title="Funnel With An Oracle" if oracle else "Clicks <only> & more",
-        options={"rates": "dense"} if oracle else {},
+        options={"rates": "dense", "delay": None} if oracle else {},
         stages=("impression", "click", "conversion") if oracle else ("click", "conversion"),
         fields=(Field(name="user", kind="categorical", size=10),),
         rows={"train": 96000, "valid": 32000, "test": 32000},
