@@ -263,6 +263,24 @@ def test_the_file_of_means_has_all_that_the_table_says(tmp_path: Path) -> None:
     assert rows["good", LOSS]["rank"] == rows["plain", AUC]["gain"] == ""
 
 
+def test_a_long_latex_table_goes_on_in_further_floats_with_its_notes_outside_of_captions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(latex, "HEIGHT", 2)
+    found = table()
+    text = latex.document([found])
+    bodies = re.findall(r"\\midrule\n(.*?)\\bottomrule", text, re.DOTALL)
+    assert {body.count("\n") for body in bodies} <= {1, 2}
+    labels = re.findall(r"\\label\{(.*?)\}", text)
+    assert len(labels) == len(set(labels)) == len(bodies)
+    for part in ("", "-cost", "-metrics-1"):
+        own = re.escape(f"tab:{found.results.dataset}{part}")
+        numbers = [n for n, name in enumerate(labels) if re.fullmatch(rf"{own}(-part\d)?", name)]
+        assert sum(bodies[number].count("\n") for number in numbers) == len(GAINS)
+    assert all(len(caption) < 300 for caption in re.findall(r"\\caption\{(.*)\}\n", text))
+    assert all(latex.escape(note) in text for note in found.notes)
+
+
 def test_brackets_and_daggers_are_latex() -> None:
     found = table(2, positives=3)
     text = latex.document([found])

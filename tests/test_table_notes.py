@@ -61,14 +61,15 @@ def test_a_reference_of_equal_capacity_needs_no_fits_of_its_defaults(tmp_path: P
 
 
 def test_records_that_were_kept_over_a_change_of_code_say_so(tmp_path: Path) -> None:
-    root = write_project(tmp_path, 2, 2)
-    for method in METHODS[:2]:
-        path = root / "results/runs" / ORACLE / method / "task.json"
-        edit(path, adopted={"code": "of before", "fits": 3})
-    oracle, clicks = tables(root)
-    kept = [note for note in oracle.notes if "6 of the fits" in note and "all methods" in note]
-    assert len(kept) == 1
-    assert not [note for note in clicks.notes if "kept" in note]
+    root = write_project(tmp_path, 2, 4)
+    for count, told in ((1, "Plain"), (3, "all methods but Multi_Task"), (4, "all methods")):
+        for method in METHODS[:count]:
+            path = root / "results/runs" / ORACLE / method / "task.json"
+            edit(path, adopted={"code": "of before", "fits": 3})
+        oracle, clicks = tables(root)
+        [kept] = [note for note in oracle.notes if f"{3 * count} of the fits" in note]
+        assert kept.endswith(f": {told}.")
+        assert not [note for note in clicks.notes if "kept" in note]
 
 
 def test_the_table_says_which_clock_its_costs_are_of(tmp_path: Path) -> None:

@@ -189,7 +189,10 @@ def _adopted(results: DatasetResults) -> str:
 
 
 def _which(titles: Sequence[str], results: DatasetResults) -> str:
-    return "all methods" if len(titles) == len(results.reported) > 1 else ", ".join(titles)
+    others = [task.title for task in results.reported if task.title not in titles]
+    if len(titles) == 1 or len(others) > len(titles):
+        return ", ".join(titles)
+    return "all methods" + (f" but {', '.join(others)}" if others else "")
 
 
 def _spread(results: DatasetResults, confidence: float) -> str:
