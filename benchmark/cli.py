@@ -416,11 +416,9 @@ COMMANDS = (
     Command(datasets, SETTINGS),
     Command(download, {"dataset": DATASET} | IN_STUDY, rare=True),
     Command(preprocess, {"dataset": DATASET} | IN_STUDY, rare=True),
-    Command(export_recbole, {"dataset": DATASET} | IN_STUDY, rare=True),
+    Command(export_recbole, {"dataset": DATASET}, rare=True),
     Command(
-        restore,
-        {"?study": "a folder in studies/; by default the benchmark itself"} | SETTINGS,
-        rare=True,
+        restore, {"?study": "a folder in studies/; by default the benchmark itself"}, rare=True
     ),
     Command(
         release,
