@@ -437,14 +437,7 @@ RARE = "rarely used, with a --help of their own:\n  "
 WITHOUT_WORKSPACE = {new_method, new_dataset, release}
 GOES_ON = {run, data, download, preprocess}  # begun again, each does only what is missing
 UNCHECKED = {check, datasets, cards, methods}  # one tells all mistakes itself, lists go without
-OF_RECORDS = {
-    report,
-    show,
-    compare,
-    score,
-    optuna,
-    restore,
-}  # need no file of a method or dataset any more
+OF_RECORDS = {report, show, compare, score, optuna}  # need no file of a method or dataset any more
 
 
 class _Version(argparse.Action):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -53,9 +54,17 @@ def test_changed_predictions_contradict_the_record(
 def test_somebodys_predictions_are_scored_on_the_setting_that_is_named(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shutil.copy(file, file.with_name("mine.parquet"))
+    assert main(["score", str(file.with_name("mine.parquet"))]) == 1
+    assert "is not named by its replicate" in capsys.readouterr().err
     sent = Path("sent.parquet")
     file.rename(sent)
     assert main(["score", str(sent)]) == 1
     assert "name its setting with --setting" in capsys.readouterr().err
     assert main(["score", str(sent), "--setting", "tiny"]) == 0
     assert "no record beside it to compare with" in capsys.readouterr().out
+    assert main(["score", str(sent), "--setting", "tiny", "--replicate", "last"]) == 1
+    wrong = "error: --replicate is 'last'; it must be a whole number of at least 0\n"
+    assert capsys.readouterr().err == wrong
+    assert main(["optuna"]) == 1
+    assert "no search is on record in results/runs" in capsys.readouterr().err
