@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import optuna
 import polars as pl
 import pytest
 import yaml
@@ -12,7 +13,10 @@ from helpers.runs import run
 
 from benchmark.cli import main
 from benchmark.config import Protocol
+from benchmark.execution.searches import address, export
+from benchmark.files import read_json
 from benchmark.registry import ROOT
+from benchmark.studies import Workspace
 
 
 @pytest.fixture
@@ -21,14 +25,20 @@ def file(
 ) -> Path:
     """Return the predictions of a replicate in a project whose only setting is the tiny funnel."""
     monkeypatch.chdir(tmp_path)
+    write_fits(processed, protocol, trials=0)
+    return Path("results/runs/tiny/naive/default/1.parquet")
+
+
+def write_fits(processed: Path, protocol: Protocol, trials: int) -> None:
+    """Write the project into this folder, with the fits of one method."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     content |= {"datasets": ["tiny"], "methods": ["naive"], "options": {}}
     Path("params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     Path("data").mkdir()
     Path("data/processed").symlink_to(processed.parent)
-    untuned = {"tuning": protocol.tuning.model_copy(update={"trials": 0}), "max_epochs": 1}
-    run(Path("results/runs/tiny/naive"), processed, "naive", protocol.model_copy(update=untuned))
-    return Path("results/runs/tiny/naive/default/1.parquet")
+    tuning = protocol.tuning.model_copy(update={"trials": trials, "draws": 1})
+    small = protocol.model_copy(update={"tuning": tuning, "max_epochs": 1})
+    run(Path("results/runs/tiny/naive"), processed, "naive", small)
 
 
 def test_predictions_give_the_metrics_on_record(
@@ -68,3 +78,23 @@ def test_somebodys_predictions_are_scored_on_the_setting_that_is_named(
     assert capsys.readouterr().err == wrong
     assert main(["optuna"]) == 1
     assert "no search is on record in results/runs" in capsys.readouterr().err
+
+
+def test_optuna_opens_the_searches_on_record(
+    processed: Path,
+    protocol: Protocol,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_fits(processed, protocol, trials=2)
+    path, count = export(Workspace())
+    study = optuna.load_study(study_name="naive on tiny", storage=address(path))
+    assert count == 1
+    recorded = [
+        read_json(file) for file in sorted(Path("results/runs/tiny/naive/trials").iterdir())
+    ]
+    assert [trial.value for trial in study.trials] == [fit["value"] for fit in recorded]
+    assert [trial.params for trial in study.trials] == [fit["hyperparameters"] for fit in recorded]
+    assert not [warning for warning in recwarn if "experimental" in str(warning.message)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from benchmark import registry
@@ -39,7 +41,8 @@ def export(workspace: Workspace) -> tuple[Path, int]:
                 study_name=f"{task.method} on {results.dataset}",
                 direction="maximize" if maximised else "minimize",
             )
-            study.set_metric_names([protocol.selection_metric])
+            with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+                study.set_metric_names([protocol.selection_metric])
             study.add_trials([_trial(trial, space) for trial in task.trials])
             count += 1
     if not count:
