@@ -1,31 +1,44 @@
 """Plants mistakes in a module, one at a time, and tells which of them no test finds.
 
 ``make mutants MODULE=benchmark/training/losses.py`` changes a copy of the project, which lies in
-``build/mutants``. Cosmic Ray makes the mistakes; a fork of this process, which has the libraries
-loaded, runs the tests: all files that import the module or name it, or those that are given.
+``build/mutants``. Cosmic Ray makes the mistakes, none in annotations, which nothing evaluates. The
+tests run, the shortest first, until one fails: those of the files that import the module or name
+it, or of the files that are given. For a method these are the contract tests too, and none that is
+about another method.
+
+A mistake in a method, or in the body of a function, is judged in a fork of a process that has
+collected the tests: there, functions take the code of the changed file, and caches are emptied, so
+that methods are loaded anew. Any other needs a collection of its own; so do all where the tests
+compute with polars while they are collected, since its threads are lost in a fork.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import gc
+import hashlib
+import importlib
 import json
 import os
 import random
+import re
+import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from functools import _lru_cache_wrapper, partial
 from multiprocessing import get_context
-from multiprocessing.pool import ThreadPool
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from queue import Queue
+from types import CodeType, FunctionType
 
-import lightgbm  # noqa: F401 (loaded once, not in every fork)
-import polars  # noqa: F401
+import polars
 import pytest
-import sklearn.metrics  # noqa: F401
-import torch  # noqa: F401
 from cosmic_ray.commands.init import init
 from cosmic_ray.mutating import use_mutation
 from cosmic_ray.plugins import get_operator
@@ -35,7 +48,19 @@ from statsmodels.stats.proportion import proportion_confint
 from tqdm import tqdm
 
 BUILD = Path("build/mutants")
-PATIENCE = 600  # seconds; what takes longer is caught, since it would not go unnoticed
+PATIENCE = 1800  # seconds; what takes longer is caught, since it would not go unnoticed
+COMPUTING = 10  # times the processor time of the unchanged project, for the same reason
+CONTRACT = ("test_catalogue.py", "test_methods.py", "test_method_files.py")
+QUIET = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
+COLLECT = """
+import os, pytest, sys
+sys.stdout = open(os.devnull, "w")
+pytest.main([*sys.argv[1:], "--collect-only", "-q", "-p", "no:cacheprovider"])
+sys.__stdout__.write("\\n".join(name for name, module in sys.modules.items()
+                               if "-packages" in (getattr(module, "__file__", "") or "")))
+"""
+FORK = get_context("fork")
+Span = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -48,13 +73,137 @@ class Outcome:
     change: str
 
 
+@dataclass
+class Plugin:
+    """Leaves out tests of other methods, runs the shortest first, and notes how long each takes.
+
+    With mistakes to plant, no test runs but in a fork for each of them.
+    """
+
+    module: Path
+    seconds: dict[str, float] = field(default_factory=dict)
+    plant: Callable[[Callable[[Path], int]], None] | None = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Select and sort the tests."""
+        if self.module.parent.name == "methods":
+            others = {path.stem for path in Path("methods").glob("*.py")} - {self.module.stem}
+            items[:] = [item for item in items if not _words(item) & others]
+        if self.seconds:
+            items.sort(key=lambda item: self.seconds.get(item.nodeid, 0.0))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Run the tests in forks, if there are mistakes; else leave them to pytest."""
+        if self.plant is None:
+            return None
+        if has_threads_of_polars():
+            raise pytest.UsageError("polars has threads, which a fork lacks")
+        loaded = Loaded.of(self.module.resolve())
+
+        def run(path: Path) -> int:
+            loaded.change(path)
+            for item, following in zip(session.items, [*session.items[1:], None], strict=True):
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                if session.testsfailed:
+                    return 1
+            return 0
+
+        self.plant(run)
+        return True
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note how long a test took."""
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+
+
+def _words(item: pytest.Item) -> set[str]:
+    call = getattr(item, "callspec", None)
+    return {value for value in call.params.values() if isinstance(value, str)} if call else set()
+
+
+def has_threads_of_polars() -> bool:
+    """Tell whether polars has computed something here; a fork would wait for it forever."""
+    names = (path.read_text("utf-8") for path in Path("/proc/self/task").glob("*/comm"))
+    return any(re.match(r"polars-\d", name) for name in names)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The functions that were loaded from a file, and all caches of functions."""
+
+    functions: list[FunctionType]
+    caches: list[_lru_cache_wrapper[object]]
+
+    @classmethod
+    def of(cls, path: Path) -> Loaded:
+        """Find them; what is there now is never collected again, so that forks share it."""
+        every = gc.get_objects()
+        functions = [one for one in every if isinstance(one, FunctionType)]
+        loaded = cls(
+            [one for one in functions if one.__code__.co_filename == str(path)],
+            [one for one in every if isinstance(one, _lru_cache_wrapper)],
+        )
+        gc.freeze()
+        codes = _codes(path)
+        for one in loaded.functions:
+            if codes.get(_key(one.__code__)) != one.__code__:
+                raise RuntimeError(f"{path}: {one.__qualname__} has the place of another function")
+        return loaded
+
+    def change(self, path: Path) -> None:
+        """Give every function the code that it has in the file now, and empty the caches."""
+        codes = _codes(path)
+        for one in self.functions:
+            one.__code__ = codes.get(_key(one.__code__), one.__code__)
+        for cache in self.caches:
+            cache.cache_clear()
+
+
+def _codes(path: Path) -> dict[tuple[str, int], CodeType]:
+    code = compile(path.read_text("utf-8"), str(path), "exec", dont_inherit=True)
+    return {_key(part): part for part in _parts(code)}
+
+
+def _key(code: CodeType) -> tuple[str, int]:
+    return code.co_qualname, code.co_firstlineno
+
+
+def _parts(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _parts(constant)
+
+
 def mistakes(module: Path, sample: int | None, seed: int) -> tuple[list[WorkItem], int]:
     """Return the mistakes that can be planted, or a random sample of them, and how many can."""
     with use_db(str(BUILD / "session.sqlite"), WorkDB.Mode.create) as session:
         init([module], session, {})
-        known = list(session.work_items)
+        every = list(session.work_items)
+    tree = ast.parse(module.read_text("utf-8"))
+    nodes = [getattr(x, part, None) for x in ast.walk(tree) for part in ("annotation", "returns")]
+    annotations = [_span(x, x) for x in nodes if isinstance(x, ast.expr)]
+    known = [x for x in every if not _within(x, annotations)]
     drawn = known if sample is None else random.Random(seed).sample(known, min(sample, len(known)))
     return drawn, len(known)
+
+
+def bodies(module: Path) -> list[Span]:
+    """Return from where to where the bodies of functions reach."""
+    nodes = list(ast.walk(ast.parse(module.read_text("utf-8"))))
+    plain = [_span(x.body[0], x.body[-1]) for x in nodes if isinstance(x, ast.FunctionDef)]
+    return plain + [_span(x.body, x.body) for x in nodes if isinstance(x, ast.Lambda)]
+
+
+def _span(first: ast.stmt | ast.expr, last: ast.stmt | ast.expr) -> Span:
+    end = (last.end_lineno or 0, last.end_col_offset or 0)
+    return (first.lineno, first.col_offset), end
+
+
+def _within(item: WorkItem, spans: list[Span]) -> bool:
+    return any(low <= item.mutations[0].start_pos < high for low, high in spans)
 
 
 def tests_of(module: Path) -> list[str]:
@@ -62,59 +211,58 @@ def tests_of(module: Path) -> list[str]:
     dotted = ".".join(module.with_suffix("").parts)
     package, _, name = dotted.rpartition(".")
     needles = (f'"{name}"',) if package == "methods" else (dotted, f"from {package} import {name}")
-    files = sorted(Path("tests").glob("test_*.py"))
-    return [str(file) for file in files if any(x in file.read_text("utf-8") for x in needles)]
+    contract = CONTRACT if package == "methods" else ()
+    return [
+        str(file)
+        for file in sorted(Path("tests").glob("test_*.py"))
+        if file.name in contract or any(x in file.read_text("utf-8") for x in needles)
+    ]
 
 
-def copies(count: int) -> Queue[Path]:
-    """Return copies of what Git has of the project, in which mistakes are planted."""
-    free: Queue[Path] = Queue()
-    for number in range(count):
-        folder = BUILD / f"copy-{number}"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        files = subprocess.run(["git", "ls-files", "-z"], capture_output=True, check=True).stdout
-        for file in map(os.fsdecode, files.split(b"\0")[:-1]):
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file, folder / file)
-        free.put(folder.resolve())
-    return free
+def load_libraries(tests: Sequence[str]) -> None:
+    """Import the libraries that the tests import, so that no fork has to."""
+    command = [sys.executable, "-c", COLLECT, *tests]
+    names = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()
+    for name in names:
+        with suppress(Exception):
+            importlib.import_module(name)
+    polars.thread_pool_size = lambda: os.cpu_count() or 1  # polars would start its threads for that
 
 
-def plant(item: WorkItem, tests: Sequence[str], free: Queue[Path]) -> Outcome:
-    """Plant a mistake in a copy that nobody uses, run the tests there, and take it out again."""
-    mutation, folder = item.mutations[0], free.get()
-    operator = get_operator(mutation.operator_name)(**(mutation.operator_args or {}))
-    path = folder / mutation.module_path
-    try:
-        with use_mutation(path, operator, mutation.occurrence) as (before, after):
-            caught = after is None or fails(folder, tests)
-            change = "" if after is None else _difference(before, after)
-    finally:
-        free.put(folder)
-    return Outcome(mutation.operator_name, mutation.occurrence, caught, change)
+def copy_project(folder: Path) -> None:
+    """Copy what Git has of the project."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    files = subprocess.run(["git", "ls-files", "-z"], capture_output=True, check=True).stdout
+    for file in map(os.fsdecode, files.split(b"\0")[:-1]):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, folder / file)
 
 
-def fails(folder: Path, tests: Sequence[str]) -> bool:
-    """Tell whether a test fails in a copy of the project, or does not end."""
-    process = get_context("fork").Process(target=_test, args=(folder, tests))
+def in_fork(run: Callable[[], int], limit: int = resource.RLIM_INFINITY) -> int:
+    """Return what a function returns in a fork, in so much processor time; 1 if it does not end."""
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+        sys.exit(run())
+
+    process = FORK.Process(target=limited)
     process.start()
-    process.join(PATIENCE)
+    process.join(None if limit == resource.RLIM_INFINITY else PATIENCE)
     if process.is_alive():
         process.kill()
         process.join()
-    return process.exitcode != 0
+    return 1 if process.exitcode else 0
 
 
-def _test(folder: Path, tests: Sequence[str]) -> None:
-    os.chdir(folder)
-    sys.dont_write_bytecode = True
-    sys.path[:] = [str(folder), *(path for path in sys.path if Path(path).resolve() != Path.cwd())]
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)
-    quiet = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
-    os._exit(pytest.main([*tests, *quiet]))
+@contextmanager
+def planted(item: WorkItem, folder: Path) -> Iterator[tuple[Path, str]]:
+    """Plant a mistake in a copy, and take it out again; give the file and what is changed."""
+    mutation = item.mutations[0]
+    operator = get_operator(mutation.operator_name)(**(mutation.operator_args or {}))
+    path = folder / mutation.module_path
+    with use_mutation(path, operator, mutation.occurrence) as (before, after):
+        yield path, "" if after is None else _difference(before, after)
 
 
 def _difference(before: str, after: str) -> str:
@@ -122,20 +270,89 @@ def _difference(before: str, after: str) -> str:
     return next((f"{old.strip()}  →  {new.strip()}" for old, new in pairs if old != new), "")
 
 
-def planted(
-    items: Sequence[WorkItem], tests: Sequence[str], workers: int, kept: Path
-) -> Iterator[Outcome]:
-    """Yield what became of every mistake; what an earlier call found is not tried again."""
+@dataclass
+class Judge:
+    """Tests, and copies of the project in which they run."""
+
+    module: Path
+    tests: Sequence[str]
+    seconds: dict[str, float] = field(default_factory=dict)
+    limit: int = resource.RLIM_INFINITY
+
+    def prepare(self, workers: int) -> list[Path]:
+        """Copy the project, and learn from a run without mistakes how long each test takes."""
+        load_libraries(self.tests)
+        first, *others = folders = [(BUILD / f"copy-{i}").resolve() for i in range(workers)]
+        copy_project(first)
+        if in_fork(lambda: self._pytest(first)):
+            raise SystemExit(f"error: {' '.join(self.tests)} fail without any mistake; mend them")
+        noted = json.loads((first / "seconds.json").read_text("utf-8"))
+        self.seconds, self.limit = noted["tests"], COMPUTING * int(noted["all"] + 1)
+        for folder in others:
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(first, folder)
+        return folders
+
+    def work(self, folder: Path, items: Sequence[WorkItem], outcomes: SimpleQueue[Outcome]) -> None:
+        """Plant mistakes in a copy, one after the other, and put on a queue what became of them."""
+
+        def plant(items: Sequence[WorkItem], run: Callable[[Path], int]) -> None:
+            for item in items:
+                mutation = item.mutations[0]
+                with planted(item, folder) as (path, change):
+                    caught = not change or in_fork(partial(run, path), self.limit) != 0
+                outcome = Outcome(mutation.operator_name, mutation.occurrence, caught, change)
+                outcomes.put(outcome)
+
+        known = bodies(self.module)
+        method = self.module.parent.name == "methods"
+        inner = [item for item in items if method or _within(item, known)]
+        plant([item for item in items if item not in inner], lambda _: self._pytest(folder))
+        if inner and in_fork(lambda: self._pytest(folder, lambda run: plant(inner, run))):
+            plant(inner, lambda _: self._pytest(folder))
+
+    def _pytest(
+        self, folder: Path, plant: Callable[[Callable[[Path], int]], None] | None = None
+    ) -> int:
+        """Run the tests; only where nothing is planted is bytecode kept, and time noted."""
+        os.chdir(folder)
+        sys.dont_write_bytecode = bool(self.seconds)
+        others = [path for path in sys.path if Path(path).resolve() != Path.cwd()]
+        sys.path[:] = [str(folder), *others]
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+        plugin = Plugin(self.module, dict(self.seconds), plant)
+        status = pytest.main([*self.tests, *QUIET], plugins=[plugin])
+        if not self.seconds:
+            noted = {"tests": plugin.seconds, "all": time.process_time()}
+            Path("seconds.json").write_text(json.dumps(noted), encoding="utf-8")
+        return status
+
+
+def judged(items: Sequence[WorkItem], judge: Judge, workers: int, kept: Path) -> Iterator[Outcome]:
+    """Yield what became of every mistake; one that an earlier call saw caught is not tried again.
+
+    What is kept holds for one text of the module; tests that were added since can only catch more.
+    """
     lines = kept.read_text("utf-8").splitlines() if kept.is_file() else []
-    done = {(x.operator, x.occurrence): x for x in (Outcome(**json.loads(line)) for line in lines)}
-    free = copies(workers)
-    if fails(free.queue[0], tests):
-        raise SystemExit(f"error: {' '.join(tests)} fail without any mistake; mend them first")
+    tried = [Outcome(**json.loads(line)) for line in lines]
+    done = {(x.operator, x.occurrence): x for x in tried if x.caught}
     wanted = [(item.mutations[0].operator_name, item.mutations[0].occurrence) for item in items]
     yield from (done[key] for key in wanted if key in done)
     left = [item for item, key in zip(items, wanted, strict=True) if key not in done]
-    with ThreadPool(workers) as pool, kept.open("a", encoding="utf-8") as file:
-        for outcome in pool.imap_unordered(lambda item: plant(item, tests, free), left):
+    if not left:
+        return
+    outcomes: SimpleQueue[Outcome] = FORK.SimpleQueue()
+    processes = [
+        FORK.Process(target=judge.work, args=(folder, left[i::workers], outcomes))
+        for i, folder in enumerate(judge.prepare(workers))
+    ]
+    for process in processes:
+        process.start()
+    with kept.open("a", encoding="utf-8") as file:
+        for _ in left:
+            outcome = outcomes.get()
             file.write(json.dumps(asdict(outcome)) + "\n")
             file.flush()
             yield outcome
@@ -157,8 +374,9 @@ def main() -> None:
         raise SystemExit(f"error: {given.module} is no file, or no test names it; name test files")
     BUILD.mkdir(parents=True, exist_ok=True)
     items, count = mistakes(given.module, given.sample, given.seed)
-    kept = BUILD / f"{'.'.join(given.module.with_suffix('').parts)}.jsonl"
-    outcomes = planted(items, tests, given.workers, kept)
+    text = hashlib.sha256(given.module.read_bytes()).hexdigest()[:8]
+    kept = BUILD / f"{'.'.join(given.module.with_suffix('').parts)}-{text}.jsonl"
+    outcomes = judged(items, Judge(given.module, tests), given.workers, kept)
     bar = list(tqdm(outcomes, total=len(items), unit="mistake"))
     for outcome in (one for one in bar if not one.caught):
         print(f"not caught: {outcome.change}  ({outcome.operator} {outcome.occurrence})")  # noqa: T201
