@@ -80,6 +80,15 @@ def test_somebodys_predictions_are_scored_on_the_setting_that_is_named(
     assert "no search is on record in results/runs" in capsys.readouterr().err
 
 
+def test_a_folder_without_predictions_leads_to_verify(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["score", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "holds no predictions" in error
+    assert "`python -m benchmark verify`" in error
+
+
 def test_optuna_opens_the_searches_on_record(
     processed: Path,
     protocol: Protocol,

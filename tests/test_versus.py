@@ -151,6 +151,7 @@ def test_a_method_without_fits_is_one_sentence(
     assert main(["compare", "esmm"]) == 1
     error = capsys.readouterr().err
     assert "error: no fit of 'esmm' is on record" in error
+    assert "a study that has it, by --study NAME" in error
     assert f"python -m benchmark run {ORACLE} esmm" in error
 
 

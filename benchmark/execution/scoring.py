@@ -48,7 +48,10 @@ def score(
     """
     files = sorted(path.rglob(f"*{predictions.SUFFIX}")) if path.is_dir() else [path]
     if not files:
-        raise FileNotFoundError(f"{path} holds no predictions, files *{predictions.SUFFIX}")
+        raise FileNotFoundError(
+            f"{path} holds no predictions, files *{predictions.SUFFIX}; published records come "
+            "without any, and `python -m benchmark verify` makes their fits again"
+        )
     for file in files:
         yield _scored(file, *_origin(file, workspace, setting, replicate))
 

@@ -44,7 +44,9 @@ CAPTIONS = {
 RANKING = (
     "Critical difference diagram: the mean rank over all replicates of all settings with half a "
     "critical difference to each side (Nemenyi). Methods whose bars do not overlap are "
-    "significantly different. At the right, the rank and the interval of the true rank."
+    "significantly different. At the right, the rank and the interval of the true rank. This test "
+    "uses ranks alone and allows for all pairs, so that it may separate fewer methods from the "
+    "best than the paired t-tests of the table."
 )
 
 

@@ -132,8 +132,9 @@ def compare(method: str, workspace: Workspace) -> list[Matchup]:
         study = f" --study {workspace.study}" if workspace.study else ""
         setting = datasets[0].dataset
         raise LookupError(
-            f"no fit of {method!r} is on record in {workspace.runs}; name it in the methods of "
-            f"params.yaml and run `python -m benchmark run {setting} {method}{study}`"
+            f"no fit of {method!r} is on record in {workspace.runs}; compare it in a study that "
+            "has it, by --study NAME, or name it in the methods of params.yaml and run "
+            f"`python -m benchmark run {setting} {method}{study}`"
         )
     params = workspace.params.leaderboard
     return [_matchup(results, tasks[results.dataset], params) for results in datasets]
