@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.plugins import methods_that_load
+from helpers.descending import CPU, HYPER, METHODS, build, each, phases
 from helpers.worlds import blueprint, make_batch, moved, schema
 from torch.profiler import ProfilerActivity, profile
 
@@ -23,24 +23,8 @@ from benchmark.training.modules.doubly_robust import PropensityModel
 from benchmark.training.optimizer import Adam
 from benchmark.training.trainer import Data, batches, fit, predict, train_batch
 
-CPU, META = torch.device("cpu"), torch.device("meta")
-HYPER = {"learning_rate": 0.01, "weight_decay": 1e-4}
+META = torch.device("meta")
 ASKING = {"item", "_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "_unique2"}
-
-METHODS = methods_that_load()
-DESCENDING = [name for name, kind in METHODS.items() if kind.fit is None]  # not those of trees
-each = pytest.mark.parametrize("name", DESCENDING)
-
-
-def build(name: str) -> Method:
-    torch.manual_seed(0)
-    return METHODS[name](blueprint(schema()))
-
-
-def phases(method: Method) -> Iterator[Any]:
-    for updates in (*(phase.updates for phase in method.warm_up()), method.updates):
-        method.start_epoch()
-        yield updates
 
 
 @each

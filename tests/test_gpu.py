@@ -12,19 +12,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.plugins import methods_that_load
-from helpers.worlds import blueprint, make_batch, moved, schema
+from helpers.descending import CPU, HYPER, METHODS, build, each, phases
+from helpers.worlds import make_batch, moved, schema
 from torch import Tensor
 
 from benchmark.config import Protocol
 from benchmark.training import backbones, host_table, optimizer
 from benchmark.training.batch import Batch
 from benchmark.training.host_table import HostTable
-from benchmark.training.method import Method, Update
+from benchmark.training.method import Update
 from benchmark.training.optimizer import Adam
 from benchmark.training.trainer import Data, Updates, epochs, predict, train_batch
 
-CPU = torch.device("cpu")
 GPU = torch.device(os.environ.get("CVR_TEST_DEVICE", "cuda"))
 if GPU.type == "cuda" and not torch.cuda.is_available():
     pytest.skip(
@@ -32,23 +31,9 @@ if GPU.type == "cuda" and not torch.cuda.is_available():
         allow_module_level=True,
     )
 STEPS, ROWS = 50, 64
-HYPER = {"learning_rate": 0.01, "weight_decay": 1e-4}
 DENSE, SPARSE = 10**9, 1  # tables of at least so many rows are trained row by row
 
-METHODS = methods_that_load()
-DESCENDING = [name for name, kind in METHODS.items() if kind.fit is None]  # not those of trees
-each = pytest.mark.parametrize("name", DESCENDING)
 with_cuda = pytest.mark.skipif(GPU.type != "cuda", reason="what only CUDA has")
-
-
-def build(name: str, device: torch.device) -> Method:
-    torch.manual_seed(0)
-    return METHODS[name](blueprint(schema())).to(device)
-
-
-def phases(method: Method) -> Iterator[Updates]:
-    yield from (phase.updates for phase in method.warm_up())
-    yield method.updates
 
 
 def recorded(updates: Updates, losses: list[Tensor]) -> Updates:
@@ -70,7 +55,6 @@ def trained(
     losses: list[Tensor] = []
     torch.manual_seed(seed)
     for updates in phases(method):
-        method.start_epoch()
         descent = Adam(method, learning_rate=0.01, weight_decay=1e-4, large=large)
         for step in range(STEPS):
             batch = moved(make_batch(schema(), ROWS, seed=step), device)
@@ -105,7 +89,6 @@ def test_a_gpu_is_never_waited_for(name: str) -> None:
     method, batch = build(name, GPU), moved(make_batch(schema(), 32), GPU)
     descent = Adam(method, learning_rate=0.01, weight_decay=0.0, large=20)
     for updates in phases(method):
-        method.start_epoch()
         train_batch(descent, updates, batch)
         torch.cuda.set_sync_debug_mode("error")
         try:
