@@ -2,7 +2,7 @@
 
 Methods of one family import, beside this, the module that they share with each other:
 :mod:`benchmark.training.modules.doubly_robust`, :mod:`benchmark.training.modules.imputation`,
-:mod:`benchmark.training.modules.balancing`, :mod:`benchmark.training.modules.adaptive`,
+:mod:`benchmark.training.modules.balancing`, :mod:`benchmark.training.modules.chosen_kernels`,
 :mod:`benchmark.training.modules.disentangled`, :mod:`benchmark.training.modules.experts`,
 :mod:`benchmark.training.modules.paths`, :mod:`benchmark.training.modules.trees`,
 :mod:`benchmark.training.modules.weighted_trees`, :mod:`benchmark.training.delays.feedback` or

@@ -1,5 +1,5 @@
 from benchmark.method import tuned
-from benchmark.training.modules.adaptive import AdaptiveKernels
+from benchmark.training.modules.chosen_kernels import AdaptiveKernels
 
 
 class AKBDR(AdaptiveKernels):
@@ -20,7 +20,7 @@ class AKBDR(AdaptiveKernels):
     imputed errors are right.
 
     Evidence: we read the regression, the choice and the losses in the authors' code of AKBDR, and
-    the abstract of the paper. The worst-case choice of kernels, also in that code, is not here.
+    the abstract of the paper. The worst-case choice of kernels is our WKBDR.
 
     Differs from the paper: that code takes three gradient steps in :math:`\epsilon` on some
     batches, from random values, and carries them over to the impressions of the next batch, to

@@ -1,11 +1,9 @@
-from collections.abc import Iterator
-
-from benchmark.method import Batch, Blueprint, Prediction, Tensor, Update, losses, tuned
-from benchmark.training.modules.adaptive import AdaptiveKernels
-from benchmark.training.modules.doubly_robust import Network, PropensityModel
+from benchmark.method import tuned
+from benchmark.training.modules.balancing import WithoutImputation
+from benchmark.training.modules.chosen_kernels import AdaptiveKernels
 
 
-class AKBIPS(AdaptiveKernels):
+class AKBIPS(WithoutImputation, AdaptiveKernels):
     r"""AKBIPS is KBIPS, but that it balances the kernels that explain the errors of the prediction.
 
     With click :math:`o`, propensity :math:`p` and error :math:`e` as in KBIPS, and Gaussian kernels
@@ -22,7 +20,7 @@ class AKBIPS(AdaptiveKernels):
     chosen kernels and the weights balance these.
 
     Evidence: we read the regression, the choice and the losses in the authors' code of AKBIPS, and
-    the abstract of the paper. The worst-case choice of kernels, also in that code, is not here.
+    the abstract of the paper. The worst-case choice of kernels is our WKBIPS.
 
     Differs from the paper: as in our AKBDR, each batch has a regression of its own, of fewer
     candidates and with a ridge, where the code carries coefficients over to other impressions. What
@@ -37,20 +35,3 @@ class AKBIPS(AdaptiveKernels):
     cite = "li2024debiased"
 
     tolerance: float = tuned(0.01, low=1e-5, high=0.1)
-
-    def build(self, blueprint: Blueprint) -> None:
-        self.predictor = Network(self.backbone, blueprint)
-        self.propensity = PropensityModel(blueprint)
-        self.weigher = Network(blueprint.backbone(), blueprint)
-
-    def residuals(self, prediction: Prediction, batch: Batch) -> Tensor:
-        return losses.cvr_errors(prediction, batch)
-
-    def risk(self, prediction: Prediction, batch: Batch) -> Tensor:
-        return (self.inverse(prediction, batch) * losses.cvr_errors(prediction, batch)).mean()
-
-    def updates(self, batch: Batch) -> Iterator[Update]:
-        self.propensity.eval()
-        prediction = self(batch.features)
-        yield Update(self.weight_loss(prediction, batch), self.weigher)
-        yield Update(self.risk(prediction, batch), self.predictor)

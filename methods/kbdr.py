@@ -20,8 +20,8 @@ class KBDR(KernelBalancing):
     functions that the weights balance, or the imputed errors are right.
 
     Evidence: we read the losses, their order and weights in the authors' code of KBDR, and the
-    abstract of the paper. Its adaptive choice of kernels is our AKBDR; the worst-case one is
-    not here.
+    abstract of the paper. Its adaptive choice of kernels is our AKBDR, its worst-case
+    one our WKBDR.
 
     Differs from the paper: that code detaches :math:`w` in its own loss, so that the weights never
     learn, and does not weigh :math:`\hat e` of clicks in the last loss, which is not doubly robust;

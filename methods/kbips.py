@@ -1,11 +1,8 @@
-from collections.abc import Iterator
-
-from benchmark.method import Batch, Blueprint, Prediction, Tensor, Update, losses, tuned
-from benchmark.training.modules.balancing import KernelBalancing
-from benchmark.training.modules.doubly_robust import Network, PropensityModel
+from benchmark.method import tuned
+from benchmark.training.modules.balancing import WithoutImputation
 
 
-class KBIPS(KernelBalancing):
+class KBIPS(WithoutImputation):
     r"""KBIPS learns weights of clicks that balance random kernels, and the CVR by these.
 
     With click :math:`o`, conversion :math:`r`, prediction :math:`\hat r`, frozen propensity
@@ -21,8 +18,8 @@ class KBIPS(KernelBalancing):
     that the weights balance.
 
     Evidence: we read the losses, their order and weights in the authors' code of KBIPS, and the
-    abstract of the paper. Its adaptive choice of kernels is our AKBIPS; the worst-case one is
-    not here.
+    abstract of the paper. Its adaptive choice of kernels is our AKBIPS, its worst-case
+    one our WKBIPS.
 
     Differs from the paper: as in our KBDR, the weights learn, which that code prevents by detaching
     them, the kernels are of the propensity's encodings, propensities are learned from clicks alone,
@@ -37,17 +34,3 @@ class KBIPS(KernelBalancing):
     cite = "li2024debiased"
 
     tolerance: float = tuned(0.01, low=1e-5, high=0.1)
-
-    def build(self, blueprint: Blueprint) -> None:
-        self.predictor = Network(self.backbone, blueprint)
-        self.propensity = PropensityModel(blueprint)
-        self.weigher = Network(blueprint.backbone(), blueprint)
-
-    def risk(self, prediction: Prediction, batch: Batch) -> Tensor:
-        return (self.inverse(prediction, batch) * losses.cvr_errors(prediction, batch)).mean()
-
-    def updates(self, batch: Batch) -> Iterator[Update]:
-        self.propensity.eval()
-        prediction = self(batch.features)
-        yield Update(self.weight_loss(prediction, batch), self.weigher)
-        yield Update(self.risk(prediction, batch), self.predictor)

@@ -38,6 +38,21 @@ class Child(Base):
     weight: float = tuned(2.0, low=0.5, high=5)
 
 
+class Other(Base):
+    """Declares one anew and adds one."""
+
+    name = "Other"
+
+    weight: float = tuned(3.0, low=1, high=10)
+    more: int = tuned(5, low=1, high=9)
+
+
+class Both(Child, Other):
+    """Inherits from two."""
+
+    name = "Both"
+
+
 def made(kind: type[Method], **hyperparameters: Any) -> Any:
     return kind(blueprint(schema()), **hyperparameters)
 
@@ -59,6 +74,14 @@ def test_a_child_inherits_fixes_and_declares_anew() -> None:
     assert Child.search_space["extra"] == IntDistribution(2, 20, log=True)
     assert Child.defaults["weight"] == 2.0
     assert list(Base.search_space) == ["weight", "share", "whole_as_float", "epochs", "flag"]
+
+
+def test_several_bases_give_hyperparameters_in_the_order_in_which_they_give_attributes() -> None:
+    assert Both.__mro__[:4] == (Both, Child, Other, Base)
+    names = ["share", "whole_as_float", "epochs", "more", "extra", "weight"]
+    assert list(Both.search_space) == list(Both.defaults) == names
+    assert (Both.defaults["weight"], Both.weight, Both.flag) == (2.0, 2.0, True)
+    assert (Both.defaults["more"], made(Both, more=7).more) == (5, 7)
 
 
 def test_an_instance_has_each_value_as_an_attribute() -> None:

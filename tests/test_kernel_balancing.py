@@ -15,11 +15,11 @@ from benchmark import registry
 from benchmark.training.batch import Batch, Features
 from benchmark.training.losses import cvr_errors
 from benchmark.training.method import Method
-from benchmark.training.modules import adaptive
+from benchmark.training.modules import chosen_kernels
 
 ROWS = 40
 FUNNEL = doubled(make_batch(schema(), ROWS))
-NAMES = ("kbips", "kbdr", "akbips", "akbdr")
+NAMES = ("kbips", "kbdr", "akbips", "akbdr", "wkbips", "wkbdr")
 RIGHT = (1.5, -0.5)  # of the world's propensities
 CLICKED = (math.log1p(math.exp(2.5)) - math.log1p(math.exp(-3.5))) / 6  # share of σ(1.5x - 0.5)
 
@@ -165,7 +165,7 @@ def plain_kernels(method: Any) -> Tensor:
     return (-squares / squares.mean()).exp()
 
 
-@pytest.mark.parametrize("name", NAMES[2:])
+@pytest.mark.parametrize("name", NAMES[2:4])
 def test_coefficients_are_those_of_a_weighted_ridge_regression(name: str) -> None:
     method = build(name, candidates=8)
     kernels, prediction = plain_kernels(method), method(FUNNEL.features)
@@ -181,13 +181,43 @@ def test_coefficients_are_those_of_a_weighted_ridge_regression(name: str) -> Non
     torch.testing.assert_close(found, expected.squeeze(1), rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", NAMES[2:])
+@pytest.mark.parametrize("name", NAMES[2:4])
 def test_kernels_that_explain_the_errors_are_balanced(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adaptive, "RIDGE", 1e-12)
+    monkeypatch.setattr(chosen_kernels, "RIDGE", 1e-12)
     method = build(name, candidates=8, kernels=2)
     kernels = plain_kernels(method)
     method.residuals = lambda prediction, batch: 3 * kernels[5] - 4 * kernels[2] + 0.1 * kernels[0]
     found = method.summed_kernels(FUNNEL)
     torch.testing.assert_close(found, kernels[2] + kernels[5], rtol=1e-9, atol=0)
+
+
+# --- kernels chosen for how far they are out of balance
+
+
+@pytest.mark.parametrize("name", NAMES[4:])
+def test_no_function_of_the_kernels_is_further_out_of_balance(name: str) -> None:
+    method = build(name, candidates=8)
+    kernels, w = plain_kernels(method), torch.tensor(plain_weights(method, FUNNEL)).double()
+    gaps = kernels.mean(1) - (kernels[:, FUNNEL.clicked > 0] @ w) / len(w)
+    ridge = 1e-3 * kernels.square().mean()
+
+    def imbalance(c: Tensor) -> float:
+        return float(
+            (gaps @ c).square() / ((c @ kernels).square().mean() + ridge * c.square().sum())
+        )
+
+    worst = method.coefficients(kernels, FUNNEL).detach()
+    generator = torch.Generator().manual_seed(0)
+    steps = torch.randn(50, 8, generator=generator, dtype=torch.float64) * worst.abs().mean()
+    assert all(imbalance(worst + 0.01 * step) < imbalance(worst) for step in steps)
+    assert all(imbalance(step) < imbalance(worst) for step in steps)
+
+
+@pytest.mark.parametrize("name", NAMES[4:])
+def test_kernels_of_the_worst_function_are_balanced(name: str) -> None:
+    method = build(name, candidates=8, kernels=2)
+    kernels = plain_kernels(method)
+    method.coefficients = lambda kernels, batch: torch.tensor([1.0, 0, -9, 0, 0, 5, 0, 3])
+    torch.testing.assert_close(method.summed_kernels(FUNNEL), kernels[2] + kernels[5])

@@ -75,6 +75,23 @@ def test_equals_dense_adam_where_every_row_is_in_every_batch(large: int) -> None
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+def test_dense_parts_move_by_the_very_numbers_of_pytorchs_adam() -> None:
+    """Also where some have no gradient, which then count no step."""
+    ours, theirs = Model(), Model()
+    own = Adam(ours, learning_rate=RATE, weight_decay=DECAY, large=ROWS + 1)
+    reference = torch.optim.Adam(
+        theirs.parameters(), lr=RATE, weight_decay=DECAY, eps=EPSILON, fused=True
+    )
+    for number, (ids, target) in enumerate(batches(9, every_row=False)):
+        for model, optimizer in ((ours, own), (theirs, reference)):
+            optimizer.zero_grad()
+            model.loss(ids, target).backward()
+            model.head.bias.grad = None if number % 3 == 0 else model.head.bias.grad
+            optimizer.step()
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_a_row_that_is_in_no_batch_keeps_its_value() -> None:
     start, rows, dense = Model(), train(1, every_row=False), dense_reference(every_row=False)
     unseen = slice(ROWS // 2, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -106,32 +106,43 @@ class Declared:
         )
 
 
-def collect(
-    cls: type, space: Mapping[str, BaseDistribution], defaults: Mapping[str, Any]
-) -> tuple[dict[str, BaseDistribution], dict[str, Any]]:
-    """Return the search space and the defaults of a class, given those that it inherits.
+def collect(cls: type) -> tuple[dict[str, BaseDistribution], dict[str, Any]]:
+    """Return the search space and the defaults of a class, what its body declares being the last.
 
-    What its body declares comes last, and leaves its default as the class's attribute. A plain
-    value in the place of an inherited hyper-parameter fixes it: the search leaves it alone.
+    They are inherited as attributes are, from several bases too. What the body declares leaves its
+    default as the class's attribute. A plain value in the place of an inherited hyper-parameter
+    fixes it: the search leaves it alone.
 
     Raises:
         PluginError: a declaration contradicts itself, or takes the name of another attribute.
     """
-    own_space, own_defaults = dict(space), dict(defaults)
+    _declare(cls)
+    found = dict[str, tuple[BaseDistribution, Any]]()
+    for base in reversed(cls.__mro__):
+        own = vars(base).get("declared", {})
+        for name in vars(base):
+            found.pop(name, None)
+            if name in own:
+                found[name] = own[name]
+    space = {name: distribution for name, (distribution, _) in found.items()}
+    return space, {name: default for name, (_, default) in found.items()}
+
+
+def _declare(cls: Any) -> None:
+    """Put what a class body declares aside as ``declared``, and its defaults in its place."""
     annotations = inspect.get_annotations(cls)
+    inherited = {name for base in cls.__bases__ for name in getattr(base, "search_space", ())}
+    cls.declared = {}
     for name, value in list(vars(cls).items()):
-        inherited = own_space.pop(name, None)
-        own_defaults.pop(name, None)
         if not isinstance(value, Declared):
             continue
-        if inherited is None and (name in RESERVED or hasattr(cls.__base__, name)):
+        taken = name in RESERVED or any(hasattr(base, name) for base in cls.__bases__)
+        if taken and name not in inherited:
             raise registry.PluginError(
                 f"{value.location}: {name} is taken by every method; choose another name"
             )
-        own_space[name] = value.distribution(name, annotations.get(name))
-        own_defaults[name] = value.default
+        cls.declared[name] = value.distribution(name, annotations.get(name)), value.default
         setattr(cls, name, value.default)
-    return own_space, own_defaults
 
 
 def _caller(frame: FrameType | None) -> str:

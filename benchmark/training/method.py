@@ -79,7 +79,7 @@ class Method(nn.Module, ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls.search_space, cls.defaults = collect(cls, cls.search_space, cls.defaults)
+        cls.search_space, cls.defaults = collect(cls)
 
     def __init__(self, blueprint: Blueprint, **hyperparameters: Any) -> None:
         """Set the hyper-parameters, those not given to their defaults, and make the layers.

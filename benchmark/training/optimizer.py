@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 
@@ -23,42 +24,65 @@ class Adam:
     ) -> None:
         self.tables = [_Rows(table.weight) for table in large_tables(module, large)]
         rowwise = {id(rows.weight) for rows in self.tables}
-        self.parameters = [part for part in module.parameters() if id(part) not in rowwise]
+        others = [part for part in module.parameters() if id(part) not in rowwise]
+        self.dense = _Dense(others)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.dense = (
-            torch.optim.Adam(
-                self.parameters, lr=learning_rate, weight_decay=weight_decay, betas=BETAS,
-                eps=EPSILON, fused=True,
-            )
-            if self.parameters
-            else None
-        )  # fmt: skip
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
-        if self.dense is not None:
-            self.dense.zero_grad()
-        for rows in self.tables:
-            rows.weight.grad = None
+        for parameter in (*self.dense.parameters, *(rows.weight for rows in self.tables)):
+            parameter.grad = None
 
     def step(self) -> None:
         """Take a step where there is a gradient."""
-        if self.dense is not None:
-            for parameter in self.parameters:
-                parameter.grad = laid_out(parameter.grad, parameter)
-            self.dense.step()
+        self.dense.step(self.learning_rate, self.weight_decay)
         for rows in self.tables:
             if rows.weight.grad is not None:
                 rows.step(rows.weight.grad, self.learning_rate, self.weight_decay)
 
 
-def laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
+class _Dense:
+    """Parameters with their moments, which PyTorch's fused kernel moves.
+
+    It is the step of ``torch.optim.Adam``, whose class imports PyTorch's compiler first: that
+    would take every process that trains some seconds.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter]) -> None:
+        self.parameters = parameters
+        self.states = dict[nn.Parameter, tuple[Tensor, Tensor, Tensor]]()
+
+    @torch.no_grad()
+    def step(self, learning_rate: float, weight_decay: float) -> None:
+        """Move the parameters that have a gradient."""
+        moved = [(part, part.grad) for part in self.parameters if part.grad is not None]
+        if not moved:
+            return
+        means, squares, counts = map(
+            list, zip(*(self._state(part) for part, _ in moved), strict=True)
+        )
+        adam(
+            [part for part, _ in moved], [laid_out(gradient, part) for part, gradient in moved],
+            means, squares, [], counts, fused=True, amsgrad=False, maximize=False,
+            beta1=BETAS[0], beta2=BETAS[1], eps=EPSILON, lr=learning_rate,
+            weight_decay=weight_decay,
+        )  # fmt: skip
+
+    def _state(self, part: nn.Parameter) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the two moments of a parameter and how many steps it has taken."""
+        if part not in self.states:
+            count = torch.zeros((), dtype=torch.float32, device=part.device)
+            self.states[part] = torch.zeros_like(part), torch.zeros_like(part), count
+        return self.states[part]
+
+
+def laid_out(gradient: Tensor, parameter: Tensor) -> Tensor:
     """Return a gradient in the memory layout of its parameter.
 
     PyTorch's fused Adam reads both as they lie, whatever their strides: ``backward`` sees to it
     that they agree, ``autograd.grad``, which the trainer calls, does not.
     """
-    if gradient is None or gradient.stride() == parameter.stride():
+    if gradient.stride() == parameter.stride():
         return gradient
     return torch.empty_like(parameter).copy_(gradient)
 

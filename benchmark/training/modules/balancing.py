@@ -16,9 +16,9 @@ from torch.nn.functional import logsigmoid
 from benchmark.training.batch import Batch, Prediction
 from benchmark.training.blueprint import Blueprint
 from benchmark.training.hyperparameters import tuned
-from benchmark.training.losses import over_clicks
+from benchmark.training.losses import cvr_errors, over_clicks
 from benchmark.training.method import Update
-from benchmark.training.modules.doubly_robust import DoublyRobust, Network
+from benchmark.training.modules.doubly_robust import DoublyRobust, Network, PropensityModel
 
 
 class KernelBalancing(DoublyRobust):
@@ -70,3 +70,28 @@ class KernelBalancing(DoublyRobust):
         self.propensity.eval()
         yield Update(self.weight_loss(self(batch.features), batch), self.weigher)
         yield from super().updates(batch)
+
+
+class WithoutImputation(KernelBalancing):
+    """Weigh errors of clicks alone, as inverse propensities do: two networks learn in turn."""
+
+    def build(self, blueprint: Blueprint) -> None:
+        """Add the networks of the prediction, the propensity and the weights."""
+        self.predictor = Network(self.backbone, blueprint)
+        self.propensity = PropensityModel(blueprint)
+        self.weigher = Network(blueprint.backbone(), blueprint)
+
+    def residuals(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """Return what weights multiply in the risk, (B,): the errors."""
+        return cvr_errors(prediction, batch)
+
+    def risk(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """Return the mean over clicks of the weighted errors."""
+        return (self.inverse(prediction, batch) * cvr_errors(prediction, batch)).mean()
+
+    def updates(self, batch: Batch) -> Iterator[Update]:
+        """Yield a step of the weights, and then one of the prediction."""
+        self.propensity.eval()
+        prediction = self(batch.features)
+        yield Update(self.weight_loss(prediction, batch), self.weigher)
+        yield Update(self.risk(prediction, batch), self.predictor)
