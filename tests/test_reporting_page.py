@@ -228,10 +228,13 @@ def test_pages_of_studies_have_titles_of_their_own_and_lead_to_each_other(
         documents.write(
             project / "results/studies" / name / "report.md", {}, site.others(Workspace(name))
         )
+    fits = "".join(f"a,{method},{seed}\n" for method in ("x", "y", "z") for seed in (0, 1))
+    write_text(project / "results/studies/two/runs.csv", f"dataset,method,seed\n{fits}b,x,0\n")
     assert main(["report"]) == 0
     main_page = (project / "results/index.html").read_text(encoding="utf-8")
-    assert '<a href="studies/one/index.html">Which when?</a>' in main_page
-    assert '<a href="studies/two/index.html">Two</a>' in main_page
+    one = main_page.index('<a href="studies/one/index.html">Which when?</a>')
+    two = '<a href="studies/two/index.html">Two (3 methods, 2 replicates)</a>'
+    assert main_page.index(two) < one
     text = (project / "results/studies/two/index.html").read_text(encoding="utf-8")
     assert "<title>A &amp; B – CVR debiasing benchmark</title>" in text
     assert "<h2>C</h2>" in text

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmark.configuration import documents
 from benchmark.studies import STUDIES, Workspace
@@ -44,17 +46,44 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def others(workspace: Workspace) -> dict[str, str]:
-    """Return the pages of the benchmark and of its studies that are there, by title, as links."""
+    """Return links to the pages of the benchmark and of its studies that are there.
+
+    They go by title and extent; the one with most fits, which ranks most finely, comes first.
+    """
     pages = {} if workspace.study is None else {MAIN: Path("results/index.html")}
-    for folder in sorted(Path("results/studies").glob("*/")):
+    folders = [path for path in Path("results/studies").glob("*/") if path.name != workspace.study]
+    extents = {folder: _extent(folder / "runs.csv") for folder in folders}
+    for folder in sorted(folders, key=lambda folder: (-extents[folder].fits, folder.name)):
         known = [folder / name for name in PAGES if (folder / name).is_file()]
         page = next(iter([*known, *sorted(folder.glob("*.md"))]), None)
-        if page is not None and folder.name != workspace.study:
-            pages[title(folder.name)] = page
+        if page is not None:
+            pages[title(folder.name) + str(extents[folder])] = page
     return {
         name: Path(os.path.relpath(page, workspace.results)).as_posix()
         for name, page in pages.items()
     }
+
+
+class _Extent(NamedTuple):
+    """How many methods, replicates of a setting and fits a table is made of."""
+
+    methods: int = 0
+    replicates: int = 0
+    fits: int = 0
+
+    def __str__(self) -> str:
+        return f" ({self.methods} methods, {self.replicates} replicates)" if self.fits else ""
+
+
+def _extent(runs: Path) -> _Extent:
+    """Return the extent of a table of fits; nothing where there is none."""
+    if not runs.is_file():
+        return _Extent()
+    with runs.open(newline="") as lines:
+        rows = [(row["dataset"], row["method"], row["seed"]) for row in csv.DictReader(lines)]
+    replicates = Counter(dataset for dataset, _ in {(dataset, seed) for dataset, _, seed in rows})
+    methods = {method for _, method, _ in rows}
+    return _Extent(len(methods), max(replicates.values(), default=0), len(rows))
 
 
 def bibtex(known: Mapping[str, Any]) -> str:
