@@ -31,7 +31,7 @@ def parts(device: str, *, small: bool) -> list[tuple[float, list[str]]]:
         ]
     return [
         (240, tests),
-        (330, throughput),
+        (330, [*throughput, "--seconds", "300"]),
         (270, [*board, "--rows", "60000", "--workers", "2", "8"]),
     ]
 
