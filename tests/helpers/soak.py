@@ -76,10 +76,12 @@ def _killed(project: Path, after: float) -> Outcome:
         [*COMMAND, "run", "--workers", "2"], cwd=project, env=_here(), start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
-        time.sleep(after)
-        if process.poll() is not None:
+        try:
+            process.wait(after)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
             return "over before", ""
-        os.killpg(process.pid, signal.SIGKILL)
     try:
         outcomes(project / "results" / "runs")
     except DamagedError as error:
