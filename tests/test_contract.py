@@ -300,7 +300,7 @@ FAULTS = {
     "no loss": (
         GOOD.replace(BODY, ""),
         "class Broken",
-        "Can't instantiate abstract class Broken with abstract method loss; define it",
+        "Can't instantiate abstract class Broken with{one}; define it",  # as Python words it
     ),
     "a stage that does not exist": (
         GOOD.replace(TUNED, '    requires = frozenset({"clik"})\n' + TUNED),
