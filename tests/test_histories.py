@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import torch
 from helpers.histories import LENGTH, remembering, with_history
-from helpers.worlds import make_batch, schema
+from helpers.worlds import make_batch, schema, without
 
 from benchmark import registry
 from benchmark.config import BackboneParams
@@ -165,6 +165,19 @@ def test_batches_and_slices_take_the_histories_of_their_rows(tmp_path: Path) -> 
     for features in (table.take(torch.tensor([2, 1])).features, table.features(slice(1, 3))):
         assert features.sequences is not None
         assert sorted(features.sequences[:, 0].tolist()) == sorted(ENCODED[1:3])
+
+
+def test_a_shorter_history_is_read_to_the_right_of_a_longer_one(tmp_path: Path) -> None:
+    long, short = with_history(with_history(schema()), length=2).sequences
+    histories = long.model_copy(update={"name": "a"}), short.model_copy(update={"name": "b"})
+    made = without("delay").model_copy(update={"fields": (*schema().fields, *histories)})
+    a, b = np.arange(1, 1 + 3 * LENGTH).reshape(3, -1), np.arange(6).reshape(3, 2)
+    columns = {"user": [1] * 3, "item": [2] * 3, "price": [0.5] * 3, "conversion": [1, 0, 1]}
+    pl.DataFrame({**columns, "a": a, "b": b}).write_parquet(tmp_path / "train.parquet")
+    table = Table.read(tmp_path, "train", made)
+    assert table.sequences is not None
+    assert table.sequences[:, 0].tolist() == a.tolist()
+    assert table.sequences[:, 1].tolist() == np.pad(b, ((0, 0), (LENGTH - 2, 0))).tolist()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,7 +29,9 @@ from benchmark.training.trainer import (
     Data,
     DivergedError,
     batches,
+    chunks,
     fit,
+    order,
     predict,
     read_labels,
     train_batch,
@@ -139,6 +142,9 @@ def test_features_are_those_of_the_log_whatever_its_labels(processed: Path, tmp_
     assert table.dense.equal(permuted.dense)
     assert table.sparse.equal(stored[[f.name for f in schema.categorical]].to_torch())
     assert table.dense.equal(stored[[f.name for f in schema.numeric]].to_torch())
+    known = stored[labels].fill_null(0).cast(pl.Float32)
+    assert table.labels.equal(known.to_torch())
+    assert known["conversion"].null_count() < stored["conversion"].null_count()
 
 
 def test_a_split_is_the_same_in_however_many_pieces_it_is_read(
@@ -168,6 +174,20 @@ def test_the_truth_of_the_metrics_is_that_of_the_files(processed: Path, tmp_path
     assert stored["conversion"].null_count() > 0
 
 
+def numbered(rows: int) -> Table:
+    """Return a table whose one number is that of the row."""
+    numbers, nothing = torch.arange(float(rows)).unsqueeze(1), torch.zeros(rows, 0)
+    return Table(nothing.int(), numbers, torch.zeros(rows, 1), ("conversion",))
+
+
+def test_rows_are_predicted_in_pieces_that_suit_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.training.trainer.PREDICTION_ROWS", 4)
+    monkeypatch.setattr("benchmark.training.trainer.PREDICTION_ROWS_ON_CPU", 3)
+    for device, size in (("cpu", 3), ("meta", 4)):
+        pieces = chunks(nn.Linear(1, 1, device=device), numbered(7))
+        assert list(pieces) == [slice(i, i + size) for i in range(0, 7, size)]
+
+
 def test_predictions_are_free_of_dropout(processed: Path, protocol: Protocol) -> None:
     data = Data.read(processed, CPU)
     torch.manual_seed(0)
@@ -186,6 +206,17 @@ def test_batches_cover_all_rows_in_an_order_of_seed_and_epoch(processed: Path) -
     assert not torch.equal(order(1, 0), order(1, 1))
     assert not torch.equal(order(1, 0), order(2, 0))
     assert torch.equal(order(1, 0).sort().values, table.dense[:, 0].sort().values)
+
+
+def test_no_two_seeds_and_epochs_have_the_same_order() -> None:
+    table, pairs = numbered(50), itertools.product(range(5), repeat=2)
+    orders = {tuple(torch.cat(order(table, 8, *pair)).tolist()) for pair in pairs}
+    assert len(orders) == 25
+
+
+def test_a_single_last_row_is_left_out_and_two_are_not() -> None:
+    assert [len(rows) for rows in order(numbered(8), 3, 0, 0)] == [3, 3, 2]
+    assert [len(rows) for rows in order(numbered(7), 3, 0, 0)] == [3, 3]
 
 
 def test_the_best_epoch_is_restored_and_patience_ends_training(

@@ -139,6 +139,7 @@ class Loaded:
     @classmethod
     def of(cls, path: Path) -> Loaded:
         """Find them; what is there now is never collected again, so that forks share it."""
+        gc.unfreeze()  # what was frozen after collection would not be listed
         every = gc.get_objects()
         functions = [one for one in every if isinstance(one, FunctionType)]
         loaded = cls(
@@ -147,6 +148,8 @@ class Loaded:
         )
         gc.freeze()
         codes = _codes(path)
+        if not loaded.functions:
+            raise RuntimeError(f"{path}: no function of it was loaded")
         for one in loaded.functions:
             if codes.get(_key(one.__code__)) != one.__code__:
                 raise RuntimeError(f"{path}: {one.__qualname__} has the place of another function")
