@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from benchmark.files import write_text
 from benchmark.reporting.page import Picture, environment, picture
+from benchmark.reporting.site import Link
 
 WIDE = '<div class="wide" tabindex="0" role="region" aria-label="Table {}">'
 
@@ -31,10 +32,10 @@ def html(text: str, deeper: int = 0) -> Markup:
     return Markup("".join([first, *wide]).replace("</table>", "</table></div>"))
 
 
-def write(source: Path, pictures: Mapping[Path, str], others: Mapping[str, str]) -> None:
+def write(source: Path, pictures: Mapping[Path, str], others: Sequence[Link]) -> None:
     """Write ``index.html`` beside a report in Markdown, whose first line is its title.
 
-    ``pictures`` are captions by SVG file, ``others`` pages by title.
+    ``pictures`` are captions by SVG file, ``others`` further pages.
     """
     head, _, body = source.read_text(encoding="utf-8").partition("\n")
     text = (

@@ -24,7 +24,7 @@ from benchmark.reporting.leaderboard import UNVERIFIED, named, titled
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.published import Published
 from benchmark.reporting.records import Task
-from benchmark.reporting.site import NAME
+from benchmark.reporting.site import NAME, Link
 from benchmark.reporting.table import Table
 
 CAPTIONS = {
@@ -65,12 +65,12 @@ class Parts:
     """What a page has beside its tables.
 
     ``pictures`` are SVG files by dataset, those over all under ""; ``documents`` are further
-    sections and ``others`` further pages, by title.
+    sections, by title, and ``others`` further pages.
     """
 
     pictures: Mapping[str, Sequence[Path]]
     documents: Mapping[str, Markup] = field(default_factory=dict)
-    others: Mapping[str, str] = field(default_factory=dict)
+    others: Sequence[Link] = ()
 
 
 def write(published: Published, tables: Sequence[Table], parts: Parts, path: Path) -> None:

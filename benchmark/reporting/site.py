@@ -45,23 +45,33 @@ def _content(path: Path) -> dict[str, Any]:
     return content
 
 
-def others(workspace: Workspace) -> dict[str, str]:
+class Link(NamedTuple):
+    """A page of the results: its title, of how many fits it tells, and the path to it."""
+
+    title: str
+    extent: str
+    path: str
+
+
+def others(workspace: Workspace) -> list[Link]:
     """Return links to the pages of the benchmark and of its studies that are there.
 
-    They go by title and extent; the one with most fits, which ranks most finely, comes first.
+    The study with most fits, which ranks most finely, comes first.
     """
-    pages = {} if workspace.study is None else {MAIN: Path("results/index.html")}
-    folders = [path for path in Path("results/studies").glob("*/") if path.name != workspace.study]
-    extents = {folder: _extent(folder / "runs.csv") for folder in folders}
-    for folder in sorted(folders, key=lambda folder: (-extents[folder].fits, folder.name)):
+    links = []
+    for folder in Path("results/studies").glob("*/"):
         known = [folder / name for name in PAGES if (folder / name).is_file()]
         page = next(iter([*known, *sorted(folder.glob("*.md"))]), None)
-        if page is not None:
-            pages[title(folder.name) + str(extents[folder])] = page
-    return {
-        name: Path(os.path.relpath(page, workspace.results)).as_posix()
-        for name, page in pages.items()
-    }
+        if page is not None and folder.name != workspace.study:
+            extent = _extent(folder / "runs.csv")
+            path = _relative(page, workspace)
+            links.append((-extent.fits, Link(title(folder.name), str(extent), path)))
+    first = [Link(MAIN, "", _relative(Path("results/index.html"), workspace))]
+    return [*(first if workspace.study else ()), *(link for _, link in sorted(links))]
+
+
+def _relative(page: Path, workspace: Workspace) -> str:
+    return Path(os.path.relpath(page, workspace.results)).as_posix()
 
 
 class _Extent(NamedTuple):
@@ -72,7 +82,7 @@ class _Extent(NamedTuple):
     fits: int = 0
 
     def __str__(self) -> str:
-        return f" ({self.methods} methods, {self.replicates} replicates)" if self.fits else ""
+        return f"{self.methods} methods, {self.replicates} replicates" if self.fits else ""
 
 
 def _extent(runs: Path) -> _Extent:

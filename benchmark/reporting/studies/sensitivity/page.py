@@ -13,6 +13,7 @@ from benchmark.files import write_text
 from benchmark.reporting import citations
 from benchmark.reporting.facts import facts
 from benchmark.reporting.page import Picture, caption, environment, picture
+from benchmark.reporting.site import Link
 from benchmark.reporting.studies.sensitivity import effects
 from benchmark.reporting.studies.sensitivity.comparison import Comparison, quantity
 from benchmark.reporting.studies.sensitivity.plots import EFFECTS
@@ -41,10 +42,10 @@ def write(
     comparison: Comparison,
     params: Params,
     pictures: Mapping[str, Sequence[Path]],
-    others: Mapping[str, str],
+    others: Sequence[Link],
     results: Path,
 ) -> None:
-    """Write all files but the pictures; ``others`` are further pages by title.
+    """Write all files but the pictures; ``others`` are further pages.
 
     Raises:
         ValueError: a citation is not BibTeX, or two differ under one key.
