@@ -22,6 +22,7 @@ from benchmark.files import read_json
 from benchmark.schema import LABELS, ORACLE, Schema
 from benchmark.training.backbones import blueprint
 from benchmark.training.batch import Batch, Features, Prediction, Probability
+from benchmark.training.delays.schedule import Clicks
 from benchmark.training.losses import click_cvr_loss
 from benchmark.training.method import Method, Phase, Update
 from benchmark.training.table import Table
@@ -178,6 +179,15 @@ def numbered(rows: int) -> Table:
     """Return a table whose one number is that of the row."""
     numbers, nothing = torch.arange(float(rows)).unsqueeze(1), torch.zeros(rows, 0)
     return Table(nothing.int(), numbers, torch.zeros(rows, 1), ("conversion",))
+
+
+def test_all_of_a_table_goes_to_a_device() -> None:
+    meta, plain = torch.device("meta"), numbered(3)
+    assert plain.to(meta).clicks is None
+    table = replace(plain, clicks=Clicks(torch.zeros(3), torch.ones(3))).to(meta)
+    assert table.clicks is not None
+    parts = (*table.tensors, table.clicks.time, table.clicks.delay)
+    assert {part.device for part in parts} == {meta}
 
 
 def test_rows_are_predicted_in_pieces_that_suit_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
