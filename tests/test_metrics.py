@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from benchmark.metrics import ranking
 from benchmark.metrics.calibration import log_loss
 from benchmark.metrics.diagnostics import ctr_deciles
+from benchmark.metrics.directions import ONE
 from benchmark.metrics.discrimination import Classes, auc, average_precision, gauc
 from benchmark.metrics.evaluation import assess, evaluate, evaluate_one
 from benchmark.metrics.measures import BY_SPACE, MEASURES
@@ -139,6 +140,13 @@ def test_asking_for_an_unknown_metric_names_those_that_are_defined() -> None:
             evaluate_one(name, truth, scores)
     with pytest.raises(UndefinedError, match="would have led to is unknown"):
         evaluate_one("cvr_auc_oracle", truth, scores)
+
+
+def test_a_ratio_is_as_far_from_one_as_its_inverse_and_never_infinitely_far() -> None:
+    half, double, right, none = ONE.cost(np.array([0.5, 2.0, 1.0, 0.0]))
+    assert half == pytest.approx(double) == pytest.approx(np.log(2))
+    assert right == 0
+    assert double < none < np.inf
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
