@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from helpers.projects import pictures_of
 from scipy import stats
 
 from benchmark.cli import main
+from benchmark.reporting.evidence import Evidence, blocks, common
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.ranking import rank, sentence, table
+from benchmark.reporting.records import Task
 from benchmark.reporting.statistics import ranks
 
 CLICKED, UNBIASED = Metric.parse("cvr_auc_clicked"), Metric.parse("cvr_auc_oracle")
@@ -57,6 +60,42 @@ def test_settings_that_do_not_know_the_metric_are_no_blocks(project: Path) -> No
     shown = table(found)
     assert (shown["rank_low"] <= shown["rank"]).all()
     assert (shown["rank"] <= shown["rank_high"]).all()
+
+
+def test_settings_on_the_same_data_share_their_blocks(project: Path) -> None:
+    """The same numbers seen twice are not twice as many: neither test nor interval may gain."""
+    once = [one.results for one in tables(project)]
+    twice = [replace(one, variant=variant) for one in once for variant in ("", "again")]
+    alone, both = rank(once, CLICKED, 0.95), rank(twice, CLICKED, 0.95)
+    assert alone is not None
+    assert both is not None
+    np.testing.assert_array_equal(both.blocks, alone.blocks)
+    assert (both.p_value, both.difference) == (alone.p_value, alone.difference)
+    for own, other in zip(astuple(both.places), astuple(alone.places), strict=True):
+        np.testing.assert_array_equal(own, other)
+    assert "16 blocks (the replicates of 4 settings)" in sentence(both)
+    assert "on the same data share their blocks" in sentence(both)
+    assert "share their blocks" not in sentence(alone)
+
+
+def test_a_shared_block_has_the_mean_ranks_of_the_replicates_that_all_its_settings_have(
+    project: Path,
+) -> None:
+    oracle = next(one.results for one in tables(project) if one.results.dataset == ORACLE)
+    other = replace(oracle, tasks=tuple(map(shortened, oracle.tasks[::-1])))
+    settings = [Evidence(CLICKED, oracle), Evidence(CLICKED, other)]
+    names = common(settings)
+    expected = [
+        np.mean([stats.rankdata([-one.task(name).values(CLICKED.name)[j] for name in names])
+                 for one in settings], axis=0)
+        for j in range(REPLICATES - 1)
+    ]  # fmt: skip
+    np.testing.assert_allclose(blocks(settings), np.transpose(expected))
+
+
+def shortened(task: Task) -> Task:
+    """Return a task without its last replicate, the others in another order."""
+    return replace(task, replicates=task.replicates[-2::-1])
 
 
 def test_two_methods_or_one_block_are_not_ranked(tmp_path: Path) -> None:

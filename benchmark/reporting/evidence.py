@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
@@ -95,9 +96,30 @@ def common(settings: Sequence[Evidence]) -> list[str]:
 def blocks(settings: Sequence[Evidence]) -> Array:
     """Return the ranks of the common methods within each block, (methods, blocks), 1 the best.
 
-    A block is a replicate of a setting.
+    A block is a replicate of a setting. Where settings share their data, as the variants of a study
+    do, it is a replicate of all of them, with the mean ranks over these: counted apart, one draw of
+    the data would pass for many.
     """
-    return np.concatenate([stats.rankdata(one, axis=0) for one in _costs(settings)], axis=1)
+    names = common(settings)
+    return np.concatenate([_shared(group, names) for group in sharing(settings)], axis=1)
+
+
+def sharing(settings: Sequence[Evidence]) -> list[list[Evidence]]:
+    """Return the settings in groups that share their data."""
+    groups = dict[Path, list[Evidence]]()
+    for one in settings:
+        groups.setdefault(one.results.data, []).append(one)
+    return list(groups.values())
+
+
+def _shared(group: Sequence[Evidence], names: Sequence[str]) -> Array:
+    """Return the mean ranks within each replicate that all settings of a group have."""
+    found = [
+        stats.rankdata([cost.observed for cost in _costs(one, names)], axis=0) for one in group
+    ]
+    count = min(ranked.shape[1] for ranked in found)
+    mean: Array = np.mean([ranked[:, :count] for ranked in found], axis=0)
+    return mean
 
 
 def places(settings: Sequence[Evidence], confidence: float) -> Ranks | None:
@@ -109,12 +131,8 @@ def places(settings: Sequence[Evidence], confidence: float) -> Ranks | None:
     return ranks(ranked, confidence, data=_resampled(settings)) if len(ranked) > 1 else None
 
 
-def _costs(settings: Sequence[Evidence]) -> list[Array]:
-    names = common(settings)
-    return [
-        np.array([cost.observed for name in names if (cost := one.costs(one.task(name)))])
-        for one in settings
-    ]
+def _costs(setting: Evidence, names: Sequence[str]) -> list[Values]:
+    return [cost for name in names if (cost := setting.costs(setting.task(name)))]
 
 
 def _resampled(settings: Sequence[Evidence]) -> Resampled | None:
@@ -122,13 +140,14 @@ def _resampled(settings: Sequence[Evidence]) -> Resampled | None:
 
     A setting whose data are not resampled has the same ranks on each draw.
     """
-    names, means, total, clusters = common(settings), [], 0, []
-    for one in settings:
-        costs = [cost for name in names if (cost := one.costs(one.task(name)))]
-        drawn = [cost.drawn for cost in costs if cost.drawn is not None]
-        count = len(costs[0].observed)
+    names, means, total, clusters = common(settings), list[Array](), 0, list[int]()
+    for group in sharing(settings):
+        count = _shared(group, names).shape[1]
         total += count
-        if len(drawn) == len(costs):
-            means.append(stats.rankdata(drawn, axis=0).mean(axis=1) * count)
-            clusters.append(one.clusters)
+        for one in group:
+            drawn = [cost.drawn for cost in _costs(one, names) if cost.drawn is not None]
+            if len(drawn) == len(names):
+                ranked = stats.rankdata(drawn, axis=0).mean(axis=1)
+                means.append(ranked * count / len(group))
+                clusters.append(one.clusters)
     return Resampled(np.sum(means, axis=0) / total, min(clusters)) if means else None

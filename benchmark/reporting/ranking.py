@@ -16,7 +16,7 @@ from scipy import stats
 
 from benchmark.config import Params
 from benchmark.files import write_text
-from benchmark.reporting.evidence import Evidence, blocks, common, places
+from benchmark.reporting.evidence import Evidence, blocks, common, places, sharing
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.palette import BLUE, GREY, WIDTH
 from benchmark.reporting.records import DatasetResults
@@ -32,9 +32,9 @@ class Ranking:
     """The methods from the best mean rank to the worst, over the blocks of several settings.
 
     ``methods`` are their file names. ``blocks`` (methods, blocks) are the ranks within each, 1 the
-    best; ``settings`` counts where they come from, ``places`` are the ranks by the mean with their
-    intervals, ``times`` (methods,) are those of a fit relative to that of the method ``unit``. The
-    blocks of ``fixed`` settings share their data.
+    best; ``settings`` counts where they come from, and ``sources`` those with data of their own.
+    ``places`` are the ranks by the mean with their intervals, ``times`` (methods,) are those of a
+    fit relative to that of the method ``unit``. The blocks of ``fixed`` settings share their data.
     """
 
     metric: Metric
@@ -42,6 +42,7 @@ class Ranking:
     titles: tuple[str, ...]
     blocks: Array
     settings: int
+    sources: int
     places: Ranks
     times: Array
     unit: str
@@ -89,8 +90,8 @@ def rank(
     unit = methods.index(reference) if reference in methods else 0
     times = _times([one.results for one in settings], methods)
     return Ranking(
-        metric, methods, titles, ranked[order], len(settings), ranks[order], times / times[unit],
-        titles[unit], confidence, fixed,
+        metric, methods, titles, ranked[order], len(settings), len(sharing(settings)), ranks[order],
+        times / times[unit], titles[unit], confidence, fixed,
     )  # fmt: skip
 
 
@@ -128,6 +129,11 @@ def sentence(ranking: Ranking) -> str:
         "from the number of methods that rank significantly better, plus one, to the number of "
         "those that do not rank significantly worse, by a bootstrap over blocks, and covers the "
         f"true rank with {ranking.confidence:.0%} confidence."
+        + (
+            " Settings on the same data share their blocks, which have the mean ranks over them."
+            if ranking.sources < ranking.settings
+            else ""
+        )
         + (
             f" The blocks of {', '.join(ranking.fixed)} share their data, so that the test and the "
             "critical difference leave out how other data would differ."
