@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 STUDIES = Path("studies")
 BASE = "base"
+SHIFTS = 2_000_000_000  # ranges of seeds do not meet among so many, which fit 32 bits
 TUNING_SEED = 1_000_000  # beyond the seed of any replicate: tuning draws are never reported
 
 
@@ -146,7 +148,8 @@ class StudyParams(Params):
 class Setting:
     """A dataset with the options that params change, and the folder of its processed splits.
 
-    ``variant`` names what changes in the protocol, if anything does.
+    ``variant`` names what changes in the protocol, if anything does. ``shift`` is added to the
+    seeds of its draws: settings with the same share the random numbers of each draw.
     """
 
     name: str
@@ -154,6 +157,7 @@ class Setting:
     changed: Mapping[str, Any]
     processed: Path
     variant: str = ""
+    shift: int = 0
 
     @cached_property
     def redraws(self) -> bool:
@@ -189,7 +193,7 @@ class Setting:
         if not self.redraws:
             yield self.processed, dict(self.changed)
             return
-        first = self.options["seed"]
+        first = self.options["seed"] + self.shift
         for number in range(replicates):
             yield self.replicate(number), {**self.changed, "seed": first + number}
         for number in range(tuning):
@@ -200,6 +204,15 @@ class Setting:
         """The schema of its first replicate, None where nothing was prepared."""
         folder = first_splits(self.processed)
         return Schema.read(folder) if (folder / "schema.json").is_file() else None
+
+
+def _shift(name: str) -> int:
+    """Return the shift of a sensitivity study's setting, by its name alone: 0 for the base.
+
+    The settings are to be independent blocks of one ranking. With numbers in common, a draw that
+    suits a method would suit it in all of them.
+    """
+    return 0 if name == BASE else zlib.crc32(name.encode()) % SHIFTS
 
 
 @dataclass(frozen=True)
@@ -256,7 +269,10 @@ class Workspace:
                 for variant in params.variants or ("",)
             ]
         settings = study.settings().items()
-        return [self._setting(name, study.dataset, changed) for name, changed in settings]
+        return [
+            replace(self._setting(name, study.dataset, changed), shift=_shift(name))
+            for name, changed in settings
+        ]
 
     def _setting(
         self, name: str, dataset: str, changed: Mapping[str, Any], variant: str = ""

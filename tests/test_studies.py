@@ -61,6 +61,26 @@ def workspace(project: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return Workspace(STUDY)
 
 
+def test_settings_of_a_sensitivity_study_share_no_draw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They count as independent blocks; a level more leaves the draws of the others as they are."""
+    copy_project(tmp_path, ("studies", "params.yaml"))
+    monkeypatch.chdir(tmp_path)
+
+    def seeds() -> dict[str, set[int]]:
+        settings = Workspace(STUDY).settings()
+        return {one.name: {options["seed"] for _, options in one.draws(50, 5)} for one in settings}
+
+    found = seeds()
+    assert len(found) > 15
+    assert len(set.union(*found.values())) == 55 * len(found)
+    assert min(found["base"]) == Workspace(STUDY).settings()[0].options["seed"]
+    assert max(map(max, found.values())) < 2**31
+    write_params(tmp_path, sensitivity={"factors": {"overlap": [0.4, 0.5]}})
+    assert seeds() == {name: found.get(name, own) for name, own in seeds().items()}
+
+
 def test_a_study_has_the_params_of_the_benchmark_but_for_what_it_changes(
     workspace: Workspace,
 ) -> None:
@@ -79,11 +99,12 @@ def test_a_study_writes_beside_the_benchmark_not_into_it(workspace: Workspace) -
     assert not Path("results/runs").exists()
 
 
-def test_settings_differ_in_the_option_of_their_name_alone(workspace: Workspace) -> None:
+def test_settings_differ_in_the_option_of_their_name_and_in_their_draws(workspace: Workspace) -> None:
     options = {
         w.name: read_json(w / "0" / "schema.json")["options"] for w in workspace.processed.iterdir()
     }
     assert sorted(options) == ["base", "delay-0.5", "overlap-0.5"]
+    assert len({own.pop("seed") for own in options.values()}) == 3
     assert options["overlap-0.5"] == options["base"] | {"overlap": 0.5}
     assert options["delay-0.5"] == options["base"] | {"delay": 0.5}
 
