@@ -112,7 +112,8 @@ def test_behaviours_before_the_conversion_have_no_times_and_are_left_out(name: s
     assert batch.clicked.all()
 
 
-def test_too_short_a_log_is_refused() -> None:
-    clicks = Clicks(FIVE.time[:2], FIVE.delay[:2])
-    with pytest.raises(ValueError, match="0 clicks arrive; training data must last longer"):
+@pytest.mark.parametrize(("time", "arrive"), [([0.0, 1.0], 0), ([0.0, 1.0, 2.0], 1)])
+def test_too_short_a_log_is_refused(time: list[float], arrive: int) -> None:
+    clicks = Clicks(torch.tensor(time), torch.full((len(time),), torch.inf))
+    with pytest.raises(ValueError, match=f"{arrive} clicks arrive; training data must last longer"):
         Replay.of(table_of(clicks), partial(waiting, wait=0.3))

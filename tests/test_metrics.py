@@ -135,7 +135,7 @@ def test_asking_for_an_unknown_metric_names_those_that_are_defined() -> None:
     assert evaluate_one("cvr_auc_clicked", truth, scores) == pytest.approx(
         evaluate(truth, scores)["cvr_auc_clicked"]
     )
-    for name in ("cvr_auc", "nonsense", "cvr_foo_clicked", "cvr_dcg2_clicked"):
+    for name in ("cvr_auc", "nonsense", "cvr_foo_clicked", "cvr_dcg2_clicked", "cvr_auc_clicked_x"):
         with pytest.raises(LookupError, match=f"name '{name}'; .* this split: cvr_auc_clicked"):
             evaluate_one(name, truth, scores)
     with pytest.raises(UndefinedError, match="would have led to is unknown"):
