@@ -99,7 +99,7 @@ def test_a_study_writes_beside_the_benchmark_not_into_it(workspace: Workspace) -
     assert not Path("results/runs").exists()
 
 
-def test_settings_differ_in_the_option_of_their_name_and_in_their_draws(workspace: Workspace) -> None:
+def test_settings_differ_in_the_option_of_their_name_and_in_draws(workspace: Workspace) -> None:
     options = {
         w.name: read_json(w / "0" / "schema.json")["options"] for w in workspace.processed.iterdir()
     }
