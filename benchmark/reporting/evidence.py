@@ -142,10 +142,11 @@ def _resampled(settings: Sequence[Evidence]) -> Resampled | None:
     """
     names, means, total, clusters = common(settings), list[Array](), 0, list[int]()
     for group in sharing(settings):
-        count = _shared(group, names).shape[1]
+        costs = [_costs(one, names) for one in group]
+        count = min(len(own[0].observed) for own in costs)
         total += count
-        for one in group:
-            drawn = [cost.drawn for cost in _costs(one, names) if cost.drawn is not None]
+        for one, own in zip(group, costs, strict=True):
+            drawn = [cost.drawn for cost in own if cost.drawn is not None]
             if len(drawn) == len(names):
                 ranked = stats.rankdata(drawn, axis=0).mean(axis=1)
                 means.append(ranked * count / len(group))

@@ -66,8 +66,10 @@ def others(workspace: Workspace) -> list[Link]:
             extent = _extent(folder / "runs.csv")
             path = _relative(page, workspace)
             links.append((-extent.fits, Link(title(folder.name), str(extent), path)))
-    first = [Link(MAIN, "", _relative(Path("results/index.html"), workspace))]
-    return [*(first if workspace.study else ()), *(link for _, link in sorted(links))]
+    ordered = [link for _, link in sorted(links)]
+    if workspace.study is None:
+        return ordered
+    return [Link(MAIN, "", _relative(Path("results/index.html"), workspace)), *ordered]
 
 
 def _relative(page: Path, workspace: Workspace) -> str:
