@@ -16,6 +16,7 @@ from scipy import stats
 
 from benchmark.config import Params
 from benchmark.files import write_text
+from benchmark.reporting.csv_files import write_csv
 from benchmark.reporting.evidence import Evidence, blocks, common, places, sharing
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.palette import BLUE, GREY, WIDTH
@@ -189,7 +190,7 @@ def write(rankings: Sequence[Ranking], folder: Path) -> list[Path]:
     """Write ``ranking.md``, ``ranking.csv`` and the pictures, whose paths are returned."""
     frames = [table(one).assign(metric=one.metric.name) for one in rankings]
     rows = pd.concat(frames) if frames else pd.DataFrame(columns=["method"])
-    write_text(folder / "ranking.csv", rows.to_csv(index=False, lineterminator="\n"))
+    write_csv(folder / "ranking.csv", rows)
     write_text(folder / "ranking.md", "\n\n".join([_HEAD, *map(_section, rankings)]) + "\n")
     return save(_figures(rankings), folder / "plots", "ranking")
 

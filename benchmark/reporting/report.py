@@ -11,6 +11,7 @@ from benchmark.execution.archive import pack
 from benchmark.files import write_json, write_text
 from benchmark.reporting import cards, documents, leaderboard, page, plots, ranking, site
 from benchmark.reporting.citations import references
+from benchmark.reporting.csv_files import ROUNDED, write_csv
 from benchmark.reporting.published import publish, schema
 from benchmark.reporting.records import DatasetResults, read
 from benchmark.reporting.studies import orderings, variants
@@ -93,9 +94,7 @@ def _regret(workspace: Workspace) -> None:
     params, results = workspace.params, workspace.results
     default, confidence = params.protocol.selection_metric, params.leaderboard.confidence
     means = regret.summary(regret.outcomes(regret.read(workspace)), default, confidence)
-    table = regret.table(means)
-    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_text(results / "regret.csv", text)
+    write_csv(results / "regret.csv", regret.table(means), ROUNDED)
     study, selection = workspace.section("sensitivity"), workspace.section("selection")
     about = regret_report.conditions(params, study, selection)
     write_text(results / "regret.md", regret_report.markdown(means, default, confidence, about))

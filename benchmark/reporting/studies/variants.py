@@ -14,6 +14,7 @@ from scipy import stats
 
 from benchmark.config import Leaderboard
 from benchmark.files import write_text
+from benchmark.reporting.csv_files import ROUNDED, write_csv
 from benchmark.reporting.evidence import Evidence, Values, common
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import DatasetResults
@@ -166,9 +167,8 @@ def write(datasets: Sequence[DatasetResults], board: Leaderboard, folder: Path) 
             parts.append(f"### {metric.label}, {metric.population}\n")
             parts.extend(_tables(comparison, *cells))
             rows += [_row(title, metric, cell) for part in cells for cell in part]
-    table = pd.DataFrame(rows).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     text = "\n".join(parts)
-    write_text(folder / "variants.csv", table)
+    write_csv(folder / "variants.csv", pd.DataFrame(rows), ROUNDED)
     write_text(folder / "variants.md", text)
     return text
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.files import write_text
+from benchmark.reporting.csv_files import ROUNDED, write_csv
 from benchmark.reporting.studies.arms.measure import (
     Array,
     Bounds,
@@ -129,9 +130,7 @@ Gap = Callable[[Predicted, int], Estimate]
 def write(study: Study, results: Path) -> None:
     """Write ``arms.md`` and ``arms.csv``."""
     lines = [*_shown(study), *_checked(study)]
-    table = pd.DataFrame([vars(line) for line in lines])
-    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_text(results / "arms.csv", text)
+    write_csv(results / "arms.csv", pd.DataFrame([vars(line) for line in lines]), ROUNDED)
     write_text(results / "arms.md", markdown(study, lines))
 
 

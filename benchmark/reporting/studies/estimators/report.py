@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmark.files import write_text
 from benchmark.metrics.calibration import cross_entropy
+from benchmark.reporting.csv_files import ROUNDED, write_csv
 from benchmark.reporting.studies.estimators.estimate import ESTIMATORS, Clicks
 from benchmark.reporting.studies.estimators.world import Array, World, cvr_of, predictions
 
@@ -100,8 +101,7 @@ def write(world: World, folder: Path, draws: int = DRAWS) -> None:
         {**row._asdict(), "relative_error": row.relative_error} for row in results(world, draws)
     ]
     table = pd.DataFrame(lines)
-    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_text(folder / "estimators.csv", text)
+    write_csv(folder / "estimators.csv", table, ROUNDED)
     head = _HEAD.format(cells=len(world.rating), share=float(world.propensity.mean()), draws=draws)
     parts = [head, *(_section(table, beta) for beta in MIXTURES), _NOTES]
     write_text(folder / "estimators.md", "\n".join(parts))

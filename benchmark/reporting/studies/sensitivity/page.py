@@ -11,6 +11,7 @@ import pandas as pd
 from benchmark.config import Params
 from benchmark.files import write_text
 from benchmark.reporting import citations
+from benchmark.reporting.csv_files import ROUNDED, write_csv
 from benchmark.reporting.facts import facts
 from benchmark.reporting.page import Picture, caption, environment, picture
 from benchmark.reporting.site import Link
@@ -53,18 +54,14 @@ def write(
     references = citations.references(table.results for table in comparison.tables.values())
     content = _content(comparison, params)
     entries = "".join(f"{entry}\n\n" for entry in references.values()).removesuffix("\n")
-    table = comparison.frame().to_csv(index=False, lineterminator="\n", float_format="%.6g")
     page = environment().get_template("studies/sensitivity/page.html.j2")
     shown = {
         factor: _pictures(comparison, factor, paths, results) for factor, paths in pictures.items()
     }
     names = {"EFFECTS": EFFECTS, "pictures": shown, "references": references, "others": others}
     html = page.render(**content, **names)
-    estimates = effects.frame(comparison).to_csv(
-        index=False, lineterminator="\n", float_format="%.6g"
-    )
-    write_text(results / "sensitivity.csv", table)
-    write_text(results / "effects.csv", estimates)
+    write_csv(results / "sensitivity.csv", comparison.frame(), ROUNDED)
+    write_csv(results / "effects.csv", effects.frame(comparison), ROUNDED)
     write_text(results / "which_method_when.md", markdown(content))
     write_text(results / "references.bib", entries)
     write_text(results / "index.html", html)
