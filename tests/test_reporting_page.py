@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from helpers.fake_runs import CLICKS, METHODS, NEEDS, ORACLE, edit, tables, write_project
 from helpers.projects import pictures_of, without_pictures
@@ -228,12 +229,15 @@ def test_pages_of_studies_have_titles_of_their_own_and_lead_to_each_other(
         documents.write(
             project / "results/studies" / name / "report.md", {}, site.others(Workspace(name))
         )
-    fits = "".join(f"a,{method},{seed}\n" for method in ("x", "y", "z") for seed in (0, 1))
-    write_text(project / "results/studies/two/runs.csv", f"dataset,method,seed\n{fits}b,x,0\n")
+    fits = [f"a/{name}/default/{number}.json" for name in ("x", "y", "z") for number in (0, 1)]
+    others = ["a/x/tuned/1.json", "b/x@90/tuned/0.json", "a/v/trials/7.json", "a/w/skipped.json"]
+    records = pl.DataFrame({"path": fits + others})
+    records.write_parquet(project / "results/studies/two/records.parquet")
     assert main(["report"]) == 0
     main_page = (project / "results/index.html").read_text(encoding="utf-8")
     one = main_page.index('<a href="studies/one/index.html">Which when?</a>')
-    two = '<a href="studies/two/index.html">Two</a> <small class="soft">3 methods, 2 replicates<'
+    extent = "3 methods, 2 settings, 2 replicates"
+    two = f'<a href="studies/two/index.html">Two</a> <small class="soft">{extent}<'
     assert main_page.index(two) < one
     text = (project / "results/studies/two/index.html").read_text(encoding="utf-8")
     assert "<title>A &amp; B – CVR debiasing benchmark</title>" in text

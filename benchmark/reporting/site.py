@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmark import parquet
 from benchmark.configuration import documents
+from benchmark.execution import archive
+from benchmark.references import is_widened
 from benchmark.studies import STUDIES, Workspace
 
 NAME = "CVR debiasing benchmark"
 MAIN = "Main leaderboard"
 CITATION = Path("CITATION.cff")
+FINAL = re.compile(r"/(default|tuned)/\d+\.json$")  # paths of records of replicates, not of trials
 PAGES = ("index.html", "leaderboard.md", "reproduction.md", "regret.md")
 
 
@@ -46,7 +50,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 class Link(NamedTuple):
-    """A page of the results: its title, of how many fits it tells, and the path to it."""
+    """A page of the results: its title, how much it rests on, and the path to it."""
 
     title: str
     extent: str
@@ -56,17 +60,17 @@ class Link(NamedTuple):
 def others(workspace: Workspace) -> list[Link]:
     """Return links to the pages of the benchmark and of its studies that are there.
 
-    The study with most fits, which ranks most finely, comes first.
+    The study with most replicates, which finds the smallest differences, comes first.
     """
     links = []
     for folder in Path("results/studies").glob("*/"):
         known = [folder / name for name in PAGES if (folder / name).is_file()]
         page = next(iter([*known, *sorted(folder.glob("*.md"))]), None)
         if page is not None and folder.name != workspace.study:
-            extent = _extent(folder / "runs.csv")
-            path = _relative(page, workspace)
-            links.append((-extent.fits, Link(title(folder.name), str(extent), path)))
-    ordered = [link for _, link in sorted(links)]
+            extent = _extent(folder / archive.FILE)
+            link = Link(title(folder.name), str(extent), _relative(page, workspace))
+            links.append((-extent.replicates, -extent.methods, link))
+    ordered = [link for *_, link in sorted(links)]
     if workspace.study is None:
         return ordered
     return [Link(MAIN, "", _relative(Path("results/index.html"), workspace)), *ordered]
@@ -77,25 +81,28 @@ def _relative(page: Path, workspace: Workspace) -> str:
 
 
 class _Extent(NamedTuple):
-    """How many methods, replicates of a setting and fits a table is made of."""
+    """Of how many methods, settings and replicates of a setting the records of a study are."""
 
     methods: int = 0
+    settings: int = 0
     replicates: int = 0
-    fits: int = 0
 
     def __str__(self) -> str:
-        return f"{self.methods} methods, {self.replicates} replicates" if self.fits else ""
+        if not self.replicates:
+            return ""
+        settings = f"{self.settings} settings, " if self.settings > 1 else ""
+        return f"{self.methods} methods, {settings}{self.replicates} replicates"
 
 
-def _extent(runs: Path) -> _Extent:
-    """Return the extent of a table of fits; nothing where there is none."""
-    if not runs.is_file():
+def _extent(records: Path) -> _Extent:
+    """Return the extent of published records; nothing where none is of a final fit."""
+    if not records.is_file():
         return _Extent()
-    with runs.open(newline="") as lines:
-        rows = [(row["dataset"], row["method"], row["seed"]) for row in csv.DictReader(lines)]
-    replicates = Counter(dataset for dataset, _ in {(dataset, seed) for dataset, _, seed in rows})
-    methods = {method for _, method, _ in rows}
-    return _Extent(len(methods), max(replicates.values(), default=0), len(rows))
+    paths = parquet.scan(records).select("path").collect()["path"]
+    fits = [path.split("/") for path in paths if FINAL.search(path)]
+    replicates = Counter(setting for setting, _ in {(fit[0], fit[-1]) for fit in fits})
+    methods = {method for _, method, *_ in fits if not is_widened(method)}
+    return _Extent(len(methods), len(replicates), max(replicates.values(), default=0))
 
 
 def bibtex(known: Mapping[str, Any]) -> str:
