@@ -128,15 +128,17 @@ class Comparison:
         return dict(zip(cells, mean_ranks(np.array(costs)), strict=True)) if costs else {}
 
     def overall(self, metric: Metric) -> dict[str, Array]:
-        """Return the cost of each replicate, averaged over settings, by method, from the best."""
+        """Return the cost in each setting, averaged over replicates, by method, from the best.
+
+        Settings share no draw, so that no replicate of one belongs to a replicate of another.
+        """
         costs = {
-            method: np.mean(
+            method: np.array(
                 [
-                    metric.measure.cost(cell.values)
+                    metric.measure.cost(cell.values).mean()
                     for setting in self.tables
                     if (cell := self.cell(setting, method, metric))
-                ],
-                axis=0,
+                ]
             )
             for method in self.everywhere
         }

@@ -41,10 +41,12 @@ def conditions(comparison: Comparison, params: Params) -> list[str]:
         "Each setting changes one factor of the simulation. " + tuned,
         drawn,
         "Not significantly different: a two-sided paired t-test over the replicates, at level "
-        f"{1 - comparison.confidence:.2g}, finds no difference from the best mean. With "
-        f"{replicates} replicates it finds large differences only, so it is no proof of equality. "
-        "It is not corrected for the number of methods, and the best method is chosen on the same "
-        "replicates, so its lead is optimistically biased (winner's curse).",
+        f"{1 - comparison.confidence:.2g} and corrected by Holm's method for the number of "
+        f"methods, finds no difference from the best mean. With {replicates} replicates it finds "
+        "large differences only, so it is no proof of equality. The best method is chosen on the "
+        "same replicates, so its lead is optimistically biased (winner's curse).",
+        "The mean over all settings is tested over the settings' means instead, as if they were a "
+        "sample of the settings that could be.",
         *late,
         "The settings are simulated. What may be claimed is how methods react to a factor here, "
         "not their order on a real dataset.",
@@ -182,17 +184,23 @@ def _overall(comparison: Comparison, metric: Metric) -> str:
     if not costs:
         return f"No method has {quantity(metric)} in every setting."
     best, *others = alike(costs, comparison.confidence)
-    wins = Counter(
-        next(iter(_costs(comparison, setting, metric)), None) for setting in comparison.tables
-    )
-    leaders = ", ".join(
-        f"{comparison.titles[method]} in {count}" for method, count in wins.most_common() if method
-    )
     return (
         f"By {quantity(metric)}, averaged over the {len(comparison.tables)} settings: "
         f"{comparison.titles[best]} is best; {len(others)} of the {len(costs) - 1} others in all "
-        f"settings are not significantly different from it. Best in single settings: {leaders}."
+        f"settings are not significantly different from it. Best in single settings: "
+        f"{_leaders(comparison, metric)}."
     )
+
+
+def _leaders(comparison: Comparison, metric: Metric) -> str:
+    """Return the methods that are best in several settings, and how many are in one."""
+    costs = [_costs(comparison, setting, metric) for setting in comparison.tables]
+    wins = Counter(next(iter(own)) for own in costs if own).most_common()
+    named = [f"{comparison.titles[method]} in {count}" for method, count in wins if count > 1]
+    once = [comparison.titles[method] for method, count in wins if count == 1]
+    if once:
+        named.append(f"{once[0] if len(once) == 1 else f'{len(once)} others'} in one")
+    return ", ".join(named)
 
 
 def _baselines(comparison: Comparison) -> str:
