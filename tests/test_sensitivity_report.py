@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -89,6 +90,9 @@ def test_noisy_effects_are_shrunken_towards_their_mean(found: Comparison) -> Non
         assert own.retained < 1
         off = np.abs(own.effects - own.mean) - np.abs(effect.raw - own.mean)
         assert (off <= 1e-12).all()
+    table = effects.table(found, bias)
+    assert set(table["Best in"]) == {"no difference between settings found"}
+    assert set(table["Worst in"]) == {"–"}
 
 
 def test_the_report_shows_effects_and_the_ranking_over_all_blocks(project: Path) -> None:
@@ -97,7 +101,10 @@ def test_the_report_shows_effects_and_the_ranking_over_all_blocks(project: Path)
     assert "## Effect by setting: CVR AUC, all impressions (oracle)" in text
     assert "| Weighted²" in text.split("## Effect by setting")[1]
     page = (results / "index.html").read_text(encoding="utf-8")
-    assert "Which method when, as an estimate" in page
+    assert "<h2>Which method when, as an estimate</h2>" in page
+    anchors = set(re.findall(r'href="#([^"]+)"', page))
+    assert "all-effects" in anchors
+    assert anchors <= set(re.findall(r'id="([^"]+)"', page))
     rows = pd.read_csv(results / "effects.csv")
     assert len(rows) == 2 * 2 * len(SETTINGS)
     assert {path.stem for path in (results / "plots").rglob("effects_*.svg")} == {

@@ -18,6 +18,7 @@ from benchmark.reporting.studies.sensitivity.comparison import Comparison, quant
 
 LEAST_SETTINGS = 4
 COLUMNS, HEIGHT = 4, 1.15  # panels in a line, inches
+SAME = "no difference between settings found"
 FENCE = 3.0  # the axis ends this many interquartile ranges beyond the quartiles
 
 
@@ -83,7 +84,10 @@ def table(comparison: Comparison, metric: Metric) -> pd.DataFrame:
     rows = []
     for effect in effects(comparison, metric):
         own = effect.estimate
-        better, worse = int((own.low > 0).sum()), int((own.high < 0).sum())
+        above, below = int((own.low > 0).sum()), int((own.high < 0).sum())
+
+        best, worst = int(np.argmax(own.effects)), int(np.argmin(own.effects))
+        varies = f"{own.effects[best]:{style}}" != f"{own.effects[worst]:{style}}"
 
         def at(index: int, own: Effects = own) -> str:
             limits = f"[{own.low[index]:{style}}, {own.high[index]:{style}}]"
@@ -94,9 +98,9 @@ def table(comparison: Comparison, metric: Metric) -> pd.DataFrame:
                 "Method": comparison.titles[effect.method],
                 "Mean effect": effect.mean.text(style),
                 "Standard deviation among settings": f"{own.variance**0.5:{style.lstrip('+')}}",
-                "Best in": at(int(np.argmax(own.effects))),
-                "Worst in": at(int(np.argmin(own.effects))),
-                "Settings above 0, below 0": f"{better}, {worse} of {len(labels)}",
+                "Best in": at(best) if varies else SAME,
+                "Worst in": at(worst) if varies else "–",
+                "Settings above 0, below 0": f"{above}, {below} of {len(labels)}",
             }
         )
     return pd.DataFrame(rows)
