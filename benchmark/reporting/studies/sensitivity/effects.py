@@ -106,6 +106,30 @@ def table(comparison: Comparison, metric: Metric) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def finding(comparison: Comparison, metric: Metric) -> str | None:
+    """Return where methods do best and worst against the reference, None without effects."""
+    rows = effects(comparison, metric)
+    if not rows:
+        return None
+    better = np.sum([effect.estimate.low > 0 for effect in rows], axis=0)
+    worse = np.sum([effect.estimate.high < 0 for effect in rows], axis=0)
+    settings = list(comparison.tables)
+
+    def where(index: int) -> str:
+        label = " ".join(filter(None, comparison.label(settings[index])))
+        return f"{label} ({better[index]} better, {worse[index]} worse)"
+
+    above = sum(effect.mean.low > 0 for effect in rows)
+    below = sum(effect.mean.high < 0 for effect in rows)
+    name = comparison.titles[str(comparison.reference)]
+    fewest, most = int(np.argmin(better - worse)), int(np.argmax(better - worse))
+    return (
+        f"Against {name} by {quantity(metric)}: {above} of {len(rows)} methods are better on "
+        f"average over the settings and {below} worse. They do worst with {where(fewest)} and best "
+        f"with {where(most)}, by intervals that are not corrected for the number of methods."
+    )
+
+
 def frame(comparison: Comparison) -> pd.DataFrame:
     """Return a row per metric, method and setting."""
     rows = [row for metric in comparison.headline for row in _rows(comparison, metric)]

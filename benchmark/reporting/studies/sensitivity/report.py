@@ -12,6 +12,7 @@ from benchmark.config import Params
 from benchmark.reporting.facts import LATE
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.statistics import interval
+from benchmark.reporting.studies.sensitivity import effects
 from benchmark.reporting.studies.sensitivity.comparison import ALL, Comparison, alike, quantity
 from benchmark.reporting.table import Table
 
@@ -61,6 +62,7 @@ def findings(comparison: Comparison) -> list[str]:
     """Return what the tables say, in sentences."""
     return [
         *(_overall(comparison, m) for m in comparison.headline),
+        *filter(None, (effects.finding(comparison, m) for m in comparison.headline)),
         _baselines(comparison),
         *_stability(comparison),
     ]
