@@ -181,9 +181,9 @@ def test_the_text_claims_no_more_than_the_records_say(found: Comparison) -> None
     assert "3 replicates" in text
     assert "corrected by Holm's method for the number of methods" in text
     assert "unequal terms" in text
-    sentences = findings(found)
-    assert "averaged over the 5 settings" in sentences[0]
-    assert "in 1 of 5 settings by CVR AUC, in 5 of 5 settings by absolute CVR bias" in " ".join(sentences)
+    said = " ".join(findings(found))
+    assert "averaged over the 5 settings" in said
+    assert "in 1 of 5 settings by CVR AUC, in 5 of 5 settings by absolute CVR bias" in said
 
 
 def test_methods_that_stand_out_are_found_in_the_data(found: Comparison) -> None:
