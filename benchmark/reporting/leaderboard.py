@@ -15,6 +15,7 @@ from benchmark.config import Leaderboard, Params
 from benchmark.files import write_text
 from benchmark.reporting import citations, latex
 from benchmark.reporting.contrasts import Cell, Gain, column
+from benchmark.reporting.csv_files import csv_text
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import DatasetResults, Task
 from benchmark.reporting.table import Lead, Row, Table
@@ -282,4 +283,4 @@ def _runs(datasets: Sequence[DatasetResults]) -> list[dict[str, Any]]:
 
 def _csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
     more = sorted({column for row in rows for column in row} - set(columns))
-    return pd.DataFrame(rows, columns=[*columns, *more]).to_csv(index=False, lineterminator="\n")
+    return csv_text(pd.DataFrame(rows, columns=[*columns, *more]))

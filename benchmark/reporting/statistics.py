@@ -402,6 +402,16 @@ class Effects:
     low: Array
     high: Array
 
+    @property
+    def above(self) -> Flags:
+        """Where the whole interval is above 0."""
+        return self.low > 0
+
+    @property
+    def below(self) -> Flags:
+        """Where the whole interval is below 0."""
+        return self.high < 0
+
 
 def shrunken(gains: Array, confidence: float) -> Effects:
     r"""Estimate the effect in each setting from the gains, (settings, replicates).

@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmark.files import write_text
 from benchmark.reporting import latex
+from benchmark.reporting.csv_files import csv_text
 from benchmark.reporting.metric import Array
 from benchmark.reporting.studies.orderings import VERDICTS, Check
 from benchmark.reporting.studies.reproduction.comparison import (
@@ -90,7 +91,7 @@ def csv(table: Sequence[Row]) -> str:
         }
         for row in table
     ]
-    return pd.DataFrame(lines).to_csv(index=False, lineterminator="\n")
+    return csv_text(pd.DataFrame(lines))
 
 
 def tex(published: Published, table: Sequence[Row]) -> str:

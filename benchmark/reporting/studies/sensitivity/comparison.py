@@ -93,6 +93,10 @@ class Comparison:
             return factor.replace("_", " "), f"{level:g}"
         return setting, ""
 
+    def name(self, setting: str) -> str:
+        """Return factor and level of a setting as one text."""
+        return " ".join(filter(None, self.label(setting)))
+
     def levels(self, factor: str) -> dict[float, str]:
         """Return the settings of a factor by level, the base among them, in the order of levels.
 

@@ -18,8 +18,8 @@ from benchmark.reporting.studies.sensitivity.comparison import Comparison, quant
 
 LEAST_SETTINGS = 4
 COLUMNS, HEIGHT = 4, 1.15  # panels in a line, inches
-SAME = "no difference between settings found"
 FENCE = 3.0  # the axis ends this many interquartile ranges beyond the quartiles
+SAME = "no difference between settings found"
 
 
 @dataclass(frozen=True)
@@ -80,18 +80,17 @@ def explained(comparison: Comparison, metric: Metric) -> str:
 def table(comparison: Comparison, metric: Metric) -> pd.DataFrame:
     """Return a row per method: its mean effect, how that varies, and where it is the extreme."""
     style = f"+{metric.measure.style.lstrip('+')}"
-    labels = [" ".join(filter(None, comparison.label(setting))) for setting in comparison.tables]
+    names = [comparison.name(setting) for setting in comparison.tables]
     rows = []
     for effect in effects(comparison, metric):
         own = effect.estimate
-        above, below = int((own.low > 0).sum()), int((own.high < 0).sum())
-
+        above, below = own.above.sum(), own.below.sum()
         best, worst = int(np.argmax(own.effects)), int(np.argmin(own.effects))
         varies = f"{own.effects[best]:{style}}" != f"{own.effects[worst]:{style}}"
 
         def at(index: int, own: Effects = own) -> str:
             limits = f"[{own.low[index]:{style}}, {own.high[index]:{style}}]"
-            return f"{labels[index]}: {own.effects[index]:{style}} {limits}"
+            return f"{names[index]}: {own.effects[index]:{style}} {limits}"
 
         rows.append(
             {
@@ -100,7 +99,7 @@ def table(comparison: Comparison, metric: Metric) -> pd.DataFrame:
                 "Standard deviation among settings": f"{own.variance**0.5:{style.lstrip('+')}}",
                 "Best in": at(best) if varies else SAME,
                 "Worst in": at(worst) if varies else "–",
-                "Settings above 0, below 0": f"{above}, {below} of {len(labels)}",
+                "Settings above 0, below 0": f"{above}, {below} of {len(names)}",
             }
         )
     return pd.DataFrame(rows)
@@ -111,13 +110,12 @@ def finding(comparison: Comparison, metric: Metric) -> str | None:
     rows = effects(comparison, metric)
     if not rows:
         return None
-    better = np.sum([effect.estimate.low > 0 for effect in rows], axis=0)
-    worse = np.sum([effect.estimate.high < 0 for effect in rows], axis=0)
-    settings = list(comparison.tables)
+    better = np.sum([effect.estimate.above for effect in rows], axis=0)
+    worse = np.sum([effect.estimate.below for effect in rows], axis=0)
+    names = [comparison.name(setting) for setting in comparison.tables]
 
     def where(index: int) -> str:
-        label = " ".join(filter(None, comparison.label(settings[index])))
-        return f"{label} ({better[index]} better, {worse[index]} worse)"
+        return f"{names[index]} ({better[index]} better, {worse[index]} worse)"
 
     above = sum(effect.mean.low > 0 for effect in rows)
     below = sum(effect.mean.high < 0 for effect in rows)
@@ -169,7 +167,7 @@ def small_multiples(comparison: Comparison, metric: Metric) -> Figure:
     for axes in grid[len(rows) :]:
         axes.set_visible(False)
     for axes in grid[max(0, len(rows) - COLUMNS) : len(rows)]:
-        names = [" ".join(filter(None, comparison.label(setting))) for setting in settings]
+        names = [comparison.name(setting) for setting in settings]
         axes.set_xticks(range(len(names)), names, rotation=90, fontsize=4.5)
         axes.tick_params(axis="x", labelbottom=True)
     _limit(grid[0], np.concatenate([effect.estimate.effects for effect in rows]))

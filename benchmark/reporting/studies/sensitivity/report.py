@@ -189,7 +189,7 @@ def _overall(comparison: Comparison, metric: Metric) -> str:
     return (
         f"By {quantity(metric)}, averaged over the {len(comparison.tables)} settings: "
         f"{comparison.titles[best]} is best; {len(others)} of the {len(costs) - 1} others in all "
-        f"settings are not significantly different from it. Best in single settings: "
+        "settings are not significantly different from it. Best in single settings: "
         f"{_leaders(comparison, metric)}."
     )
 
@@ -236,7 +236,7 @@ def _stability(comparison: Comparison) -> Iterator[str]:
         if len(ranks) < 3 or ranks.shape[1] < 2:
             continue
         with_base = ranks.corr().iloc[0, 1:]
-        least = " ".join(comparison.label(str(with_base.idxmin())))
+        least = comparison.name(str(with_base.idxmin()))
         yield (
             f"Ranks by {quantity(metric)}: their correlation with those of the base setting is "
             f"{with_base.median():.2f} in the median setting and least, {with_base.min():.2f}, "
