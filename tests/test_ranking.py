@@ -128,6 +128,17 @@ def test_the_rank_of_a_method_that_always_wins_is_certain() -> None:
     assert found.high.tolist() == [1, 3, 3]
 
 
+def test_a_rank_that_hardly_varies_has_a_narrow_interval() -> None:
+    """Without the one other block, which a third of the resamples lack, ranks would not vary."""
+    middle = np.random.default_rng(0).permuted(np.repeat([np.arange(1, 21)], 12, axis=0), axis=1).T
+    ends = np.tile([[0], [21], [22], [23]], 12)
+    ends[[1, 2], 0] = ends[[2, 1], 0]
+    found = ranks(np.vstack([middle, ends]).astype(float) + 1, 0.95)
+    assert found is not None
+    assert (found.rank - found.low)[-4:].max() < 5
+    assert (found.high - found.rank)[-4:].max() < 3
+
+
 @pytest.mark.parametrize(("blocks", "last"), [(2, 3), (6, 3), (7, 1)])
 def test_a_method_that_always_wins_is_first_only_if_chance_seldom_does_that(
     blocks: int, last: int

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import re
 from pathlib import Path
+from threading import Thread, current_thread, main_thread
 
 import polars as pl
 import pytest
 
 from benchmark.data.dataset import DataError
-from benchmark.data.reading.layouts import FOLDED, Delimited, starts_with
+from benchmark.data.reading.layouts import FOLDED, Delimited, Scan, starts_with
 from benchmark.data.reading.readers import locate_read_errors, scan_json_lines, scan_table
 
 COLUMNS = {"item": pl.Int64, "name": pl.String, "price": pl.Float64}
@@ -150,6 +151,34 @@ def test_cells_behind_an_open_quote_are_counted_in_few_attempts(
 def test_cells_may_be_missing_in_the_last_column(tmp_path: Path) -> None:
     text = 'item,name,price\n1,"x\n\ny, z",\n2,y,\n3,"",\n'
     assert scan_table(file(tmp_path, text), COLUMNS).collect()["price"].to_list() == [None] * 3
+
+
+def test_cells_are_counted_when_polars_has_read_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counting calls polars, which waited for itself if it was called while it reads."""
+    path, readers = file(tmp_path, 'item,name,price\n1,"x,y",2\n2,z,\n3,z,1\n'), list[Thread]()
+    count = Scan.first_miscount
+
+    def counted(scan: Scan) -> str | None:
+        readers.append(current_thread())
+        return count(scan)
+
+    monkeypatch.setattr(Scan, "first_miscount", counted)
+    with locate_read_errors("The log"):
+        rows = scan_table(path, COLUMNS).collect()
+        assert not readers
+    assert rows["price"].to_list() == [2, None, 1]
+    assert readers == [main_thread()]
+
+
+def test_cells_are_counted_in_a_file_that_a_killed_process_read(tmp_path: Path) -> None:
+    path = file(tmp_path, "item,name,price\n1,x,2\n2,y\n3,z,1\n")
+    with (
+        pytest.raises(DataError, match="line 3: 2 cells, expected 3"),
+        locate_read_errors("The log"),
+    ):
+        scan_table(path, COLUMNS)
 
 
 def test_a_short_line_is_told_where_its_columns_are_not_asked_for(tmp_path: Path) -> None:

@@ -245,7 +245,13 @@ def test_every_verdict_on_an_ordering_can_be_reached() -> None:
 
 @pytest.mark.parametrize(
     ("means", "blocks"),
-    [(np.arange(5) * 0.002, 40), (np.zeros(5), 40), (np.r_[np.zeros(3), 0.02, 0.02], 6)],
+    [
+        (np.arange(5) * 0.002, 40),
+        (np.zeros(5), 40),
+        (np.r_[np.zeros(3), 0.02, 0.02], 6),
+        (np.r_[np.zeros(6), 0.04, 0.04], 12),
+        (np.arange(5) * 0.03, 12),
+    ],
 )
 def test_rank_intervals_cover_the_true_rank_also_where_methods_tie(
     means: np.ndarray, blocks: int
@@ -255,7 +261,8 @@ def test_rank_intervals_cover_the_true_rank_also_where_methods_tie(
     last = len(means) - (means[:, None] < means).sum(axis=1)
     missed = np.zeros(len(means))
     for repetition in range(REPETITIONS):
-        found = ranks(world(rng, means, blocks), 0.95, resamples=100, seed=repetition)
+        costs = stats.rankdata(world(rng, means, blocks), axis=0)
+        found = ranks(costs, 0.95, resamples=100, seed=repetition)
         assert found is not None
         missed += (found.low > best) | (found.high < last)
     assert at_most(float(missed.max()) / REPETITIONS, 0.05, REPETITIONS)
@@ -263,7 +270,9 @@ def test_rank_intervals_cover_the_true_rank_also_where_methods_tie(
 
 def test_rank_intervals_narrow_with_blocks_to_the_rank_itself() -> None:
     rng, means = np.random.default_rng(9), np.arange(6) * 0.01
-    few, many = (ranks(world(rng, means, blocks), 0.95) for blocks in (6, 400))
+    few, many = (
+        ranks(stats.rankdata(world(rng, means, blocks), axis=0), 0.95) for blocks in (6, 400)
+    )
     assert few is not None
     assert many is not None
     assert (few.high - few.low).sum() > 5
@@ -272,7 +281,7 @@ def test_rank_intervals_narrow_with_blocks_to_the_rank_itself() -> None:
 
 
 def test_rank_intervals_of_reversed_costs_are_those_of_the_costs_reversed() -> None:
-    costs = world(np.random.default_rng(0), np.arange(12) * 0.003, 30)
+    costs = stats.rankdata(world(np.random.default_rng(0), np.arange(12) * 0.003, 30), axis=0)
     forth, back = ranks(costs, 0.95), ranks(-costs, 0.95)
     assert forth is not None
     assert back is not None

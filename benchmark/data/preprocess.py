@@ -76,26 +76,26 @@ def _evaluated(
     dataset: Dataset, raw: Path, scratch: Path
 ) -> tuple[pl.LazyFrame, str, dict[str, int]]:
     """Read the raw files once; return the table, the notes on it and the counts of dropped rows."""
-    with locate_read_errors(f"{dataset.title}: the files in {raw}"):
-        parts, notes = _parts(dataset, raw, scratch)
-        table = dataset.finished(pl.concat(parts))
+    what, record = f"{dataset.title}: the files in {raw}", scratch / "parts.json"
+    if (known := read_record(record)) is None:
+        with locate_read_errors(what):
+            known = _stored_parts(dataset, raw, scratch)
+        write_json(record, known)  # behind the block, whose end may refuse the files
+    parts = [parquet.scan(scratch / f"{name}.parquet") for name in known["names"]]
+    with locate_read_errors(what):
+        table, notes = dataset.finished(pl.concat(parts)), known["notes"]
     if "dropped" not in table.collect_schema():
         return table, notes, {}
     rules = table.select(pl.col("dropped").drop_nulls()).group_by("dropped").len().sort("dropped")
     return kept(table), notes, dict(rules.collect(engine="streaming").iter_rows())
 
 
-def _parts(dataset: Dataset, raw: Path, scratch: Path) -> tuple[list[pl.LazyFrame], str]:
-    """Return the parts from files, written if a killed process had not come to the last one."""
-    record = scratch / "parts.json"
-    if (known := read_record(record)) is None:
-        parts = dataset.parts(raw)
-        for name, part in parts.items():
-            stored(checks.with_defaults(part, dataset), scratch / f"{name}.parquet")
-        known = {"names": list(parts), "notes": dataset.notes(raw)}
-        write_json(record, known)
-    files = (scratch / f"{name}.parquet" for name in known["names"])
-    return [parquet.scan(file) for file in files], known["notes"]
+def _stored_parts(dataset: Dataset, raw: Path, scratch: Path) -> dict[str, Any]:
+    """Write the parts from files, without those that a killed process has; name and note them."""
+    parts = dataset.parts(raw)
+    for name, part in parts.items():
+        stored(checks.with_defaults(part, dataset), scratch / f"{name}.parquet")
+    return {"names": list(parts), "notes": dataset.notes(raw)}
 
 
 def _write_splits(

@@ -27,6 +27,7 @@ Verdict = Literal["holds", "reversed", "equivalent", "undecided"]
 
 POWER = 0.8
 RESAMPLES = 2000
+ROUNDING = 1 / 6  # variance of the difference of two values that are rounded to whole numbers
 UNBOUNDED: Bounds = (None, None)
 
 
@@ -312,6 +313,7 @@ def ranks(
 ) -> Ranks | None:
     r"""Rank methods by their mean over blocks, (methods, blocks), and bound each true rank.
 
+    Costs are ranks within a block, or means of such.
     The interval of method j is from one more than the number of methods that are significantly
     better to the number of those that are not significantly worse. The test statistics of all
     methods against j are compared with the quantile of their largest absolute value in bootstrap
@@ -346,15 +348,18 @@ def ranks(
 def _limits(gains: Array, weights: Array, confidence: float, data: Resampled | None) -> Array:
     """Return what each mean of gains (methods, blocks) must exceed to be significant, (methods,).
 
-    It is the quantile of the largest absolute bootstrap t, times the standard error. Resamples of
-    constant gains do not vary: they are significant if a sign test of all gains, corrected for
-    their number, could find so with that many blocks, else never.
+    It is the quantile of the largest absolute bootstrap t, times the standard error. Some resamples
+    of gains that hardly vary do not vary at all, and their t is infinite. If a sign test of all
+    gains, corrected for their number, could be significant with that many blocks, gains vary at
+    least as much as the rounding of two ranks does; else constant gains are never significant.
     """
     blocks = gains.shape[1]
+    certain = len(gains) * 2.0 ** (1 - blocks) <= 1 - confidence
+    least = ROUNDING if certain and data is None else 0.0
     centred = gains - gains.mean(axis=1, keepdims=True)
     off = centred @ weights
-    variances = np.maximum(np.square(centred) @ weights - np.square(off), 0) / blocks
-    error = gains.var(axis=1) / blocks
+    variances = (np.maximum(np.square(centred) @ weights - np.square(off), 0) + least) / blocks
+    error = (gains.var(axis=1) + least) / blocks
     if data is not None:
         of_data = data.means.var(axis=1)
         off = off + data.means - data.means.mean(axis=1, keepdims=True)
@@ -363,7 +368,6 @@ def _limits(gains: Array, weights: Array, confidence: float, data: Resampled | N
         statistics = np.where(off == 0, 0, np.abs(off) / np.sqrt(variances))
     largest = statistics.max(axis=0, initial=0)
     quantile = float(np.quantile(largest, confidence, method="higher"))
-    certain = len(gains) * 2.0 ** (1 - blocks) <= 1 - confidence
     limit = np.full(len(gains), 0.0 if certain else np.inf)
     return np.multiply(quantile, np.sqrt(error), limit, where=error > 0)
 

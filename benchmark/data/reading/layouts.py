@@ -247,18 +247,11 @@ class Scan:
     path: Path
     layout: Layout
     rules: Mapping[str, Rule]
-    is_complete: bool | None = None  # whether all lines have all cells; None: nobody looked
+    has_nulls: bool | None = None  # in the last column of what was read; None: nothing was
 
-    def lacks_cells(self, last: pl.Series) -> bool:
-        """Return whether a line of the file is short, once some values of its last column are read.
-
-        Polars fills short lines up with nulls. So where the last column has one, the file is gone
-        through, once, to see whether its lines are whole.
-        """
-        if self.is_complete is None and last.has_nulls():
-            self.is_complete = True  # for other threads, which need not look as well
-            self.is_complete = self.first_miscount() is None
-        return self.is_complete is False
+    def note_nulls(self, last: pl.Series) -> None:
+        """Remember whether the last column has a null: polars fills short records up with them."""
+        self.has_nulls = self.has_nulls or last.has_nulls()
 
     def first_miscount(self) -> str | None:
         """Return a sentence about the first record that has too few cells or too many."""

@@ -21,6 +21,7 @@ import polars as pl
 from benchmark.data.dataset import DataError
 from benchmark.data.full_disk import is_full
 from benchmark.data.reading.layouts import (
+    TRUNCATED,
     UNREADABLE,
     Delimited,
     JsonLines,
@@ -107,7 +108,8 @@ def locate_read_errors(what: str) -> Iterator[None]:
     token = _scans.set(scans)
     try:
         yield
-    except (*UNREADABLE, OSError, _BrokenRuleError) as error:
+        _refuse_short_records(scans)
+    except (*UNREADABLE, *TRUNCATED, OSError, _BrokenRuleError) as error:
         if is_full(error):
             raise
         faults = (scan.first_fault() for scan in scans)
@@ -121,16 +123,30 @@ def locate_read_errors(what: str) -> Iterator[None]:
         _scans.reset(token)
 
 
+def _refuse_short_records(scans: Sequence[Scan]) -> None:
+    """Go once more through each file whose last column has nulls, or which a killed process read.
+
+    This cannot be done while polars reads a file: what it waits for would wait for it.
+    """
+    suspects = {
+        scan.path: scan for scan in scans if scan.layout.last and scan.has_nulls is not False
+    }
+    for scan in suspects.values():
+        if fault := scan.first_miscount():
+            raise DataError(fault)
+
+
 def _noted(frame: pl.LazyFrame, path: Path, layout: Layout, rules: Rules) -> pl.LazyFrame:
-    """Remember a scan, and let records of another length and broken rules stop it."""
+    """Remember a scan, and note what its last column lacks, and let broken rules stop it."""
     full = {words: rule if isinstance(rule, Rule) else _rule(rule) for words, rule in rules.items()}
     scan = Scan(path, layout, full)
     if (scans := _scans.get()) is not None:
         scans.append(scan)
     if layout.last is not None:
-        whole, record = partial(_all_whole, scan, layout.last), pl.struct(pl.all())
-        checked = record.map_batches(whole, return_dtype=pl.Boolean, is_elementwise=True)
-        frame = frame.filter(checked)
+        noted, record = partial(_note_nulls, scan, layout.last), pl.struct(pl.all())
+        frame = frame.filter(
+            record.map_batches(noted, return_dtype=pl.Boolean, is_elementwise=True)
+        )
     if not full:
         return frame
     obeyed = pl.all_horizontal(rule.obeyed for rule in full.values()).fill_null(value=False)
@@ -141,10 +157,9 @@ def _rule(obeyed: pl.Expr) -> Rule:
     return Rule(obeyed, pl.col(dict.fromkeys(obeyed.meta.root_names())))
 
 
-def _all_whole(scan: Scan, last: str, records: pl.Series) -> pl.Series:
-    """Let short records stop a scan; polars itself counts cells only where it reads all of them."""
-    if scan.lacks_cells(records.struct.field(last)):
-        raise _BrokenRuleError("a record is short")
+def _note_nulls(scan: Scan, last: str, records: pl.Series) -> pl.Series:
+    """Let every record pass, all columns of which are read: only so does polars count cells."""
+    scan.note_nulls(records.struct.field(last))
     return pl.Series(np.ones(len(records), np.bool_))
 
 

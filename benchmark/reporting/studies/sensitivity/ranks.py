@@ -47,7 +47,7 @@ def heat_map(comparison: Comparison, metric: Metric) -> Figure:
 
 def _heads(axes: Axes, comparison: Comparison, settings: list[str]) -> None:
     """Name the columns, and part those of different factors."""
-    names = [" ".join(comparison.label(setting)) for setting in settings]
+    names = [comparison.name(setting) for setting in settings]
     axes.xaxis.tick_top()
     axes.set_xticks(np.arange(len(settings)) + 0.5, names, rotation=90, fontsize=7)
     for column, (left, right) in enumerate(pairwise(settings), 1):
