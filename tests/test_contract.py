@@ -191,6 +191,11 @@ FAULTS = {
         "cvr_weight: float",
         "cvr_weight has no range; give tuned() either low and high, or choices",
     ),
+    "half a range": (
+        with_tuned("cvr_weight: float = tuned(1.0, low=0.1)"),
+        "cvr_weight: float",
+        "cvr_weight has no range; give tuned() either low and high, or choices",
+    ),
     "a range and choices": (
         with_tuned("cvr_weight: float = tuned(1.0, low=0.1, high=10, choices=(1.0, 2.0))"),
         "cvr_weight: float",

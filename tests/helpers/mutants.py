@@ -8,8 +8,9 @@ about another method.
 
 A mistake in a method, or in the body of a function, is judged in a fork of a process that has
 collected the tests: there, functions take the code of the changed file, and caches are emptied, so
-that methods are loaded anew. Any other needs a collection of its own; so do all where the tests
-compute with polars while they are collected, since its threads are lost in a fork.
+that methods are loaded anew. Any other needs a collection of its own; so do those that no test
+finds in a fork, since the code may have run while the tests were collected, and all where the tests
+compute with polars meanwhile, since its threads are lost in a fork.
 """
 
 from __future__ import annotations
@@ -298,21 +299,29 @@ class Judge:
 
     def work(self, folder: Path, items: Sequence[WorkItem], outcomes: SimpleQueue[Outcome]) -> None:
         """Plant mistakes in a copy, one after the other, and put on a queue what became of them."""
-
-        def plant(items: Sequence[WorkItem], run: Callable[[Path], int]) -> None:
-            for item in items:
-                mutation = item.mutations[0]
-                with planted(item, folder) as (path, change):
-                    caught = not change or in_fork(partial(run, path), self.limit) != 0
-                outcome = Outcome(mutation.operator_name, mutation.occurrence, caught, change)
-                outcomes.put(outcome)
-
         known = bodies(self.module)
         method = self.module.parent.name == "methods"
         inner = [item for item in items if method or _within(item, known)]
-        plant([item for item in items if item not in inner], lambda _: self._pytest(folder))
-        if inner and in_fork(lambda: self._pytest(folder, lambda run: plant(inner, run))):
-            plant(inner, lambda _: self._pytest(folder))
+        caught = FORK.Array("b", 1 + len(inner), lock=False)
+
+        def plant(run: Callable[[Path], int]) -> None:
+            for number, item in enumerate(inner):
+                outcome = self._tried(item, folder, run)
+                if outcome.caught:
+                    outcomes.put(outcome)
+                    caught[number] = True
+
+        if inner:
+            in_fork(lambda: self._pytest(folder, plant))
+        done = [item for item, flag in zip(inner, caught, strict=False) if flag]
+        for item in (item for item in items if item not in done):
+            outcomes.put(self._tried(item, folder, lambda _: self._pytest(folder)))
+
+    def _tried(self, item: WorkItem, folder: Path, run: Callable[[Path], int]) -> Outcome:
+        mutation = item.mutations[0]
+        with planted(item, folder) as (path, change):
+            caught = not change or in_fork(partial(run, path), self.limit) != 0
+        return Outcome(mutation.operator_name, mutation.occurrence, caught, change)
 
     def _pytest(
         self, folder: Path, plant: Callable[[Callable[[Path], int]], None] | None = None
