@@ -22,9 +22,10 @@ from benchmark.reporting.records import DatasetResults, Fit, Provenance, Task
 from benchmark.reporting.table import Row, Table, build
 
 AUC, LOSS = "cvr_auc_oracle", "cvr_logloss_oracle"
-SPACE = "cvr_oracle"
+SPACE, CLICKED = "cvr_oracle", "cvr_auc_clicked"
 GAINS = {"plain": 0.0, "good": 0.02, "same": 0.0, "bad": -0.02, "vague": 0.003}
 SPREADS = {"plain": 0.0, "good": 0.004, "same": 0.001, "bad": 0.004, "vague": 0.03}
+VALID = {"bad": 0.6}  # the selection metric on the validation splits; elsewhere 0.5
 DRAWS = 12
 
 
@@ -43,7 +44,7 @@ def fits(
         Fit(
             hyperparameters={"lift": lift},
             seed=place,
-            value=0.5,
+            value=VALID.get(name, 0.5),
             data=f"draw-{place}" if redrawn else "",
             parameters={"plain": 1000, "good": 2000, "same": 1050, "bad": 2100}.get(name, 9000),
             test={AUC: value, LOSS: 1 - value, "cvr_ieb_oracle": 0.0},
@@ -78,8 +79,8 @@ def table(
 
 def provenance(name: str) -> Provenance:
     return Provenance(
-        title=name.title(), citation="", protocol={}, data="", code="", versions={}, python="",
-        device="cpu", key="", commit=None,
+        title=name.title(), citation="", protocol={"selection_metric": CLICKED}, data="", code="",
+        versions={}, python="", device="cpu", key="", commit=None,
     )  # fmt: skip
 
 
@@ -159,6 +160,18 @@ def test_only_a_variant_of_the_reference_of_similar_size_is_of_equal_capacity() 
     assert texts["good"].endswith(", better")
     assert "equivalent" in texts["same"]  # 1050 against 1000
     assert (texts["vague"], texts["bad"], texts["plain"]) == ("–", "–", "–")
+
+
+def test_of_the_references_up_to_a_capacity_the_best_on_the_validation_splits_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def over(valid: float) -> str | None:
+        monkeypatch.setitem(VALID, "bad", valid)
+        found = table(widened="bad")
+        cell = next(row.cells[found.headline[0]] for row in found.rows if row.task.method == "good")
+        return cell.matched.over if cell and cell.matched else None
+
+    assert (over(0.6), over(0.4)) == ("Bad", "Plain")
 
 
 def test_a_method_is_also_compared_with_the_reference_of_its_own_family() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,25 @@ def test_pairs_that_were_not_run_are_left_out_and_the_rest_is_counted(
     assert "absent" not in text
     assert "1 holds, 0 equivalent, 0 undecided, 1 reversed, of 2." in text
     assert "KS, all impressions (oracle): " not in text  # undefined: nothing to count
+
+
+def test_a_verdict_that_the_search_makes_is_shown_beside_that_of_the_defaults(
+    logs: list[DatasetResults],
+) -> None:
+    first, second, *rest = logs[0].tasks
+    tasks = (
+        replace(first, defaults=second.replicates),
+        replace(second, defaults=first.replicates),
+        *rest,
+    )
+    claim = Ordering(better=first.method, worse=second.method, source="X", published="Y")
+    published = Orderings(metrics=("cvr_auc_oracle",), orderings=(claim,))
+    assert "default hyper" not in markdown(published, logs[:1], 0.95)
+    text = markdown(published, [replace(logs[0], tasks=tasks)], 0.95)
+    assert "holds (by default reversed)" in text
+    assert "- CVR AUC, all impressions (oracle): 1 holds" in text
+    by_default = "by default hyper-parameters: 0 holds, 0 equivalent, 0 undecided, 1 reversed, of 1"
+    assert by_default in text
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)

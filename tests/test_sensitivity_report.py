@@ -26,6 +26,7 @@ from scipy import stats
 
 from benchmark.cli import main
 from benchmark.files import read_json, write_json
+from benchmark.references import widened
 from benchmark.reporting.studies.sensitivity import effects
 from benchmark.reporting.studies.sensitivity.comparison import Comparison, alike, read
 from benchmark.reporting.studies.sensitivity.lines import named, panels
@@ -83,18 +84,40 @@ def test_which_method_when_is_an_estimate_with_an_interval(found: Comparison) ->
     assert not effects.effects(replace(found, reference=LATE), auc)
     assert effects.finding(replace(found, reference=LATE), auc) is None
     assert effects.finding(found, auc) in findings(found)
+    plain = found.titles[PLAIN]
     assert effects.finding(found, auc) == (
-        f"Against {found.titles[PLAIN]} by CVR AUC: 0 of 2 methods are better on average over the "
-        "settings and 0 worse. They do worst with wind 2 (0 better, 2 worse) and best with base "
+        f"Against {plain} by CVR AUC: 0 of 2 methods are better on average over the settings and 0 "
+        f"worse. They do worst against {plain} with wind 2 (0 better, 2 worse) and best with base "
         "(2 better, 0 worse), by intervals that are not corrected for the number of methods."
     )
+
+
+def test_effects_are_also_over_the_reference_of_equal_capacity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which here is a copy of the reference, so that the means are the same."""
+    write_study(tmp_path)
+    for setting in SETTINGS:
+        runs = tmp_path / "results/studies" / STUDY / "runs" / setting
+        shutil.copytree(runs / PLAIN, runs / widened(PLAIN, 9))
+    monkeypatch.chdir(tmp_path)
+    found = compared()
+    auc, _ = found.headline
+    rows = effects.effects(found, auc)
+    assert [row.matched for row in rows] == [row.mean for row in rows]
+    equal = "equal capacity, of 2 methods that have one, 0 are better and 0 worse."
+    assert f"Against a {found.titles[PLAIN]} of {equal}" in str(effects.finding(found, auc))
+    shown = effects.table(found, auc)
+    assert shown[effects.EQUAL].tolist() == shown["Mean effect"].tolist()
+    one = effects.frame(found)
+    assert one["matched_low"].tolist() == one["mean_low"].tolist()
 
 
 def test_noisy_effects_are_shrunken_towards_their_mean(found: Comparison) -> None:
     _, bias = found.headline
     for effect in effects.effects(found, bias):
         own = effect.estimate
-        assert own.retained < 1
+        assert own.retained.max() < 1
         off = np.abs(own.effects - own.mean) - np.abs(effect.raw - own.mean)
         assert (off <= 1e-12).all()
     table = effects.table(found, bias)
@@ -138,7 +161,7 @@ def test_each_setting_has_its_best_and_what_does_not_differ_from_it(
     assert by_auc.loc[("wind", "2"), "Not significantly different"] == "0 of 2"
     assert by_auc.loc[("rain", "3"), "Best"].startswith(titles[LATE])
     by_bias = by_setting(found, bias).set_index(["Factor", "Level"])
-    assert by_bias.loc[("base", ""), "Best"] == f"{titles[TWIN]} -0.0100 ± 0.0025"
+    assert by_bias.loc[("base", ""), "Best"] == f"{titles[TWIN]} 0.0100 ± 0.0025"
     assert by_bias.loc[("base", ""), "Not significantly different"] == f"1 of 3: {titles[PLAIN]}"
     assert by_bias.loc[("all settings", "mean"), "Best"] == f"{titles[TWIN]} 0.0100 ± 0.0000"
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import statsmodels.formula.api as smf
-from pandas import DataFrame
 from scipy import stats
 from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
@@ -29,7 +27,6 @@ from benchmark.reporting.statistics import (
     ordering,
     ranks,
     resolvable,
-    shrunken,
     t_test,
 )
 
@@ -308,54 +305,6 @@ def test_mean_ranks_of_equal_methods_differ_by_the_critical_difference_in_at_mos
 def test_the_critical_difference_of_43_methods_on_100_blocks_is_7_ranks() -> None:
     assert critical_difference(43, 100, 0.95) == pytest.approx(6.964, abs=0.001)
     assert critical_difference(5, 30, 0.95) == pytest.approx(1.1136, abs=0.001)  # q = 2.728
-
-
-# --- effects by setting
-
-
-def draw_effects(
-    rng: np.random.Generator, variance: float, settings: int = 20, replicates: int = 5
-) -> tuple[np.ndarray, np.ndarray]:
-    true = rng.normal(0.004, variance**0.5, settings)
-    return true, true[:, None] + rng.normal(0, SPREAD, (settings, replicates))
-
-
-@pytest.mark.parametrize("ratio", [0.2, 1.0, 5.0])
-def test_intervals_of_shrunken_effects_cover_and_their_errors_are_smaller_than_raw_ones(
-    ratio: float,
-) -> None:
-    rng, covered, gain = np.random.default_rng(12), [], []
-    for _ in range(REPETITIONS):
-        true, gains = draw_effects(rng, ratio * SPREAD**2 / 5)
-        found = shrunken(gains, 0.95)
-        covered.append(((found.low <= true) & (true <= found.high)).mean())
-        raw, own = (np.square(e - true).mean() for e in (gains.mean(axis=1), found.effects))
-        gain.append(raw - own)
-    error = np.std(covered) / REPETITIONS**0.5
-    assert abs(np.mean(covered) - 0.95) < 2 * tolerance(0.95) + 2 * error
-    assert np.mean(gain) > 0
-
-
-@pytest.mark.filterwarnings("ignore:The MLE may be on the boundary")
-def test_the_mixed_model_in_closed_form_is_the_fit_of_a_library() -> None:
-    _, gains = draw_effects(np.random.default_rng(13), 1e-3)
-    long = [(s, y) for s, row in enumerate(gains) for y in row]
-    frame = DataFrame(long, columns=["setting", "gain"])
-    fit = smf.mixedlm("gain ~ 1", frame, groups=frame["setting"]).fit(reml=True)
-    found = shrunken(gains, 0.95)
-    assert found.mean == pytest.approx(fit.params["Intercept"], rel=1e-6)
-    assert found.variance == pytest.approx(float(fit.cov_re.iloc[0, 0]), rel=1e-3)
-    library = fit.params["Intercept"] + np.array([v.iloc[0] for v in fit.random_effects.values()])
-    assert found.effects == pytest.approx(library, abs=0.15 * np.abs(library - found.mean).max())
-
-
-def test_effects_without_variance_among_settings_shrink_to_their_mean() -> None:
-    gains = np.tile([0.0, 0.01, 0.02], (6, 1))
-    found = shrunken(gains, 0.95)
-    assert (found.variance, found.retained) == (0, 0)
-    assert found.effects == pytest.approx(np.full(6, 0.01))
-    with pytest.raises(ValueError, match="3 settings of 3 replicates"):
-        shrunken(gains[:3], 0.95)
 
 
 # --- real datasets: data that all replicates share, and weights

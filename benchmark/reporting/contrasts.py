@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from benchmark.config import Leaderboard
-from benchmark.references import is_matched
+from benchmark.metrics import criteria
+from benchmark.references import is_matched, is_widened
 from benchmark.reporting.evidence import Evidence
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.records import DatasetResults, Task
@@ -44,9 +47,9 @@ class Gain:
 class Cell:
     """A metric of a method; ``best`` if no method is significantly better.
 
-    ``gain`` is over the reference, ``own`` over that of the method's family, ``matched`` over the
-    one of the same capacity, ``tuning`` that of the tuned hyper-parameters over the default ones,
-    whose values ``default`` has. ``few`` tells that the population has few positives.
+    ``gain`` is over the reference, ``own`` over that of the method's family, ``matched`` over its
+    best variant of the same capacity or less, ``tuning`` that of the tuned hyper-parameters over
+    the default ones, whose values ``default`` has. ``few`` tells that positives are few.
     """
 
     interval: Interval
@@ -141,6 +144,12 @@ class Pair:
     base: Task
     default: bool = False
 
+    @property
+    def over(self) -> str:
+        """What the base is called; variants of the reference differ by their parameters."""
+        size = f" ({_count(self.base):,} parameters)" if is_widened(self.base.method) else ""
+        return f"{self.base.title}{size}"
+
 
 def compared(
     pairs: Iterable[Pair], evidence: Evidence, confidence: float
@@ -161,7 +170,7 @@ def compared(
     same = [False] * len(rows) if margin is None else equivalent(rows, confidence, margin, data)
     tested = zip(known, differences(rows, confidence, data), same, strict=True)
     return [
-        (pair, gain.observed, Gain(difference, bool(alike), pair.base.title))
+        (pair, gain.observed, Gain(difference, bool(alike), pair.over))
         for (pair, gain), difference, alike in tested
     ]
 
@@ -181,15 +190,29 @@ def _in_family(tasks: Sequence[Task], params: Leaderboard) -> Iterator[Pair]:
 
 
 def _matched(tasks: Sequence[Task], params: Leaderboard, widened: Sequence[Task]) -> Iterator[Pair]:
-    """Pair each method with the reference of the closest capacity, if that is close."""
+    """Pair each method with the best reference of no more parameters, if one has about as many.
+
+    The best is that with the best mean on the validation splits: one of several, each with a search
+    of its own, is less a matter of luck than the closest one, and capacity that hurts is not held
+    against the reference.
+    """
     bases = [*(task for task in tasks if task.method == params.reference), *widened]
     for task in tasks:
-        own = task.replicates[0].parameters
-        if task in bases or not widened:
-            continue
-        nearest = min(bases, key=lambda base: abs(base.replicates[0].parameters - own))
-        if is_matched(nearest.replicates[0].parameters, own):
-            yield Pair(task, nearest)
+        own = _count(task)
+        close = [base for base in bases if is_matched(_count(base), own)]
+        if task not in bases and widened and close:
+            yield Pair(task, _best([b for b in bases if b in close or _count(b) < own]))
+
+
+def _best(tasks: Sequence[Task]) -> Task:
+    """Return the one that is best on the validation splits of its replicates."""
+    means = [float(np.mean([fit.value for fit in task.replicates if fit.value])) for task in tasks]
+    known = tasks[0].provenance
+    return tasks[criteria.best(known.protocol["selection_metric"], means)] if known else tasks[0]
+
+
+def _count(task: Task) -> int:
+    return task.replicates[0].parameters
 
 
 def _tuned(tasks: Sequence[Task]) -> Iterator[Pair]:

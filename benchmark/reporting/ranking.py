@@ -36,6 +36,7 @@ class Ranking:
     best; ``settings`` counts where they come from, and ``sources`` those with data of their own.
     ``places`` are the ranks by the mean with their intervals, ``times`` (methods,) are those of a
     fit relative to that of the method ``unit``. The blocks of ``fixed`` settings share their data.
+    ``searched`` tells whether hyper-parameters were.
     """
 
     metric: Metric
@@ -49,6 +50,7 @@ class Ranking:
     unit: str
     confidence: float
     fixed: tuple[str, ...] = ()
+    searched: bool = False
 
     @property
     def means(self) -> Array:
@@ -93,6 +95,7 @@ def rank(
     return Ranking(
         metric, methods, titles, ranked[order], len(settings), len(sharing(settings)), ranks[order],
         times / times[unit], titles[unit], confidence, fixed,
+        any(task.trials for one in settings for task in one.tasks),
     )  # fmt: skip
 
 
@@ -122,26 +125,36 @@ def sentence(ranking: Ranking) -> str:
     """Return what the ranking rests on and what it may be read for."""
     methods, blocks = ranking.blocks.shape
     settings = "one setting" if ranking.settings == 1 else f"{ranking.settings} settings"
-    return (
-        f"By {ranking.metric.label}, {ranking.metric.population}: {methods} methods ranked within "
-        f"each of {blocks} blocks (the replicates of {settings}). Friedman's test of equal ranks: "
-        f"p {_p(ranking.p_value)}. Critical difference of mean ranks (Nemenyi, α = "
-        f"{1 - ranking.confidence:.2g}): {ranking.difference:.2f}. The interval of a rank goes "
-        "from the number of methods that rank significantly better, plus one, to the number of "
-        "those that do not rank significantly worse, by a bootstrap over blocks, and covers the "
-        f"true rank with {ranking.confidence:.0%} confidence."
-        + (
-            " Settings on the same data share their blocks, which have the mean ranks over them."
-            if ranking.sources < ranking.settings
-            else ""
-        )
-        + (
-            f" The blocks of {', '.join(ranking.fixed)} share their data, so that the test and the "
-            "critical difference leave out how other data would differ."
-            if ranking.fixed
-            else ""
-        )
+    return " ".join(
+        [
+            f"By {ranking.metric.label}, {ranking.metric.population}: {methods} methods ranked "
+            f"within each of {blocks} blocks (the replicates of {settings}). Friedman's test of "
+            f"equal ranks: p {_p(ranking.p_value)}. Critical difference of mean ranks (Nemenyi, α "
+            f"= {1 - ranking.confidence:.2g}): {ranking.difference:.2f}. The interval of a rank "
+            "goes from the number of methods that rank significantly better, plus one, to the "
+            "number of those that do not rank significantly worse, by a bootstrap over blocks, and "
+            f"covers the true rank with {ranking.confidence:.0%} confidence.",
+            *_limits(ranking),
+        ]
     )
+
+
+def _limits(ranking: Ranking) -> Iterator[str]:
+    """Yield what test and intervals leave out."""
+    if ranking.settings > 1:
+        yield "They hold for these settings: others would change ranks by more."
+    if ranking.sources < ranking.settings:
+        yield "Settings on the same data share their blocks, which have the mean ranks over them."
+    if ranking.fixed:
+        yield (
+            f"The blocks of {', '.join(ranking.fixed)} share their data, so that the test and the "
+            "critical difference leave out how other data would differ."
+        )
+    if ranking.searched:
+        yield (
+            "Each method has the hyper-parameters of one search: another search would change ranks "
+            "too, which nothing here covers."
+        )
 
 
 def draw(ranking: Ranking) -> Figure:

@@ -194,10 +194,14 @@ def _comparison_notes(lead: Lead, rows: tuple[Row, ...], params: Leaderboard) ->
     if any(cell.own for cell in cells):
         yield (
             "Δ within the family: the same to the reference of the method's own family, which "
-            "differs from it in debiasing alone."
+            "differs from it in debiasing, and in its own search where methods are tuned."
         )
     if any(cell.matched for cell in cells):
-        yield "Equal capacity: the variant of the reference with a similar number of parameters."
+        yield (
+            "Equal capacity: of the variants of the reference with no more than 1.1 times the "
+            "method's parameters, the one that is best on the validation splits (leaderboard.csv "
+            "names it); none where no variant has about as many."
+        )
     if lead.ranks:
         yield (
             "Rank: by the mean over replicates of the rank within each, which one failed replicate "
@@ -235,6 +239,7 @@ def _gain_notes(lead: Lead, cells: Sequence[Cell], params: Leaderboard) -> Itera
     if lead.resolvable:
         single, corrected = lead.resolvable
         yield (
-            f"Smallest difference to {over} that is found with 80 % power: {single:.4f} in a "
-            f"single comparison, {corrected:.4f} after Holm's correction."
+            f"Smallest difference to {over} that is found with 80 % power, for the method with the "
+            f"median standard error: {single:.4f} in a single comparison, {corrected:.4f} after "
+            "Holm's correction."
         )

@@ -78,9 +78,14 @@ def markdown(published: Orderings, datasets: Iterable[DatasetResults], confidenc
     return "\n".join([_HEAD.format(confidence=f"{confidence:.0%}"), *parts])
 
 
-def check(better: Task, worse: Task, metric: Metric, confidence: float) -> Check | None:
-    """Compare two methods in one metric; None if it is undefined for one of them."""
-    first, second = better.values(metric.name), worse.values(metric.name)
+def check(
+    better: Task, worse: Task, metric: Metric, confidence: float, *, default: bool = False
+) -> Check | None:
+    """Compare two methods in one metric, or their default values; None if one lacks it."""
+    first, second = (
+        task.default_values(metric.name) if default else task.values(metric.name)
+        for task in (better, worse)
+    )
     if first is None or second is None:
         return None
     cost = metric.measure.cost
@@ -96,7 +101,9 @@ ours: mean over replicates of the better method's metric minus the other's (of t
 other way round, where lower is better), ± the half-width of the {confidence} Student-t interval of
 the paired differences, uncorrected for the number of pairs. An ordering is *equivalent* where two
 one-sided tests show that the methods differ by less than 0.002 (AUC and GAUC alone), else *holds*
-or is *reversed* where the interval excludes 0, and is *undecided* elsewhere. One simulated setting
+or is *reversed* where the interval excludes 0, and is *undecided* elsewhere. Where methods were
+tuned, each has the hyper-parameters of one search, whose luck no interval covers; *by default* is
+the verdict on the default ones, on the same replicates, where it is another. One simulated setting
 cannot refute a paper; it shows what does not carry over to it.
 """
 
@@ -108,22 +115,45 @@ def _section(
     confidence: float,
 ) -> str:
     tasks = {task.method: task for task in results.reported}
-    rows, verdicts = [], {metric: Counter[str]() for metric in metrics}
-    for claim in orderings:
-        if claim.better not in tasks or claim.worse not in tasks:
-            continue
-        better, worse = tasks[claim.better], tasks[claim.worse]
-        checks = [check(better, worse, metric, confidence) for metric in metrics]
-        for metric, one in zip(metrics, checks, strict=True):
-            verdicts[metric].update([one.verdict] if one else [])
-        cells = [one.text() if one else "–" for one in checks]
-        rows.append([f"{better.title} > {worse.title}", claim.source, claim.published, *cells])
+    known = [one for one in orderings if {one.better, one.worse} <= tasks.keys()]
+    tuned = any(task.defaults != task.replicates for task in tasks.values() if task.defaults)
+    kinds = (False, True) if tuned else (False,)
+    checks = {
+        default: [
+            [
+                check(tasks[one.better], tasks[one.worse], metric, confidence, default=default)
+                for metric in metrics
+            ]
+            for one in known
+        ]
+        for default in kinds
+    }
+    rows = [
+        [f"{tasks[one.better].title} > {tasks[one.worse].title}", one.source, one.published]
+        + [_cell(*found) for found in zip(*(checks[kind][row] for kind in kinds), strict=True)]
+        for row, one in enumerate(known)
+    ]
     head = ["Ordering", "Source", "Published", *(f"{m.label}, {m.population}" for m in metrics)]
     grid = pd.DataFrame(rows, columns=head).to_markdown(index=False, disable_numparse=True)
-    counts = [_count(metric, verdicts[metric]) for metric in metrics if verdicts[metric]]
-    return f"## {results.title}\n\n{grid}\n\n" + "\n".join(counts) + "\n"
+    counts = [
+        _count(metric, [row[column] for row in checks[default]], default=default)
+        for column, metric in enumerate(metrics)
+        for default in kinds
+    ]
+    return f"## {results.title}\n\n{grid}\n\n" + "\n".join(filter(None, counts)) + "\n"
 
 
-def _count(metric: Metric, verdicts: Counter[str]) -> str:
+def _cell(own: Check | None, default: Check | None = None) -> str:
+    if own is None:
+        return "–"
+    other = default is not None and default.verdict != own.verdict
+    return own.text() + (f" (by default {default.verdict})" if other and default else "")
+
+
+def _count(metric: Metric, checks: Sequence[Check | None], *, default: bool) -> str:
+    verdicts = Counter(one.verdict for one in checks if one)
+    if not verdicts:
+        return ""
     counts = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS)
-    return f"- {metric.label}, {metric.population}: {counts}, of {verdicts.total()}."
+    by = ", by default hyper-parameters" if default else ""
+    return f"- {metric.label}, {metric.population}{by}: {counts}, of {verdicts.total()}."

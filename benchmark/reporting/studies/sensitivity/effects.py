@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,23 +13,30 @@ from matplotlib.figure import Figure
 
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.palette import BLUE, GREY, WIDTH
-from benchmark.reporting.statistics import Effects, Interval, interval, shrunken
+from benchmark.reporting.shrinkage import Effects, shrunken
+from benchmark.reporting.statistics import Interval, interval
 from benchmark.reporting.studies.sensitivity.comparison import Comparison, quantity
 
 LEAST_SETTINGS = 4
 COLUMNS, HEIGHT = 4, 1.15  # panels in a line, inches
 FENCE = 3.0  # the axis ends this many interquartile ranges beyond the quartiles
+EQUAL = "Mean effect, equal capacity"
 SAME = "no difference between settings found"
 
 
 @dataclass(frozen=True)
 class Effect:
-    """How much better a method is than the reference: ``raw`` (settings,) and its estimates."""
+    """How much better a method is than the reference: ``raw`` (settings,) and its estimates.
+
+    ``mean`` is over settings, ``matched`` the same of the gain over the reference of equal
+    capacity, None where a setting has none.
+    """
 
     method: str
     raw: Array
     estimate: Effects
     mean: Interval
+    matched: Interval | None
 
 
 def effects(comparison: Comparison, metric: Metric) -> list[Effect]:
@@ -51,10 +58,19 @@ def effects(comparison: Comparison, metric: Metric) -> list[Effect]:
             gain.mean(axis=1),
             shrunken(gain, comparison.confidence),
             interval(gain.mean(axis=1), comparison.confidence),
+            _matched(comparison, method, metric),
         )
         for method, gain in gains.items()
     ]
-    return sorted(rows, key=lambda effect: -effect.estimate.mean)
+    return sorted(rows, key=lambda effect: -effect.mean.mean)
+
+
+def _matched(comparison: Comparison, method: str, metric: Metric) -> Interval | None:
+    cells = [comparison.cell(setting, method, metric) for setting in comparison.tables]
+    gains = [cell.matched.difference.interval.mean for cell in cells if cell and cell.matched]
+    if len(gains) < len(cells):
+        return None
+    return interval(np.array(gains), comparison.confidence)
 
 
 def _costs(comparison: Comparison, method: str, metric: Metric) -> Array:
@@ -69,11 +85,12 @@ def explained(comparison: Comparison, metric: Metric) -> str:
     return (
         f"Effect: by how much {quantity(metric)} is better than that of {name}, paired over "
         "replicates (above 0: better). A mixed model per method (a mean over settings, a deviation "
-        "of each setting, noise of replicates) shrinks each setting's effect towards the mean by "
-        "as much as noise explains; "
+        "of each setting, noise of replicates, which may differ between settings) shrinks each "
+        "setting's effect towards the mean by as much as noise explains; "
         f"the {comparison.confidence:.0%} intervals allow for it, and are not corrected for the "
         "number of methods. The mean's interval takes the settings for a sample of those that "
-        "could be."
+        f"could be. Equal capacity: the same mean over the best {name} with no more than 1.1 times "
+        "the method's parameters, by the validation splits of each setting."
     )
 
 
@@ -96,6 +113,7 @@ def table(comparison: Comparison, metric: Metric) -> pd.DataFrame:
             {
                 "Method": comparison.titles[effect.method],
                 "Mean effect": effect.mean.text(style),
+                EQUAL: effect.matched.text(style) if effect.matched else "–",
                 "Standard deviation among settings": f"{own.variance**0.5:{style.lstrip('+')}}",
                 "Best in": at(best) if varies else SAME,
                 "Worst in": at(worst) if varies else "–",
@@ -117,15 +135,28 @@ def finding(comparison: Comparison, metric: Metric) -> str | None:
     def where(index: int) -> str:
         return f"{names[index]} ({better[index]} better, {worse[index]} worse)"
 
-    above = sum(effect.mean.low > 0 for effect in rows)
-    below = sum(effect.mean.high < 0 for effect in rows)
+    above, below = _sides([effect.mean for effect in rows])
+    matched = [effect.matched for effect in rows if effect.matched]
     name = comparison.titles[str(comparison.reference)]
+    against = ""
+    if matched:
+        more, less = _sides(matched)
+        against = (
+            f" Against a {name} of equal capacity, of {len(matched)} methods that have one, {more} "
+            f"are better and {less} worse."
+        )
     fewest, most = int(np.argmin(better - worse)), int(np.argmax(better - worse))
     return (
         f"Against {name} by {quantity(metric)}: {above} of {len(rows)} methods are better on "
-        f"average over the settings and {below} worse. They do worst with {where(fewest)} and best "
-        f"with {where(most)}, by intervals that are not corrected for the number of methods."
+        f"average over the settings and {below} worse.{against} They do worst against {name} with "
+        f"{where(fewest)} and best with {where(most)}, by intervals that are not corrected for the "
+        "number of methods."
     )
+
+
+def _sides(means: Sequence[Interval]) -> tuple[int, int]:
+    """Return how many intervals are above 0, and how many below."""
+    return sum(mean.low > 0 for mean in means), sum(mean.high < 0 for mean in means)
 
 
 def frame(comparison: Comparison) -> pd.DataFrame:
@@ -146,11 +177,17 @@ def _rows(comparison: Comparison, metric: Metric) -> Iterator[dict[str, object]]
                 "effect": own.effects[index],
                 "low": own.low[index],
                 "high": own.high[index],
-                "retained": own.retained,
+                "retained": own.retained[index],
                 "mean": effect.mean.mean,
                 "mean_low": effect.mean.low,
                 "mean_high": effect.mean.high,
+                **_columns("matched_", effect.matched),
             }
+
+
+def _columns(prefix: str, mean: Interval | None) -> dict[str, float | None]:
+    values = (mean.mean, mean.low, mean.high) if mean else (None, None, None)
+    return dict(zip((f"{prefix}{name}" for name in ("mean", "low", "high")), values, strict=True))
 
 
 def small_multiples(comparison: Comparison, metric: Metric) -> Figure:
