@@ -129,9 +129,9 @@ class Tuning(Section):
     trials: int = Field(ge=0, le=10_000)
     """Hyper-parameter settings tried per method and setting; 0 tunes nothing.
 
-    The first trial uses the method's defaults, which start from the published default where one is
-    known; the method's page says which. A larger number begins with the same trials, so that
-    finished work is kept when it is raised.
+    The first trial uses the method's defaults, which are the published ones only where the method's
+    page says so. A larger number begins with the same trials, so that finished work is kept when it
+    is raised.
     """
     batch: Count
     """Trials that are chosen, and trained, side by side."""

@@ -26,10 +26,11 @@ class DEFUSE(AfterWait):
     arrivals, which we also read in the authors' code, with the fits of :math:`d` and :math:`n`.
 
     Differs from the paper: the code gives every conversion the sum 2 + d of the weights of prompt
-    and of late ones, which is not unbiased; here each has its own. The wait is a share of the
-    attribution window and tuned. The CVR starts untrained. The stream begins one attribution
-    window after the data and is replayed once per epoch. The two-headed Bi-DEFUSE is a method of
-    its own here.
+    and of late ones, which is not unbiased; here each has its own. In that code, clicks arrive when
+    they are made, with the label that the wait reveals; here they arrive after the wait. The wait
+    is a share of the attribution window and tuned. The CVR starts untrained. The stream begins one
+    attribution window after the data and is replayed once per epoch. The two-headed Bi-DEFUSE is a
+    method of its own here.
 
     Origin of the defaults: ``wait`` and ``head_epochs`` are those of our ES-DFM.
     """

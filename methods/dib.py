@@ -38,7 +38,7 @@ class DIB(Method):
 
     Origin of the defaults: ``both_weight``, :math:`\alpha`, and ``biased_weight``, :math:`\beta`,
     are rounded from what the authors' search found for their neural model on Yahoo! R3, within 0.1
-    to 0.2 and -0.005 to -0.001. The later comparison has 0.1 to 1 and 0.2 to 1.
+    to 0.2 and -0.005 to -0.001. The runs of the later comparison have 0.1 to 1 and 0.5 to 1.
     """
 
     name = "DIB"

@@ -29,8 +29,9 @@ class DTDR(Disentangled):
     gradient and the risk rewards imputing badly. The penalty :math:`\beta` is on means, not sums.
 
     Origin of the defaults: ``propensity_weight``, ``norm_weight``, :math:`\eta`, and
-    ``propensity_floor`` are those of the authors' code on Coat, and the weight 1 of the third term
-    is its. ``disentangling_weight`` is its 0.1 on sums over 512 rows, hence 26214 on means.
+    ``propensity_floor`` are those of the authors' code on Coat. The weight 1 of the third term is
+    its too, but of a mean over clicks, where ours is over impressions. ``disentangling_weight`` is
+    its 0.1 on sums over 512 rows, hence 26214 on means.
     """
 
     name = "DT-DR"

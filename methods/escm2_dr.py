@@ -27,9 +27,9 @@ class ESCM2DR(ImputingTowers):
     the shared encoder only and is no evidence on doubly robust learning. Without stopping the
     gradient, as in PaddleRec's implementation, the risk rewards imputing badly. We impute a label
     by default, as the authors of DR-V2 do in their code of this method, so that the risk teaches
-    the CVR on unclicked impressions too. That code stops no gradient. Parallel towers replace the
-    mixture of experts, one joint update replaces alternate ones, and the floor and both weights
-    are tuned.
+    the CVR on unclicked impressions too. That code stops no gradient, and fits its imputation to
+    all impressions, those without a click as not converted. Parallel towers replace the mixture of
+    experts, one joint update replaces alternate ones, and the floor and both weights are tuned.
 
     Origin of the defaults: ``propensity_floor`` is the paper's 0.1. Sources disagree on
     ``cvr_weight``, :math:`\lambda_c`, and ``ctcvr_weight``, :math:`\lambda_g`: we take the 0.1 and

@@ -22,8 +22,9 @@ class FSIW(DelayedFeedback):
     sources.
 
     Differs from the paper: all clicks are seen at once, as in its batch setting, not in a stream.
-    The earlier end is one attribution window before the real one, and the elapsed time counts up
-    to one window.
+    The earlier end is one attribution window before the real one, and the elapsed time counts up to
+    one window. Later implementations add :math:`10^{-8}` to the divisor of a weight; ours is the
+    formula.
 
     Origin of the defaults: ``head_epochs`` is ours.
     """

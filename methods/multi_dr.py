@@ -24,8 +24,9 @@ class MultiDR(ImputingTowers):
     the shared encoder only and is no evidence on doubly robust learning. We impute a label by
     default, as the authors of DR-V2 do in their code of this method, so that the middle term
     teaches the CVR on unclicked impressions too. In that code the imputation learns from the risk
-    itself; ours has the loss that ESCM² adds for it. Propensities have a floor, and the floor and
-    :math:`w` are tuned.
+    itself, the imputed label is a residual on the logit of the prediction, and the correction is
+    multiplied by :math:`p`; ours has the loss that ESCM² adds for it, a label of its own, and
+    :math:`1 / p`. Propensities have a floor, and the floor and :math:`w` are tuned.
 
     Origin of the defaults: ``cvr_weight`` is 1 in the paper. ``propensity_floor`` is ours, as our
     sources name no floor. ``imputes`` is the later code's.

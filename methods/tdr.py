@@ -29,7 +29,7 @@ class TDR(DoublyRobust):
     :math:`\hat e` in its imputation. Neural networks replace matrix factorisation.
 
     Origin of the defaults: ``propensity_floor``, ``propensity_epochs`` and ``calibrate`` are those
-    of our DR-JL.
+    of our DR-JL. The runs of that code have the floor 0.1 on all data sets.
     """
 
     name = "TDR"
@@ -40,7 +40,8 @@ class TDR(DoublyRobust):
         imputed, clicked = self.imputed_errors(prediction, batch), batch.clicked
         everywhere = replace(batch, click=torch.ones_like(clicked))
         beta = self.inverse(prediction, everywhere) - 1
-        scale = (clicked * beta.square()).sum().clamp_min(torch.finfo(beta.dtype).tiny)
+        scale = (clicked * beta.square()).sum()
+        scale = scale.masked_fill(scale == 0, 1)
         gaps = losses.cvr_errors(prediction, batch) - imputed
         return imputed + (clicked * beta * gaps).sum() / scale * beta
 

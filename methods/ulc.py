@@ -28,7 +28,8 @@ class ULC(LabelCorrection):
     time counts up to one window. Labels are not corrected once their window has closed. Towers on
     the shared embedding replace the networks of the code.
 
-    Origin of the defaults: ``head_epochs`` is ours; the code has 5.
+    Origin of the defaults: ``head_epochs`` is ours; the code has 5. The earlier end is 7 days
+    before the real one there.
     """
 
     name = "ULC"

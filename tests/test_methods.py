@@ -248,6 +248,17 @@ def test_huge_logits_give_finite_losses_and_gradients(name: str, edge: str) -> N
     assert_trains(name, method, batch, f"{edge} and logits of 50")
 
 
+@every_gradient_method
+@pytest.mark.parametrize("edge", ["nothing clicked", "mixed"])
+def test_rare_clicks_give_finite_losses_and_gradients(name: str, edge: str) -> None:
+    """Inverse propensities are large then."""
+    method, batch = build(name), EDGES[edge]
+    for layer in last_layers(method):
+        if isinstance(bias := getattr(layer, "bias", None), Tensor):
+            bias.data -= 4
+    assert_trains(name, method, batch, f"{edge} and probabilities of a hundredth")
+
+
 # Targeting divides by 1/p - 1 of clicks, which is rounding alone where p is 1 in single precision.
 @every([name for name in GRADIENT_METHODS if name != "tdr"])
 @pytest.mark.parametrize("edge", EDGES)

@@ -211,8 +211,8 @@ def _comparison_notes(lead: Lead, rows: tuple[Row, ...], params: Leaderboard) ->
         )
     if any(cell.default for cell in cells):
         yield (
-            "Default: the default hyper-parameters on the same replicates; they start from the "
-            "published ones where those are known, and the method's page says which."
+            "Default: the default hyper-parameters on the same replicates; the method's page gives "
+            "the origin of each, and where published runs have another value."
         )
     if any(cell and cell.few for row in rows for cell in row.cells.values()):
         yield "†: fewer than 30 positives in a replicate; never bold."

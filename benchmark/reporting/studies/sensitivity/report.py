@@ -26,8 +26,8 @@ def conditions(comparison: Comparison, params: Params) -> list[str]:
     tuned = (
         f"Every method was tuned with {trials} trials in each setting."
         if trials
-        else "Nothing was tuned: every method uses its defaults, which start from the published "
-        "default where one is known (the method's page says which), and the same optimiser "
+        else "Nothing was tuned: every method uses its defaults (the method's page gives the "
+        "origin of each, and where published runs have another value), and the same optimiser "
         f"(learning rate {params.protocol.learning_rate.default:g}). A method whose defaults suit "
         "this simulation badly ranks low for that reason alone."
     )
