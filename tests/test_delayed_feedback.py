@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from benchmark import registry
 from benchmark.training.batch import Batch, Features, Probability
+from benchmark.training.delays.correction import LabelCorrection
 from benchmark.training.delays.schedule import (
     at_the_end,
 )
@@ -491,3 +492,12 @@ def test_a_batch_without_times_is_refused(name: str) -> None:
     updates = [phase.updates for phase in method.warm_up()] or [method.updates]
     with pytest.raises(ValueError, match="needs times"):
         next(updates[0](bare))
+
+
+@pytest.mark.parametrize("left_out", ["fit_heads", "shares"])
+def test_a_correction_that_leaves_a_part_out_is_refused(left_out: str) -> None:
+    whole = registry.load("methods", "ulc", Method)
+    part = getattr(LabelCorrection, left_out)
+    kind = type("Part", (whole,), {"name": "Part", left_out: part})
+    with pytest.raises(TypeError, match=f"abstract.*{left_out}"):
+        kind(blueprint(schema()))

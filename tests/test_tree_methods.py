@@ -217,6 +217,23 @@ def test_ids_are_categories_unless_there_are_many(size: int, categorical: bool) 
     assert bool(first == last) == categorical
 
 
+def test_every_tree_draws_rows_of_its_own() -> None:
+    """Both trees split by the one field, and count other rows in its halves."""
+    field = Field(name="item", kind="categorical", size=3)
+    ids = torch.tensor([1, 2], dtype=torch.int32).repeat_interleave(200).unsqueeze(1)
+    trees = BoostedTrees(
+        schema().model_copy(update={"fields": (field,)}), num_leaves=2, bagging_fraction=0.5,
+        learning_rate=0.1, **EVERYTHING,
+    )  # fmt: skip
+    trees.grow(2, Features(ids, torch.zeros(400, 0)), (ids[:, 0] == 2).float(), seed=0)
+    assert trees.booster is not None
+    first, second = (
+        {tree["tree_structure"][side]["leaf_count"] for side in ("left_child", "right_child")}
+        for tree in trees.booster.dump_model()["tree_info"]
+    )
+    assert first != second
+
+
 def test_without_rows_nothing_grows() -> None:
     trees = BoostedTrees(schema())
     nothing = make_batch(schema(), 0).features
