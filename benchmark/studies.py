@@ -16,6 +16,7 @@ from benchmark.config import Count, Name, Params, Section, Several
 from benchmark.configuration.documents import Node
 from benchmark.configuration.mistakes import WrongValueError, validated
 from benchmark.schema import Schema
+from benchmark.splits import schema_of
 
 if TYPE_CHECKING:
     from benchmark.data.dataset import Dataset
@@ -203,7 +204,7 @@ class Setting:
     def schema(self) -> Schema | None:
         """The schema of its first replicate, None where nothing was prepared."""
         folder = first_splits(self.processed)
-        return Schema.read(folder) if (folder / "schema.json").is_file() else None
+        return schema_of(folder) if (folder / "schema.json").is_file() else None
 
 
 def _shift(name: str) -> int:

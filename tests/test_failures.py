@@ -127,6 +127,22 @@ def test_what_would_fail_again_is_not_trained_again_until_the_file_is_mended(
         assert len(list((RUNS / name / "default").glob("*.json"))) == 2
 
 
+def test_a_file_that_is_no_method_fails_with_its_reason(project: Path) -> None:
+    naive = (ROOT / "methods" / f"{GOOD}.py").read_text(encoding="utf-8")
+    files = {
+        "numbered": naive.replace('name = "Naive"', "name = 3"),
+        "double": f"{naive}\n\nclass Second(Naive):\n    pass\n",
+    }
+    for name, text in files.items():
+        (project / "methods" / f"{name}.py").write_text(text, encoding="utf-8")
+    write_small_params(project, [GOOD, *files])
+    assert main(["run"]) == main(["report"]) == 0
+    text = Path("results/leaderboard.md").read_text(encoding="utf-8")
+    assert "failed: methods/numbered.py: name is 3; it must be text" in text
+    assert "failed: methods/double.py must define exactly one Method, found 2" in text
+    assert len(list((RUNS / GOOD / "default").glob("*.json"))) == 2
+
+
 def test_a_dataset_that_cannot_be_prepared_keeps_no_other_from_it(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

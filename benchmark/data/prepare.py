@@ -30,6 +30,7 @@ from benchmark.data.resumption import inputs
 from benchmark.errors import ConfigError, did_you_mean, sentence
 from benchmark.registry import PluginError
 from benchmark.sealing import read_sealed, write_sealed
+from benchmark.splits import are_whole
 from benchmark.studies import Setting, Workspace
 
 MANUAL, CHECKSUMS = Path("data/manual"), Path("datasets/checksums.json")
@@ -51,11 +52,11 @@ class Draw:
         return registry.load("datasets", self.dataset, Dataset)(**self.options)
 
     def is_current(self) -> bool:
-        """Tell whether the splits are there and come from the same inputs."""
+        """Tell whether the splits are there, as written, and come from the same inputs."""
         record = read_sealed(self.processed / "inputs.json")
-        if record is None or not (self.processed / "schema.json").is_file():
+        if record is None or record["inputs"] != inputs(self.adapter, self.raw):
             return False
-        return bool(record["inputs"] == inputs(self.adapter, self.raw))
+        return are_whole(self.processed)
 
 
 def adapter(workspace: Workspace, dataset: str) -> Dataset:

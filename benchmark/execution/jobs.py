@@ -25,8 +25,8 @@ from benchmark.execution.executors.local import LocalExecutor, cores, visible
 from benchmark.execution.fitting import Job, Work, resolve_device
 from benchmark.execution.limits import time_limit
 from benchmark.execution.provenance import describe, environment
-from benchmark.schema import Schema
 from benchmark.sealing import read_sealed, read_unsealed, write_sealed
+from benchmark.splits import check_whole, schema_of
 from benchmark.training.method import Method
 
 
@@ -70,10 +70,14 @@ class JobGroup:
         }
 
     def _fits(self, path: Path, record: Mapping[str, Any]) -> bool:
-        """Tell whether a record is of the same hyper-parameters and of the data as they are now."""
+        """Tell whether a record is of the job, and of the data as they are now."""
         job = self.jobs[path]
-        now = Schema.read(job.processed).fingerprint
-        return record["hyperparameters"] == dict(job.hyperparameters) and record["data"] == now
+        own = {
+            "hyperparameters": dict(job.hyperparameters),
+            "seed": job.seed,
+            "data": schema_of(job.processed).fingerprint,
+        }
+        return {name: record[name] for name in own} == own
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,7 @@ def perform(group: JobGroup) -> dict[Path, dict[str, Any]]:
     """Do jobs unless they are done, put them on record, and return the records.
 
     Raises:
+        DamagedError: the splits are not what was written.
         ForeignError: this worker, its code or its data are not those of the task.
         TimeLimitError: the jobs took longer than they may.
     """
@@ -156,6 +161,8 @@ def _performed(group: JobGroup) -> dict[Path, dict[str, Any]]:
     if records.keys() >= group.jobs.keys():
         return records
     key = _checked(group)
+    for job in group.jobs.values():
+        check_whole(job.processed)
     with time_limit(group.allowed):
         done = group.work(list(group.jobs.values()))
     fitted = dict(zip(group.jobs, done, strict=True))
@@ -188,7 +195,7 @@ def _checked(group: JobGroup) -> str:
     """Return the key of what this worker would train, which must be that of the task."""
     job, claimed = next(iter(group.jobs.values())), _claimed(group)
     kind, here = registry.load("methods", job.method, Method), environment(job.protocol.device)
-    mine = describe(Schema.read(job.first), job.method, kind, job.protocol, here)
+    mine = describe(schema_of(job.first), job.method, kind, job.protocol, here)
     if claimed.get("key") == (key := str(mine["key"])):
         return key
     changed = [name for name in mine if name != "key" and mine[name] != claimed.get(name)]

@@ -37,7 +37,13 @@ def describe(
 
     ``where`` is the :func:`environment` of the process that does the work. How many trials and
     replicates there are is no part of it: what is finished stays when there are to be more.
+
+    Raises:
+        PluginError: the method's name is no text.
     """
+    if not isinstance(method.name, str):
+        place = registry.shown(registry.path_of("methods", method_name))
+        raise registry.PluginError(f"{place}: name is {method.name!r}; it must be text")
     task: dict[str, Any] = {
         "dataset": schema.dataset,
         "method": method_name,

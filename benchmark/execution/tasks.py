@@ -33,6 +33,7 @@ from benchmark.metrics.undefined import UndefinedError
 from benchmark.registry import PluginError
 from benchmark.schema import Schema
 from benchmark.sealing import read_sealed, read_unsealed, write_sealed
+from benchmark.splits import schema_of
 from benchmark.studies import Setting
 from benchmark.training.method import Method
 from benchmark.training.search import defaults, sample, tune
@@ -40,6 +41,10 @@ from benchmark.training.trainer import DivergedError
 from benchmark.training.vectorized import allowed
 
 OWN_SEEDS = 1_000_000
+
+# Mistakes in a method's file, or of its name, which keep a task from being described.
+OWN_FAULTS = (PluginError, LookupError, SyntaxError)
+NO_MEMORY = "DefaultCPUAllocator"  # torch's words where the host has none left
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Cell:
     @cached_property
     def schema(self) -> Schema:
         """The schema of the first replicate, which tells the setting's data from others."""
-        return Schema.read(self.setting.replicate(0))
+        return schema_of(self.setting.replicate(0))
 
     @property
     def fits(self) -> int:
@@ -139,8 +144,9 @@ class Cell:
         begun = (self.folder / "task.json").is_file()
         if isinstance(error, UndefinedError):
             write_json(self.folder / "skipped.json", {"reason": self.unfit(error)})
-        elif not isinstance(error, FailedBeforeError) and (begun or isinstance(error, PluginError)):
+        elif not isinstance(error, FailedBeforeError) and (begun or isinstance(error, OWN_FAULTS)):
             lasting = isinstance(error, PluginError) and not self._is_broken()
+            lasting &= NO_MEMORY not in str(error)
             write_json(self.folder / "failed.json", {"reason": sentence(error), "lasting": lasting})
 
     def _is_broken(self) -> bool:

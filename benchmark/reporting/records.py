@@ -22,6 +22,7 @@ from benchmark.reporting.metric import Array
 from benchmark.reporting.resampling import Resampling
 from benchmark.schema import Schema
 from benchmark.sealing import is_sealed
+from benchmark.splits import schema_of
 from benchmark.studies import Setting, Workspace
 
 
@@ -263,7 +264,7 @@ def read_setting(setting: Setting, workspace: Workspace) -> DatasetResults:
     started = any((runs / method / "task.json").is_file() for method in params.methods)
     data = setting.replicate(0)
     restored = not (data / SCHEMA).is_file() and (runs / SCHEMA).is_file()
-    schema = Schema.read(runs if restored else data) if started else setting.schema
+    schema = schema_of(runs if restored else data) if started else setting.schema
     prints = _fingerprints(setting, params.replicates) if schema else ()
     tasks = (read_task(runs / method, method, schema, params, prints) for method in params.methods)
     folders = sorted(runs.glob(f"{params.leaderboard.reference}{MARK}*"))
@@ -276,7 +277,7 @@ def _fingerprints(setting: Setting, replicates: int) -> tuple[str | None, ...]:
     """Return the fingerprint of each replicate's data, None where they are not there."""
     folders = [setting.replicate(number) for number in range(replicates)]
     return tuple(
-        Schema.read(folder).fingerprint if (folder / "schema.json").is_file() else None
+        schema_of(folder).fingerprint if (folder / "schema.json").is_file() else None
         for folder in folders
     )
 
@@ -308,6 +309,7 @@ def read_task(
         or _reason(folder)
         or _incomplete(best, final, needed, params.replicates)
         or _of_another_search(best, trials, params.protocol.tuning.trials)
+        or _misplaced(best, final, default)
         or _diverged((*default, *final))
         or _changed((*default, *final), data)
     )
@@ -363,6 +365,15 @@ def _of_another_search(best: _Best | None, trials: Sequence[Trial], budget: int)
     tried = [trial.hyperparameters for trial in trials]
     if best and best.part == "tuned" and best.hyperparameters not in tried:
         return "out of date: its best hyper-parameters are those of a longer search; run it again"
+    return None
+
+
+def _misplaced(best: _Best | None, final: Sequence[Fit], default: Sequence[Fit]) -> str | None:
+    """Return which record is of another fit than its place says, as one that was copied there."""
+    for fits, chosen in ((final, best), (default, default[0] if default else None)):
+        for number, fit in enumerate(fits):
+            if fit.seed != number or (chosen and fit.hyperparameters != chosen.hyperparameters):
+                return f"the record of replicate {number} is of another fit; run it again"
     return None
 
 
