@@ -132,6 +132,7 @@ def test_a_file_that_is_no_method_fails_with_its_reason(project: Path) -> None:
     files = {
         "numbered": naive.replace('name = "Naive"', "name = 3"),
         "double": f"{naive}\n\nclass Second(Naive):\n    pass\n",
+        "cut": f"{naive}\0\0",
     }
     for name, text in files.items():
         (project / "methods" / f"{name}.py").write_text(text, encoding="utf-8")
@@ -140,6 +141,7 @@ def test_a_file_that_is_no_method_fails_with_its_reason(project: Path) -> None:
     text = Path("results/leaderboard.md").read_text(encoding="utf-8")
     assert "failed: methods/numbered.py: name is 3; it must be text" in text
     assert "failed: methods/double.py must define exactly one Method, found 2" in text
+    assert "failed: methods/cut.py: SyntaxError: source code string cannot contain null" in text
     assert len(list((RUNS / GOOD / "default").glob("*.json"))) == 2
 
 

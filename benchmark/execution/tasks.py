@@ -43,7 +43,7 @@ from benchmark.training.vectorized import allowed
 OWN_SEEDS = 1_000_000
 
 # Mistakes in a method's file, or of its name, which keep a task from being described.
-OWN_FAULTS = (PluginError, LookupError, SyntaxError)
+OWN_FAULTS = (PluginError, LookupError)
 NO_MEMORY = "DefaultCPUAllocator"  # torch's words where the host has none left
 
 
@@ -62,8 +62,17 @@ class Cell:
 
     @cached_property
     def kind(self) -> type[Method]:
-        """The method's class."""
-        return registry.load("methods", self.method, Method)
+        """The method's class.
+
+        Raises:
+            LookupError: there is no such method, or not exactly one in its file.
+            PluginError: the file cannot be imported.
+        """
+        try:
+            return registry.load("methods", self.method, Method)
+        except SyntaxError as error:  # that names no line, as that of a NUL byte
+            path = registry.shown(registry.path_of("methods", self.method))
+            raise PluginError(f"{path}: SyntaxError: {error.msg}") from error
 
     @cached_property
     def schema(self) -> Schema:
