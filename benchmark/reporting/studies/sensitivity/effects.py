@@ -103,7 +103,8 @@ def table(comparison: Comparison, metric: Metric) -> pd.DataFrame:
         own = effect.estimate
         above, below = own.above.sum(), own.below.sum()
         best, worst = int(np.argmax(own.effects)), int(np.argmin(own.effects))
-        varies = f"{own.effects[best]:{style}}" != f"{own.effects[worst]:{style}}"
+        texts = (f"{own.effects[index]:{style}}" for index in (best, worst))
+        varies = own.variance > 0 and len(set(texts)) > 1
 
         def at(index: int, own: Effects = own) -> str:
             limits = f"[{own.low[index]:{style}}, {own.high[index]:{style}}]"
