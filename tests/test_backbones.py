@@ -99,6 +99,12 @@ def test_two_towers_train_every_parameter(kind: str) -> None:
 
 
 @every_kind
+def test_encodings_have_the_width_that_hidden_layers_end_in(kind: str) -> None:
+    backbone = of(kind, hidden=(7, 5))
+    assert backbone(inputs(KINDS[kind][0])).shape == (32, backbone.width)
+
+
+@every_kind
 def test_a_row_ignores_its_batch(kind: str) -> None:
     backbone, features = of(kind).eval(), inputs(KINDS[kind][0])
     together = backbone(features)
