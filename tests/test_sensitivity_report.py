@@ -253,6 +253,16 @@ def test_ties_do_not_depend_on_the_order_of_methods() -> None:
     assert alike(costs, 0.95) == ["a", "b"]
 
 
+def test_a_study_of_other_data_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_study(tmp_path))
+    for path in Path(Workspace(STUDY).processed).rglob("schema.json"):
+        write_json(path, read_json(path) | {"fingerprint": "of another processor"})
+    with pytest.raises(FileNotFoundError, match="run on other data than are now prepared"):
+        compared()
+
+
 def test_a_study_in_which_no_method_is_everywhere_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

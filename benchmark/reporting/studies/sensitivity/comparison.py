@@ -28,11 +28,14 @@ def read(workspace: Workspace) -> Comparison:
         ValueError: a factor has no number in the base setting, or a record cannot be read.
     """
     params = workspace.params
-    tables = {results.dataset: build(results, params) for results in records.read(workspace)}
+    settings = records.read(workspace)
+    tables = {results.dataset: build(results, params) for results in settings}
     if not any(table.headline for table in tables.values()):
+        reasons = (task.excluded for results in settings for task in results.tasks)
+        reason = next((words for words in reasons if words), "no headline metric of params.yaml")
         raise FileNotFoundError(
-            f"{workspace.runs} holds no finished run with a headline metric of params.yaml; "
-            "`dvc repro studies/dvc.yaml`, or `python -m benchmark run --study NAME`, makes them"
+            f"{workspace.runs} holds no run that can be reported ({reason}); `dvc repro "
+            "studies/dvc.yaml`, or `python -m benchmark run --study NAME`, makes them"
         )
     study = workspace.section("sensitivity")
     board = params.leaderboard
