@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from benchmark.data.reading.event_log import SECOND
+from benchmark.data.reading.layouts import listed
 from benchmark.dataset import (
     DataError,
     EventLog,
@@ -204,7 +205,7 @@ def _users(path: Path) -> pl.LazyFrame:
     header = next(table, [])
     if lacking := [name for name in ("user_id", *USER) if name not in header]:
         raise DataError(
-            f"{path}, line 1: the header lacks {', '.join(lacking)}; it has {', '.join(header)}"
+            f"{path}, line 1: the header lacks {', '.join(lacking)}; it has {listed(header)}"
         )
     users: dict[int, tuple[str, ...]] = {}
     for number, cells in enumerate(table, 2):

@@ -12,6 +12,7 @@ import pytest
 
 from benchmark.data.dataset import DataError
 from benchmark.data.reading.layouts import FOLDED, Delimited, Scan, starts_with
+from benchmark.data.reading.parquet_files import checked_parquet
 from benchmark.data.reading.readers import locate_read_errors, scan_json_lines, scan_table
 
 COLUMNS = {"item": pl.Int64, "name": pl.String, "price": pl.Float64}
@@ -151,6 +152,15 @@ def test_cells_behind_an_open_quote_are_counted_in_few_attempts(
 def test_cells_may_be_missing_in_the_last_column(tmp_path: Path) -> None:
     text = 'item,name,price\n1,"x\n\ny, z",\n2,y,\n3,"",\n'
     assert scan_table(file(tmp_path, text), COLUMNS).collect()["price"].to_list() == [None] * 3
+
+
+def test_names_from_a_file_are_told_in_one_line(tmp_path: Path) -> None:
+    """A damaged Parquet file may name a column with a line break."""
+    path = tmp_path / "log.parquet"
+    pl.DataFrame({"item": [1], "na\nme": ["x"]}).write_parquet(path)
+    with pytest.raises(DataError) as error:
+        checked_parquet(path, ["item", "name"])
+    assert str(error.value) == rf"{path} lacks the columns name; it has item, 'na\nme'"
 
 
 def test_cells_are_counted_when_polars_has_read_the_file(

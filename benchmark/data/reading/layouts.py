@@ -94,7 +94,7 @@ class Delimited(Layout):
         first = self._cells(_first_line(path))
         if self.header and (lacking := [name for name in self.columns if name not in first]):
             raise DataError(
-                f"{path}, line 1: the header lacks {', '.join(lacking)}; it has {_listed(first)}"
+                f"{path}, line 1: the header lacks {', '.join(lacking)}; it has {listed(first)}"
             )
         names = first if self.header else list(self.columns)
         columns = {name: self.columns.get(name, pl.String) for name in names}
@@ -181,7 +181,7 @@ class Delimited(Layout):
         return pl.read_csv(record, has_header=False, missing_columns="insert", **options)
 
     def _miscounted(self, cells: int) -> str:
-        return f"{cells} cells, expected {len(self.columns)}: {_listed(self.columns)}"
+        return f"{cells} cells, expected {len(self.columns)}: {listed(self.columns)}"
 
     def _tail(self, path: Path) -> bytes:
         """Return the last line; nothing if it may be only the rest of a record, in quotes."""
@@ -372,8 +372,9 @@ def _pieces(path: Path) -> Iterator[bytes]:
         yield from iter(lambda: stream.read(PIECE), b"")
 
 
-def _listed(names: Iterable[str]) -> str:
-    text = ", ".join(names)
+def listed(names: Iterable[str]) -> str:
+    """Return names of a file for a message: in one line, and not too many."""
+    text = ", ".join(name if name.isprintable() else repr(name) for name in names)
     return text if len(text) <= LISTED else f"{text[:LISTED]}..."
 
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from benchmark import parquet
 from benchmark.data.dataset import DataError
+from benchmark.data.reading.layouts import listed
 
 Kind = Literal["an integer", "a floating-point number", "a time in UTC"]
 KINDS: dict[Kind, Callable[[pl.DataType], bool]] = {
@@ -39,8 +40,9 @@ def checked_parquet(
         rows = parquet.scan(path)
         types = rows.collect_schema()
         if lacking := [column for column in columns if column not in types]:
-            has = ", ".join(types)
-            raise DataError(f"{path} lacks the columns {', '.join(lacking)}; it has {has}")
+            raise DataError(
+                f"{path} lacks the columns {', '.join(lacking)}; it has {listed(types)}"
+            )
         for column, kind in (kinds or {}).items():
             if not KINDS[kind](types[column]):
                 raise DataError(f"{path}: {column} is {types[column]}; it must be {kind}")
