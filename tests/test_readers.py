@@ -88,7 +88,7 @@ def test_without_quotes_they_are_text(tmp_path: Path) -> None:
             f"item,{'x' * 5000}\n",
             f"line 1: the header lacks name, price; it has item, {'x' * 994}...",
         ),
-        ('"item"\r,name\n1,x\n', 'the header lacks item, price; it has "item"'),
+        ('"item"\r,name\n1,x\n', "the header lacks item, price; it has '\"item\"\\r'"),
         ("item,name\n1,x\n", "line 1: the header lacks price; it has item, name"),
         ("item,name,price\n1,x,2.5\n2,y\n", "the last line: 2 cells, expected 3"),
         ("item,name,price\n1,x,2.5\n2,y,3,4\n", "line 3: 4 cells, expected 3: item, name, price"),
