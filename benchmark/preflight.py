@@ -19,12 +19,12 @@ from benchmark.data.prepare import MANUAL, adapter
 from benchmark.errors import ConfigError
 from benchmark.execution.executors.local import cores
 from benchmark.execution.run import tasks
-from benchmark.execution.tasks import Cell
 from benchmark.recovery import recovered
 from benchmark.registry import PluginError
 from benchmark.schema import Schema
 from benchmark.sealing import read_sealed
-from benchmark.studies import Setting, Workspace
+from benchmark.standing import Standing, schema_of
+from benchmark.studies import Workspace
 
 GB = 1e9
 UNPACKED = 3  # bytes on disk per downloaded byte: the archive, its content, the processed splits
@@ -57,18 +57,29 @@ def findings(workspace: Workspace) -> Iterator[Finding]:
         yield from (Finding(text, "error") for text in error.sentences)
         return
     yield from (Finding(text, "warning") for text in broken(workspace.params))
-    yield from _data(workspace)
+    standing = Standing(workspace)
+    if damaged := list(_damaged(workspace, standing)):
+        yield from damaged
+        return
+    yield from _data(workspace, standing)
     yield from _memory(workspace)
-    yield _time(workspace)
+    yield _time(workspace, standing)
 
 
-def _data(workspace: Workspace) -> Iterator[Finding]:
+def _damaged(workspace: Workspace, standing: Standing) -> Iterator[Finding]:
+    """Yield the splits that count as made, but on which nothing can be trained."""
+    for path in (path for at in workspace.sources() for path in standing.damaged(at)):
+        remedy = f"delete {path.parent}/, and `python -m benchmark data` makes it again"
+        yield Finding(f"{path} is missing, cut or damaged; {remedy}", "error")
+
+
+def _data(workspace: Workspace, standing: Standing) -> Iterator[Finding]:
     """Yield where the data of each dataset are, and whether the disk has room for them."""
-    settings = workspace.settings()
+    settings = workspace.sources()
     downloads = 0.0
     for name in dict.fromkeys(setting.dataset for setting in settings):
         own = [setting for setting in settings if setting.dataset == name]
-        if all(_processed(setting, workspace) for setting in own):
+        if all(map(standing.is_processed, own)):
             yield Finding(f"{name}: processed")
             continue
         try:
@@ -85,11 +96,6 @@ def _data(workspace: Workspace) -> Iterator[Finding]:
     needed = max(UNPACKED * downloads, SPARE)
     words = f"disk: {free / GB:.1f} GB free, {needed / GB:.1f} GB needed"
     yield Finding(words, "error" if free < needed else "note")
-
-
-def _processed(setting: Setting, workspace: Workspace) -> bool:
-    draws = setting.draws(workspace.params.replicates, workspace.tuning_draws)
-    return all((folder / "schema.json").is_file() for folder, _ in draws)
 
 
 def _raw(name: str, dataset: Dataset, workspace: Workspace) -> tuple[Finding, float]:
@@ -121,7 +127,7 @@ def _memory(workspace: Workspace) -> Iterator[Finding]:
         (
             _bytes(schema, workspace.params_of(setting).protocol)
             for setting in workspace.settings()
-            if (schema := setting.schema)
+            if (schema := schema_of(setting))
         ),
         default=0,
     )
@@ -141,10 +147,13 @@ def _bytes(schema: Schema, protocol: Protocol) -> int:
     return rows * (width * 4 + 16) + weights * PER_WEIGHT + held
 
 
-def _time(workspace: Workspace) -> Finding:
+def _time(workspace: Workspace, standing: Standing) -> Finding:
     """Return how long what is left takes, by fits that are on record here or were published."""
     params = workspace.params
-    pending = [cell for cell in tasks(workspace) if not _is_over(cell)]
+    try:
+        pending = [cell for cell in tasks(workspace) if not standing.is_over(cell)]
+    except ValueError:  # a schema that `python -m benchmark data` will replace
+        return Finding("time: unknown until the data are made again")
     fits = sum(cell.fits for cell in pending)
     if not fits:
         return Finding("time: everything is on record")
@@ -160,14 +169,6 @@ def _time(workspace: Workspace) -> Finding:
     return Finding(
         f"time: about {_span(total)} for {fits} fits {where}, if they take as long as {source}"
     )
-
-
-def _is_over(cell: Cell) -> bool:
-    """Tell whether a task is on record, was skipped, or has a method that cannot be imported."""
-    try:
-        return (cell.folder / "skipped.json").is_file() or cell.is_complete()
-    except (LookupError, PluginError):
-        return True
 
 
 def _recorded(runs: Path) -> dict[str, float]:

@@ -107,3 +107,52 @@ def test_what_a_killed_dvc_left_is_removed(
     code, said = checked(capsys)
     assert code == 0
     assert ".dvc/tmp/rwlock was left unreadable by a killed run and is removed" in said
+
+
+def saved(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Make the data of the project and fit its two methods."""
+    assert main(["data"]) == 0
+    assert main(["run"]) == 0
+    capsys.readouterr()
+
+
+def test_what_is_on_record_is_what_a_run_would_leave_alone(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(project, capsys)
+    code, said = checked(capsys)
+    assert code == 0
+    assert "oracle_funnel: processed" in said
+    assert "time: everything is on record" in said
+    code, said = checked(capsys, "protocol.max_epochs=9")
+    assert code == 0
+    assert "for 4 fits" in said
+    code, said = checked(capsys, "options.oracle_funnel.rows=5000")
+    assert code == 0
+    assert "oracle_funnel: will be simulated" in said
+    assert "for 4 fits" in said
+    for path in project.glob("results/runs/oracle_funnel/*/task.json"):
+        path.write_text("{")
+    assert "for 4 fits" in checked(capsys)[1]
+
+
+def test_splits_that_are_cut_are_not_processed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data"]) == 0
+    folder = Path("data/processed/oracle_funnel/0")
+    for file, left in (("train.parquet", 0), ("test.oracle.parquet", 40), ("schema.json", 40)):
+        whole = (folder / file).read_bytes()
+        (folder / file).write_bytes(whole[:left])
+        capsys.readouterr()
+        code, said = checked(capsys)
+        assert code == 1
+        assert f"error: {folder / file} is missing, cut or damaged; delete {folder}/, and" in said
+        code, said = checked(capsys, "options.oracle_funnel.rows=5000")
+        assert code == 0
+        assert "oracle_funnel: will be simulated" in said
+        (folder / file).write_bytes(whole)
+    (folder / "schema.json").write_text("{")
+    reference = "leaderboard.reference=naive"
+    code, said = checked(capsys, reference, "options.oracle_funnel.rows=5000")
+    assert (code, "time: unknown until the data are made again" in said) == (0, True)
