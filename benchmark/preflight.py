@@ -12,24 +12,22 @@ from typing import Literal
 
 import psutil
 
-from benchmark.config import Protocol
 from benchmark.configuration.names import broken, check_names, check_options
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.prepare import MANUAL, adapter
 from benchmark.errors import ConfigError
 from benchmark.execution.executors.local import cores
 from benchmark.execution.run import tasks
+from benchmark.footprint import drawing, fitting
 from benchmark.recovery import recovered
 from benchmark.registry import PluginError
-from benchmark.schema import Schema
 from benchmark.sealing import read_sealed
-from benchmark.standing import Standing, schema_of
+from benchmark.standing import Standing
 from benchmark.studies import Workspace
 
 GB = 1e9
 UNPACKED = 3  # bytes on disk per downloaded byte: the archive, its content, the processed splits
 SPARE = 1 * GB  # below it, any run may fill the disk
-PER_WEIGHT = 16  # bytes: the weight, its gradient and Adam's two moments
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,10 @@ def findings(workspace: Workspace) -> Iterator[Finding]:
         yield from damaged
         return
     yield from _data(workspace, standing)
-    yield from _memory(workspace)
-    yield _time(workspace, standing)
+    memory = _memory(workspace, standing)
+    yield memory
+    if memory.kind != "error":  # to compare capacities, the time needs models of these sizes
+        yield _time(workspace, standing)
 
 
 def _damaged(workspace: Workspace, standing: Standing) -> Iterator[Finding]:
@@ -93,8 +93,8 @@ def _data(workspace: Workspace, standing: Standing) -> Iterator[Finding]:
         downloads += size
         yield finding
     free = shutil.disk_usage(Path()).free
-    needed = max(UNPACKED * downloads, SPARE)
-    words = f"disk: {free / GB:.1f} GB free, {needed / GB:.1f} GB needed"
+    needed = max(UNPACKED * downloads + drawing(workspace, standing)[1], SPARE)
+    words = f"disk: {free / GB:,.1f} GB free, {needed / GB:,.1f} GB needed"
     yield Finding(words, "error" if free < needed else "note")
 
 
@@ -117,34 +117,22 @@ def _by_hand(name: str, sources: list[Source], folder: Path) -> str:
     return f"{name}: get {files} by hand from {pages} and put them into {folder}/"
 
 
-def _memory(workspace: Workspace) -> Iterator[Finding]:
-    """Yield what the workers of this machine hold at a time, as far as data are processed."""
-    params = workspace.params
-    if params.launch.on != "local":
-        return
-    workers = params.launch.workers or cores()
-    need = workers * max(
-        (
-            _bytes(schema, workspace.params_of(setting).protocol)
-            for setting in workspace.settings()
-            if (schema := schema_of(setting))
-        ),
-        default=0,
-    )
-    memory = psutil.virtual_memory()
+def _memory(workspace: Workspace, standing: Standing) -> Finding:
+    """Return what this machine holds at a time: draws that are simulated, then fits of workers.
+
+    What the machines of a cluster have is not known here.
+    """
+    launch, memory = workspace.params.launch, psutil.virtual_memory()
+    workers = launch.workers or cores()
+    fits = workers * fitting(workspace) if launch.on == "local" else 0
+    needs = {"for simulation": drawing(workspace, standing)[0], f"for {workers} workers": fits}
     words = f"memory: {memory.available / GB:.1f} of {memory.total / GB:.1f} GB free"
-    more = f", about {need / GB:.2f} GB needed for {workers} workers" if need else ""
-    yield Finding(words + more, "error" if need > memory.total else "note")
-
-
-def _bytes(schema: Schema, protocol: Protocol) -> int:
-    """Return about how many bytes one fit holds: the table, the embeddings and a batch."""
-    embedding_size, batch = protocol.backbone.embedding_size, protocol.batch_size
-    fields, rows = len(schema.fields), sum(schema.rows.values())
-    width = sum(max(field.length, 1) for field in schema.fields)
-    weights = sum(field.size for field in schema.fields) * embedding_size
-    held = min(batch, rows) * fields * embedding_size * 4
-    return rows * (width * 4 + 16) + weights * PER_WEIGHT + held
+    for what, need in needs.items():
+        words += f", about {need / GB:,.2f} GB needed {what}" * bool(need)
+    if max(needs.values()) <= memory.total:
+        return Finding(words)
+    smaller = "take fewer rows, narrower layers or a smaller launch.workers"
+    return Finding(f"{words}; {smaller}", "error")
 
 
 def _time(workspace: Workspace, standing: Standing) -> Finding:

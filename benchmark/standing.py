@@ -63,7 +63,11 @@ class Standing:
 
     def is_processed(self, setting: Setting) -> bool:
         """Tell whether all splits of a setting come from today's options, code and raw files."""
-        return all(map(self._is_current, self._draws(setting)))
+        return not any(self.pending(setting))
+
+    def pending(self, setting: Setting) -> Iterator[Draw]:
+        """Yield the draws of a setting that `python -m benchmark data` would make."""
+        return (draw for draw in self._draws(setting) if not self._is_current(draw))
 
     def damaged(self, setting: Setting) -> Iterator[Path]:
         """Yield a file of each draw that counts as made, but on which nothing can be trained."""

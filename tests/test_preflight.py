@@ -11,8 +11,10 @@ from helpers.projects import work_here, write_small_params
 
 from benchmark import registry
 from benchmark.cli import main
+from benchmark.footprint import bytes_of_fit, shape
 from benchmark.registry import ROOT
 from benchmark.sealing import write_sealed
+from benchmark.studies import Workspace
 
 
 @pytest.fixture(autouse=True)
@@ -156,3 +158,38 @@ def test_splits_that_are_cut_are_not_processed(
     reference = "leaderboard.reference=naive"
     code, said = checked(capsys, reference, "options.oracle_funnel.rows=5000")
     assert (code, "time: unknown until the data are made again" in said) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("protocol.backbone.embedding_size=4096", "protocol.backbone.tower=[65536, 65536, 65536]"),
+        ("protocol.backbone.hidden=[65536, 65536, 65536]",),
+        ("options.oracle_funnel.rows=1000000000000",),
+        ("options.oracle_funnel.test_rows=1000000000000", "launch.on=slurm"),
+        ("sensitivity={dataset: oracle_funnel, factors: {rows: [1000000000000]}}",),
+    ],
+)
+def test_what_has_no_room_in_memory_is_an_error(
+    capsys: pytest.CaptureFixture[str], settings: tuple[str, ...]
+) -> None:
+    code, said = checked(capsys, *settings)
+    assert code == 1
+    assert "error: memory: " in said
+    assert "; take fewer rows, narrower layers or a smaller launch.workers" in said
+
+
+def test_memory_counts_all_layers_with_gradients_and_moments() -> None:
+    workspace = Workspace()
+    (setting,) = workspace.settings()
+    protocol = workspace.params.protocol
+    schema = shape(setting)
+    assert schema is not None
+    assert schema.rows == {"train": 2000}
+    wide = protocol.backbone.model_copy(update={"tower": (1000, 1000)})
+    narrow = protocol.backbone.model_copy(update={"tower": (1000,)})
+    more, less = (
+        bytes_of_fit(schema, protocol.model_copy(update={"backbone": backbone}))
+        for backbone in (wide, narrow)
+    )
+    assert more - less == 2 * (1000 * 1001 * 16 + 512 * 1000 * 4)
