@@ -15,6 +15,7 @@ import psutil
 from benchmark.configuration.names import broken, check_names, check_options
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.prepare import MANUAL, adapter
+from benchmark.encoders import refused
 from benchmark.errors import ConfigError
 from benchmark.execution.executors.local import cores
 from benchmark.execution.run import tasks
@@ -62,8 +63,20 @@ def findings(workspace: Workspace) -> Iterator[Finding]:
     yield from _data(workspace, standing)
     memory = _memory(workspace, standing)
     yield memory
-    if memory.kind != "error":  # to compare capacities, the time needs models of these sizes
+    if memory.kind == "error":  # what follows makes models of these sizes
+        return
+    refusals = list(_encoders(workspace))
+    yield from refusals
+    if all(finding.kind != "error" for finding in refusals):
         yield _time(workspace, standing)
+
+
+def _encoders(workspace: Workspace) -> Iterator[Finding]:
+    """Yield the settings in which no method has an encoder: an error if these are all."""
+    reasons = dict(refused(workspace))
+    nowhere = len(reasons) == len(workspace.settings())
+    for name, reason in reasons.items():
+        yield Finding(f"{name}: {reason}", "error" if nowhere else "warning")
 
 
 def _damaged(workspace: Workspace, standing: Standing) -> Iterator[Finding]:

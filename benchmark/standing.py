@@ -83,7 +83,10 @@ class Standing:
             return True
         if not (cell.folder / "task.json").is_file() or not self.is_processed(cell.setting):
             return False
-        task = describe(cell.schema, cell.method, kind, cell.protocol, self._where)
+        try:
+            task = describe(cell.schema, cell.method, kind, cell.protocol, self._where)
+        except (AttributeError, LookupError):  # the class lacks what its record has to name
+            return True
         return cell.is_finished(task)
 
     def _draws(self, setting: Setting) -> Iterator[Draw]:

@@ -11,6 +11,7 @@ from helpers.projects import work_here, write_small_params
 
 from benchmark import registry
 from benchmark.cli import main
+from benchmark.configuration.names import broken
 from benchmark.footprint import bytes_of_fit, shape
 from benchmark.registry import ROOT
 from benchmark.sealing import write_sealed
@@ -193,3 +194,87 @@ def test_memory_counts_all_layers_with_gradients_and_moments() -> None:
         for backbone in (wide, narrow)
     )
     assert more - less == 2 * (1000 * 1001 * 16 + 512 * 1000 * 4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["protocol.defaults.esmm.ctcvr_weight=.nan"], "ctcvr_weight is .nan; it must be within"),
+        (["protocol.defaults.esmm.ctcvr_weight=.inf"], "ctcvr_weight is .inf; it must be within"),
+        (["protocol.defaults.esmm.ctcvr_weight=-3"], "finite and at least 0, as in methods/esmm"),
+        (
+            ["sensitivity={dataset: oracle_funnel, factors: {overlap: [0.5000001, 0.5000002]}}"],
+            "overlap[1] is 0.5000002; its setting would be overlap-0.5, as that of 0.5000001",
+        ),
+        (
+            ["sensitivity={dataset: oracle_funnel, factors: {seed: [1, 2]}}"],
+            "sensitivity.factors.seed is [1, 2]; it cannot be a factor",
+        ),
+        (
+            ["launch.time_limit=1e308"],
+            "launch.time_limit is 1e308; it must be a number above",
+        ),
+        (["arms={field: hour, values: [1], control: 1}"], "it must name at least two arms"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(
+    capsys: pytest.CaptureFixture[str], settings: list[str], words: str
+) -> None:
+    code, said = checked(capsys, *settings)
+    assert code == 1
+    assert words in said
+
+
+BROKEN = """
+from benchmark.method import Cvr, losses
+
+class Broken(Cvr):
+    name = "Broken"
+    cite = "ma2018entire"
+
+    def loss(self, batch):
+        return 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            '    name = "Broken"\n',
+            "",
+            "methods/broken.py: name is missing; it must be the method's",
+        ),
+        ('"Broken"', "3", "methods/broken.py: name is 3; it must be the method's name, as text"),
+        ('"ma2018entire"', '"esm0"', "methods/broken.py cites 'esm0', which is not in methods/"),
+        ("class", "class Other(Cvr): ...\nclass", "must define exactly one Method, found 2"),
+        ("(Cvr)", "", "methods/broken.py must define exactly one Method, found 0"),
+    ],
+)
+def test_a_method_that_can_only_fail_is_a_warning(
+    project: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, words: str
+) -> None:
+    (project / "methods").mkdir()
+    shutil.copy(ROOT / "methods" / "references.bib", project / "methods")
+    text = BROKEN.replace(old, new)
+    (project / "methods" / "broken.py").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(registry, "ROOT", project)
+    params = Workspace(changes=("methods=[broken]",)).params
+    assert any(words in said for said in broken(params)), list(broken(params))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "words"),
+    [
+        ("{name: DHEN, options: {heads: 3}}", "is 3, which does not divide the embedding size"),
+        ("{name: NeuMF, options: {pair: [nofield, user]}}", "names 'nofield', which is no"),
+        ("{name: ETA}", "attends to a history, which oracle_funnel lacks"),
+    ],
+)
+def test_an_encoder_that_the_data_do_not_allow_is_an_error(
+    capsys: pytest.CaptureFixture[str], backbone: str, words: str
+) -> None:
+    code, said = checked(capsys, f"protocol.backbone={backbone}")
+    assert code == 1
+    assert f"error: oracle_funnel: {'the' if 'ETA' in backbone else 'option'} " in said
+    assert words in said
