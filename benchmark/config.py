@@ -225,7 +225,7 @@ class Launch(Section):
     """This machine, or a cluster."""
     workers: Count | None = None
     """Fits that run at a time: by default one per core or GPU, on a cluster 100."""
-    time_limit: Annotated[float, Field(gt=0)] | None = None
+    time_limit: Annotated[float, Field(gt=0, le=525_600)] | None = None
     """Minutes after which a fit is ended and counts as failed; by default it may take any time."""
     options: dict[str, Any] = {}
     """Options of the cluster's jobs, such as ``partition`` and ``time`` (minutes)."""
@@ -289,7 +289,11 @@ class Params(Section):
         """Have each searched, so that the keys below may name what it holds."""
         paths = [registry.ROOT, *map(Path, folders)]
         for number, folder in enumerate(folders):
-            if reason := plugin_folders.fault(Path(folder), paths[: number + 1]):
+            try:
+                reason = plugin_folders.fault(Path(folder), paths[: number + 1])
+            except OSError as error:  # its message repeats the whole name, however long
+                reason = f"it must be a folder that can be looked into: {error.strerror}"
+            if reason:
                 raise WrongValueError(str(number), reason)
         plugin_folders.add(folders)
         return folders

@@ -12,24 +12,24 @@ from typing import Literal
 
 import psutil
 
-from benchmark.config import Protocol
 from benchmark.configuration.names import broken, check_names, check_options
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.prepare import MANUAL, adapter
+from benchmark.encoders import refused
 from benchmark.errors import ConfigError
 from benchmark.execution.executors.local import cores
 from benchmark.execution.run import tasks
-from benchmark.execution.tasks import Cell
+from benchmark.files import DamagedError
+from benchmark.footprint import drawing, fitting
 from benchmark.recovery import recovered
 from benchmark.registry import PluginError
-from benchmark.schema import Schema
 from benchmark.sealing import read_sealed
-from benchmark.studies import Setting, Workspace
+from benchmark.standing import Standing
+from benchmark.studies import Workspace
 
 GB = 1e9
 UNPACKED = 3  # bytes on disk per downloaded byte: the archive, its content, the processed splits
 SPARE = 1 * GB  # below it, any run may fill the disk
-PER_WEIGHT = 16  # bytes: the weight, its gradient and Adam's two moments
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,33 @@ def findings(workspace: Workspace) -> Iterator[Finding]:
         yield from (Finding(text, "error") for text in error.sentences)
         return
     yield from (Finding(text, "warning") for text in broken(workspace.params))
-    yield from _data(workspace)
-    yield from _memory(workspace)
-    yield _time(workspace)
+    standing = Standing(workspace)
+    yield from _data(workspace, standing)
+    memory = _memory(workspace, standing)
+    yield memory
+    if memory.kind == "error":  # what follows makes models of these sizes
+        return
+    refusals = list(_encoders(workspace))
+    yield from refusals
+    if all(finding.kind != "error" for finding in refusals):
+        yield _time(workspace, standing)
 
 
-def _data(workspace: Workspace) -> Iterator[Finding]:
+def _encoders(workspace: Workspace) -> Iterator[Finding]:
+    """Yield the settings in which no method has an encoder: an error if these are all."""
+    reasons = dict(refused(workspace))
+    nowhere = len(reasons) == len(workspace.settings())
+    for name, reason in reasons.items():
+        yield Finding(f"{name}: {reason}", "error" if nowhere else "warning")
+
+
+def _data(workspace: Workspace, standing: Standing) -> Iterator[Finding]:
     """Yield where the data of each dataset are, and whether the disk has room for them."""
-    settings = workspace.settings()
+    settings = workspace.sources()
     downloads = 0.0
     for name in dict.fromkeys(setting.dataset for setting in settings):
         own = [setting for setting in settings if setting.dataset == name]
-        if all(_processed(setting, workspace) for setting in own):
+        if all(map(standing.is_processed, own)):
             yield Finding(f"{name}: processed")
             continue
         try:
@@ -82,14 +97,9 @@ def _data(workspace: Workspace) -> Iterator[Finding]:
         downloads += size
         yield finding
     free = shutil.disk_usage(Path()).free
-    needed = max(UNPACKED * downloads, SPARE)
-    words = f"disk: {free / GB:.1f} GB free, {needed / GB:.1f} GB needed"
+    needed = max(UNPACKED * downloads + drawing(workspace, standing)[1], SPARE)
+    words = f"disk: {free / GB:,.1f} GB free, {needed / GB:,.1f} GB needed"
     yield Finding(words, "error" if free < needed else "note")
-
-
-def _processed(setting: Setting, workspace: Workspace) -> bool:
-    draws = setting.draws(workspace.params.replicates, workspace.tuning_draws)
-    return all((folder / "schema.json").is_file() for folder, _ in draws)
 
 
 def _raw(name: str, dataset: Dataset, workspace: Workspace) -> tuple[Finding, float]:
@@ -111,40 +121,31 @@ def _by_hand(name: str, sources: list[Source], folder: Path) -> str:
     return f"{name}: get {files} by hand from {pages} and put them into {folder}/"
 
 
-def _memory(workspace: Workspace) -> Iterator[Finding]:
-    """Yield what the workers of this machine hold at a time, as far as data are processed."""
-    params = workspace.params
-    if params.launch.on != "local":
-        return
-    workers = params.launch.workers or cores()
-    need = workers * max(
-        (
-            _bytes(schema, workspace.params_of(setting).protocol)
-            for setting in workspace.settings()
-            if (schema := setting.schema)
-        ),
-        default=0,
-    )
-    memory = psutil.virtual_memory()
+def _memory(workspace: Workspace, standing: Standing) -> Finding:
+    """Return what this machine holds at a time: draws that are simulated, then fits of workers.
+
+    What the machines of a cluster have is not known here.
+    """
+    launch, memory = workspace.params.launch, psutil.virtual_memory()
+    workers = launch.workers or cores()
+    fits = workers * fitting(workspace) if launch.on == "local" else 0
+    needs = {"for simulation": drawing(workspace, standing)[0], f"for {workers} workers": fits}
     words = f"memory: {memory.available / GB:.1f} of {memory.total / GB:.1f} GB free"
-    more = f", about {need / GB:.2f} GB needed for {workers} workers" if need else ""
-    yield Finding(words + more, "error" if need > memory.total else "note")
+    for what, need in needs.items():
+        words += f", about {need / GB:,.2f} GB needed {what}" * bool(need)
+    if max(needs.values()) <= memory.total:
+        return Finding(words)
+    smaller = "take fewer rows, narrower layers or a smaller launch.workers"
+    return Finding(f"{words}; {smaller}", "error")
 
 
-def _bytes(schema: Schema, protocol: Protocol) -> int:
-    """Return about how many bytes one fit holds: the table, the embeddings and a batch."""
-    embedding_size, batch = protocol.backbone.embedding_size, protocol.batch_size
-    fields, rows = len(schema.fields), sum(schema.rows.values())
-    width = sum(max(field.length, 1) for field in schema.fields)
-    weights = sum(field.size for field in schema.fields) * embedding_size
-    held = min(batch, rows) * fields * embedding_size * 4
-    return rows * (width * 4 + 16) + weights * PER_WEIGHT + held
-
-
-def _time(workspace: Workspace) -> Finding:
+def _time(workspace: Workspace, standing: Standing) -> Finding:
     """Return how long what is left takes, by fits that are on record here or were published."""
     params = workspace.params
-    pending = [cell for cell in tasks(workspace) if not _is_over(cell)]
+    try:
+        pending = [cell for cell in tasks(workspace) if not standing.is_over(cell)]
+    except DamagedError:  # a schema that `python -m benchmark data` will replace
+        return Finding("time: unknown until the data are made again")
     fits = sum(cell.fits for cell in pending)
     if not fits:
         return Finding("time: everything is on record")
@@ -160,14 +161,6 @@ def _time(workspace: Workspace) -> Finding:
     return Finding(
         f"time: about {_span(total)} for {fits} fits {where}, if they take as long as {source}"
     )
-
-
-def _is_over(cell: Cell) -> bool:
-    """Tell whether a task is on record, was skipped, or has a method that cannot be imported."""
-    try:
-        return (cell.folder / "skipped.json").is_file() or cell.is_complete()
-    except (LookupError, PluginError):
-        return True
 
 
 def _recorded(runs: Path) -> dict[str, float]:

@@ -13,7 +13,7 @@ from pydantic import PrivateAttr, model_validator
 
 from benchmark import registry
 from benchmark.config import Count, Name, Params, Section, Several
-from benchmark.configuration.documents import Node
+from benchmark.configuration.documents import Node, shortened
 from benchmark.configuration.mistakes import WrongValueError, validated
 from benchmark.schema import Schema
 from benchmark.splits import schema_of
@@ -55,6 +55,23 @@ class Sensitivity(Section):
     meanings: dict[str, str] = {}
     """What each factor does, in a sentence that the report shows."""
 
+    @model_validator(mode="after")
+    def _tells_settings_apart(self) -> Self:
+        if "seed" in self.factors:
+            raise WrongValueError(
+                "factors.seed", "it cannot be a factor, as each replicate is a draw of its own"
+            )
+        for factor, levels in self.factors.items():
+            names = [setting_name(factor, level) for level in levels]
+            for number, name in enumerate(names):
+                if (first := names.index(name)) < number:
+                    raise WrongValueError(
+                        f"factors.{factor}.{number}",
+                        f"its setting would be {name}, as that of {levels[first]!r}; choose levels "
+                        "that differ in their first six digits",
+                    )
+        return self
+
     def settings(self) -> dict[str, dict[str, int | float]]:
         """Return the option that each setting changes, none in the base, by name."""
         return {BASE: {}} | {
@@ -87,6 +104,8 @@ class Arms(Section):
 
     @model_validator(mode="after")
     def _controlled(self) -> Self:
+        if len(self.values) == 1:
+            raise WrongValueError("values", "it must name at least two arms, one of them `control`")
         if len({type(value) for value in self.values}) > 1:
             raise ValueError("values must be all numbers or all text")
         if self.control not in self.values:
@@ -131,7 +150,8 @@ class StudyParams(Params):
         params = super().read(path, *changes, settings=settings)
         for variant in params.variants:
             changed = params.source.at(("variants", variant))
-            node = params.source.merged(Node({"protocol": changed}, changed.location))
+            merged = params.source.merged(Node({"protocol": changed}, changed.location))
+            node = replace(merged, variant=variant)
             params._varied[variant] = validated(cls, node)
             params._varied[variant]._source = node
         return params
@@ -231,7 +251,7 @@ class Workspace:
     @property
     def folder(self) -> Path:
         """The folder of ``params.yaml``."""
-        return STUDIES / self.study if self.study else Path()
+        return Path() if self.study is None else STUDIES / self.study
 
     @cached_property
     def params(self) -> StudyParams:
@@ -241,12 +261,13 @@ class Workspace:
             FileNotFoundError: there is no such study, or this is not the project root.
             ConfigError: a key is missing, unknown or has a wrong value.
         """
-        if self.study and not self.folder.is_dir():
+        folders = (path.name for path in STUDIES.glob("*") if path.is_dir())
+        if self.study is not None and self.study not in folders:
             known = ", ".join(sorted(path.parent.name for path in STUDIES.glob("*/params.yaml")))
             raise FileNotFoundError(
-                f"no study {self.study!r} in studies/; known: {known or 'none'}"
+                f"no study {shortened(repr(self.study))} in studies/; known: {known or 'none'}"
             )
-        own = [self.folder / "params.yaml"] if self.study else []
+        own = [] if self.study is None else [self.folder / "params.yaml"]
         return StudyParams.read(Path("params.yaml"), *own, settings=self.changes)
 
     def section(self, name: str) -> Any:

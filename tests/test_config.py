@@ -183,6 +183,36 @@ def test_a_long_value_or_key_is_shortened(setting: str) -> None:
         assert "x" * 61 not in sentence
 
 
+def test_a_key_that_would_not_be_seen_is_quoted(tmp_path: Path) -> None:
+    text = f'{WHOLE}\n"a\\nb": 1\n'
+    assert r": 'a\nb' is no key; " in told(text=text, folder=tmp_path)
+    assert ": '' is no key; " in told(text=f"{WHOLE}\n'': 1\n", folder=tmp_path)
+
+
+def test_a_folder_with_too_long_a_name_is_one_short_sentence(tmp_path: Path) -> None:
+    said = told(text=f"{WHOLE}\nplugins: [{'x' * 5000}]\n", folder=tmp_path)
+    assert re.search(r"params\.yaml:\d+: plugins\[0\] is 'x+…; it must be a folder", said)
+
+
+def test_a_wrong_name_is_told_by_itself(tmp_path: Path) -> None:
+    assert told("variants={a-b: {}}", folder=tmp_path) == (
+        "--set: variants.a-b cannot have this name; it must be a file name without folder and "
+        "without .py"
+    )
+
+
+def test_a_mistake_in_a_variant_is_named_where_it_is_written(tmp_path: Path) -> None:
+    said = told("variants={a: {max_epoch: 3}}", folder=tmp_path)
+    assert said.startswith("--set: variants.a.max_epoch is no key; did you mean 'max_epochs'?")
+
+
+@pytest.mark.parametrize("study", ["", "..", ".", "a/b"])
+def test_a_study_is_a_folder_of_studies(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(FileNotFoundError, match=r"^no study '.*' in studies/; known: "):
+        _ = Workspace(study).params
+
+
 def test_a_missing_key_is_one_sentence_with_the_line_of_its_section(tmp_path: Path) -> None:
     text = re.sub(r"  batch_size: .*\n", "", WHOLE)
     line = 1 + text.splitlines().index("protocol:")

@@ -40,12 +40,14 @@ class Location:
 class Node:
     """A value as it is written: a scalar, a list of nodes, or nodes by key.
 
-    The location of a value in a mapping is that of its key.
+    The location of a value in a mapping is that of its key. The params of a variant of a study
+    have its name.
     """
 
     content: Any
     location: Location
     text: str = ""
+    variant: str = ""
 
     def plain(self) -> Any:
         """Return the value alone."""

@@ -15,6 +15,7 @@ from benchmark.errors import ConfigError, did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
 Path = tuple[str | int, ...]
+NAME_OF_KEY = "[key]"  # how pydantic ends the location of a key that is wrong itself
 
 
 class WrongValueError(ValueError):
@@ -45,7 +46,9 @@ def mistake(node: Node, path: Path, words: str) -> str:
 
     Where the value is a default, the sentence names the section that does not set it.
     """
-    return f"{node.at(path).location}: {dotted(path)} {words}"
+    own = ("variants", node.variant, *path[1:])  # where a variant changes the protocol
+    in_variant = bool(node.variant) and path[:1] == ("protocol",) and node.has(own)
+    return f"{node.at(path).location}: {dotted(own if in_variant else path)} {words}"
 
 
 def wrong(node: Node, path: Path, must: str) -> str:
@@ -55,8 +58,13 @@ def wrong(node: Node, path: Path, must: str) -> str:
 
 def dotted(path: Sequence[str | int]) -> str:
     """Return a path as it is written on the command line, such as ``protocol.hidden[0]``."""
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{shortened(key)}" for key in path)
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{_key(key)}" for key in path)
     return text.removeprefix(".") or "the file"
+
+
+def _key(key: str) -> str:
+    """Return a key in one line: in quotes, with escapes, where it would not be seen as it is."""
+    return shortened(key if key and key.isprintable() else repr(key))
 
 
 def shown(node: Node) -> str:
@@ -93,6 +101,9 @@ def _sentences(kind: Any, node: Node, start: Path, error: ValidationError) -> li
 def _sentence(
     node: Node, path: Path, annotation: Any, parent: Any, details: Mapping[str, Any]
 ) -> str:
+    if details["loc"][-1:] == (NAME_OF_KEY,):
+        must = details.get("ctx", {}).get("error") or f"it must be {allowed(str)}"
+        return mistake(node, path, f"cannot have this name; {must}")
     problem, (*above, key) = details["type"], path or ("",)
     if problem == "missing":
         return mistake(node, path, f"is missing; it must be {allowed(annotation)}")
@@ -132,7 +143,7 @@ def _located(kind: Any, location: Sequence[str | int]) -> tuple[Path, Any, Any]:
     """Return the path without the branches of unions, the type there, and that of its section."""
     path: list[str | int] = []
     annotation, parent = kind, None
-    for key in location:
+    for key in location[:-1] if location[-1:] == (NAME_OF_KEY,) else location:
         for member in members(annotation):
             below = _below(member, key)
             if below is not None:

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from benchmark import registry
 from benchmark.configuration.documents import Node, shortened
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
     from benchmark.studies import StudyParams, Workspace
+    from benchmark.training.method import Method
 
 
 def check_names(params: StudyParams) -> None:
@@ -64,14 +66,14 @@ def check_options(workspace: Workspace) -> None:
 
 
 def broken(params: StudyParams) -> Iterator[str]:
-    """Yield a sentence for each dataset or method of the params that cannot be imported."""
+    """Yield a sentence for each dataset or method of the params that cannot be used."""
     from benchmark.data.dataset import Dataset  # noqa: PLC0415 (half a second)
     from benchmark.training.method import Method  # noqa: PLC0415 (seconds)
 
     for name in used_datasets(params):
         yield from _import_error("datasets", name, Dataset)
     for name in params.methods:
-        yield from _import_error("methods", name, Method)
+        yield from _import_error("methods", name, Method) or _undeclared(name, Method)
 
 
 def used_datasets(params: StudyParams) -> list[str]:
@@ -81,12 +83,32 @@ def used_datasets(params: StudyParams) -> list[str]:
     return list(dict.fromkeys([*prepared, *params.options]))
 
 
-def _import_error(folder: str, name: str, base: type) -> Iterator[str]:
+def _import_error(folder: str, name: str, base: type) -> list[str]:
     try:
         registry.load(folder, name, base)
+    except LookupError as error:
+        return [sentence(error)]
     except Exception as error:  # noqa: BLE001 (whatever an author's file raises)
         path = registry.shown(registry.path_of(folder, name))
-        yield f"{path} cannot be imported: {sentence(error)}"
+        return [f"{path} cannot be imported: {sentence(error)}"]
+    return []
+
+
+def _undeclared(name: str, base: type[Method]) -> Iterator[str]:
+    """Yield what a method's class does not declare as its record needs it."""
+    kind = registry.load("methods", name, base)
+    path = registry.shown(registry.path_of("methods", name))
+    texts = {"name": "the method's name", "cite": "the key of its paper in references.bib"}
+    for attribute, what in texts.items():
+        value = getattr(kind, attribute, None)
+        if not isinstance(value, str) or not value.strip():
+            shown = "is missing" if value is None else f"is {shortened(repr(value))}"
+            yield f"{path}: {attribute} {shown}; it must be {what}, as text"
+    if isinstance(getattr(kind, "cite", None), str) and kind.cite.strip():
+        try:
+            _ = kind.citation
+        except (LookupError, ValueError) as error:
+            yield sentence(error)
 
 
 def _files(params: StudyParams) -> Iterator[str]:
@@ -263,7 +285,10 @@ def _spaces() -> dict[str, Mapping[str, BaseDistribution]]:
 
 
 def _must(distribution: BaseDistribution, value: object, *, tuned: bool) -> str:
-    """Return what a default must be, nothing if it is that; ranges bind only what is tuned."""
+    """Return what a default must be, nothing if it is that.
+
+    A range binds what is tuned; of what is not, it tells the sign.
+    """
     if choices := getattr(distribution, "choices", ()):
         fits = any(type(value) is type(choice) and value == choice for choice in choices)
         return "" if fits else f"one of {', '.join(map(_written, choices))}"
@@ -271,8 +296,12 @@ def _must(distribution: BaseDistribution, value: object, *, tuned: bool) -> str:
     if type(value) not in ((int,) if whole else (int, float)):
         return "a whole number" if whole else "a number"
     low, high = (getattr(distribution, name) for name in ("low", "high"))
-    inside = isinstance(value, int | float) and low <= value <= high
-    return "" if inside or not tuned else f"within its range, {low:g} to {high:g}"
+    must = f"within its range, {low:g} to {high:g}"
+    if tuned:
+        return "" if low <= cast(float, value) <= high else must
+    least = min(low, 0)  # what is never negative while it is tuned, has no meaning below 0
+    fits = least <= cast(float, value) < math.inf
+    return "" if fits else f"{must}, or where nothing is tuned finite and at least {least:g}"
 
 
 def _written(choice: object) -> str:

@@ -26,12 +26,12 @@ _DRAWS = frozenset({Tensor.normal_, Tensor.uniform_})
 
 def parameters(kind: type[Method], schema: Schema, backbone: BackboneParams) -> int:
     """Return how many parameters a method has with its default hyper-parameters."""
-    with torch.random.fork_rng(devices=[]), _Uninitialized():
+    with torch.random.fork_rng(devices=[]), Uninitialized():
         model = kind(blueprint(schema, backbone))
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-class _Uninitialized(TorchFunctionMode):
+class Uninitialized(TorchFunctionMode):
     """Draw no initial values: memory that is never touched costs nothing, however large."""
 
     def __torch_function__(
