@@ -29,7 +29,7 @@ STUDY = "a folder in studies/, whose params, data and results are used instead o
 
 def check(workspace: Workspace) -> int:
     """Check params, methods, data, disk and memory, and estimate the time, before a run."""
-    from benchmark.preflight import findings
+    from benchmark.preflight.findings import findings
 
     mistaken = False
     for finding in findings(workspace):

@@ -12,7 +12,7 @@ from helpers.projects import work_here, write_small_params
 from benchmark import registry
 from benchmark.cli import main
 from benchmark.configuration.names import broken
-from benchmark.footprint import bytes_of_fit, shape
+from benchmark.preflight.footprint import bytes_of_fit, shape
 from benchmark.registry import ROOT
 from benchmark.sealing import write_sealed
 from benchmark.studies import Workspace

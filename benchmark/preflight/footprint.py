@@ -10,9 +10,9 @@ from benchmark import registry
 from benchmark.config import BackboneParams, Protocol
 from benchmark.data.dataset import Dataset
 from benchmark.execution.executors.local import cores
+from benchmark.preflight.standing import Standing, known_schema
 from benchmark.registry import PluginError
 from benchmark.schema import Field, Schema
-from benchmark.standing import Standing, known_schema
 from benchmark.studies import Setting, Workspace
 
 PER_WEIGHT = 16  # bytes: the weight, its gradient and Adam's two moments

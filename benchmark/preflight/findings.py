@@ -15,16 +15,16 @@ import psutil
 from benchmark.configuration.names import broken, check_names, check_options
 from benchmark.data.dataset import Dataset, Source
 from benchmark.data.prepare import MANUAL, adapter
-from benchmark.encoders import refused
 from benchmark.errors import ConfigError
 from benchmark.execution.executors.local import cores
 from benchmark.execution.run import tasks
 from benchmark.files import DamagedError
-from benchmark.footprint import drawing, fitting
+from benchmark.preflight.encoders import refused
+from benchmark.preflight.footprint import drawing, fitting
+from benchmark.preflight.standing import Standing
 from benchmark.recovery import recovered
 from benchmark.registry import PluginError
 from benchmark.sealing import read_sealed
-from benchmark.standing import Standing
 from benchmark.studies import Workspace
 
 GB = 1e9

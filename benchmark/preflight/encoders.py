@@ -9,7 +9,7 @@ import torch
 from benchmark.config import BackboneParams
 from benchmark.errors import sentence
 from benchmark.execution.capacity import Uninitialized
-from benchmark.footprint import shape
+from benchmark.preflight.footprint import shape
 from benchmark.schema import Field, Schema
 from benchmark.studies import Workspace
 from benchmark.training.backbones import blueprint

@@ -1,0 +1,1 @@
+"""What `check` finds before anything starts: mistakes, missing data, memory, disk and time."""
