@@ -184,7 +184,7 @@ def test_a_method_says_how_its_rank_varies_and_how_often_it_is_among_the_best(
     found: Comparison,
 ) -> None:
     table = by_method(found).set_index("Method")
-    ranks, share = "Mean rank (range), CVR AUC", "Among the best, CVR AUC"
+    ranks, share = "Mean of the settings' ranks (range), CVR AUC", "Among the best, CVR AUC"
     assert len(table) == len(METHODS)
     assert table.loc[found.titles[PLAIN], ranks] == "2.6 (1–3)"
     assert table.loc[found.titles[PLAIN], share] == "1 of 5"

@@ -113,7 +113,7 @@ def by_method(comparison: Comparison) -> pd.DataFrame:
         row = {"Method": comparison.titles[method]}
         for metric in comparison.headline:
             what = quantity(metric)
-            row[f"Mean rank (range), {what}"] = _range(comparison, method, metric)
+            row[f"Mean of the settings' ranks (range), {what}"] = _range(comparison, method, metric)
             row[f"Among the best, {what}"] = _share(comparison, method, metric)
         rows.append(row)
     return pd.DataFrame(rows)
