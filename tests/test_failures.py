@@ -133,6 +133,7 @@ def test_a_file_that_is_no_method_fails_with_its_reason(project: Path) -> None:
         "numbered": naive.replace('name = "Naive"', "name = 3"),
         "double": f"{naive}\n\nclass Second(Naive):\n    pass\n",
         "cut": f"{naive}\0\0",
+        "uncited": naive.replace('cite = "', 'cite = "no'),
     }
     for name, text in files.items():
         (project / "methods" / f"{name}.py").write_text(text, encoding="utf-8")
@@ -141,6 +142,7 @@ def test_a_file_that_is_no_method_fails_with_its_reason(project: Path) -> None:
     text = Path("results/leaderboard.md").read_text(encoding="utf-8")
     assert "failed: methods/numbered.py: name is 3; it must be text" in text
     assert "failed: methods/double.py must define exactly one Method, found 2" in text
+    assert "failed: methods/uncited.py cites 'no" in text
     assert "failed: methods/cut.py: SyntaxError: source code string cannot contain null" in text
     assert len(list((RUNS / GOOD / "default").glob("*.json"))) == 2
 

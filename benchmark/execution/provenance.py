@@ -15,6 +15,7 @@ import torch
 
 from benchmark import registry
 from benchmark.config import Protocol
+from benchmark.errors import sentence
 from benchmark.execution.code import code_of
 from benchmark.execution.fitting import resolve_device
 from benchmark.files import fingerprint
@@ -39,16 +40,20 @@ def describe(
     replicates there are is no part of it: what is finished stays when there are to be more.
 
     Raises:
-        PluginError: the method's name is no text.
+        PluginError: the method's name is no text, or its paper is unknown.
     """
     if not isinstance(method.name, str):
         place = registry.shown(registry.path_of("methods", method_name))
         raise registry.PluginError(f"{place}: name is {method.name!r}; it must be text")
+    try:
+        citation = method.citation
+    except LookupError as error:
+        raise registry.PluginError(sentence(error)) from error
     task: dict[str, Any] = {
         "dataset": schema.dataset,
         "method": method_name,
         "title": method.name,
-        "citation": method.citation,
+        "citation": citation,
         "protocol": protocol.identity,
         "data": schema.fingerprint,
         "code": code_of(method_name),

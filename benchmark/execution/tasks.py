@@ -41,9 +41,6 @@ from benchmark.training.trainer import DivergedError
 from benchmark.training.vectorized import allowed
 
 OWN_SEEDS = 1_000_000
-
-# Mistakes in a method's file, or of its name, which keep a task from being described.
-OWN_FAULTS = (PluginError, LookupError)
 NO_MEMORY = "DefaultCPUAllocator"  # torch's words where the host has none left
 
 
@@ -65,14 +62,18 @@ class Cell:
         """The method's class.
 
         Raises:
-            LookupError: there is no such method, or not exactly one in its file.
-            PluginError: the file cannot be imported.
+            LookupError: there is no such method.
+            PluginError: the file cannot be imported, or has not exactly one method.
         """
+        path = registry.path_of("methods", self.method)
         try:
             return registry.load("methods", self.method, Method)
         except SyntaxError as error:  # that names no line, as that of a NUL byte
-            path = registry.shown(registry.path_of("methods", self.method))
-            raise PluginError(f"{path}: SyntaxError: {error.msg}") from error
+            raise PluginError(f"{registry.shown(path)}: SyntaxError: {error.msg}") from error
+        except LookupError as error:
+            if path.is_file():
+                raise PluginError(sentence(error)) from error
+            raise
 
     @cached_property
     def schema(self) -> Schema:
@@ -153,7 +154,7 @@ class Cell:
         begun = (self.folder / "task.json").is_file()
         if isinstance(error, UndefinedError):
             write_json(self.folder / "skipped.json", {"reason": self.unfit(error)})
-        elif not isinstance(error, FailedBeforeError) and (begun or isinstance(error, OWN_FAULTS)):
+        elif not isinstance(error, FailedBeforeError) and (begun or isinstance(error, PluginError)):
             lasting = isinstance(error, PluginError) and not self._is_broken()
             lasting &= NO_MEMORY not in str(error)
             write_json(self.folder / "failed.json", {"reason": sentence(error), "lasting": lasting})
