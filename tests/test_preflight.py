@@ -139,6 +139,23 @@ def test_what_is_on_record_is_what_a_run_would_leave_alone(
     assert "for 4 fits" in checked(capsys)[1]
 
 
+def test_a_method_on_record_that_lost_its_name_is_a_warning(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(project, capsys)
+    (project / "datasets").symlink_to(ROOT / "datasets")
+    (project / "methods").mkdir()
+    for file in ("naive.py", "esmm.py", "references.bib"):
+        shutil.copy(ROOT / "methods" / file, project / "methods")
+    path = project / "methods" / "naive.py"
+    path.write_text(path.read_text().replace('name = "Naive"', "name = 3"))
+    monkeypatch.setattr(registry, "ROOT", project)
+    code, said = checked(capsys)
+    assert code == 0
+    assert "warning: methods/naive.py: name is 3" in said
+    assert "time: " in said
+
+
 def test_splits_that_are_cut_are_not_processed(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

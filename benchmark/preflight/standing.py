@@ -45,13 +45,10 @@ class Standing:
         """Tell whether a task is on record under today's key, was skipped, or is left out."""
         try:
             kind = cell.kind
-        except (LookupError, PluginError):
-            return True
-        if not (cell.folder / "task.json").is_file() or not self.is_processed(cell.setting):
-            return False
-        try:
+            if not (cell.folder / "task.json").is_file() or not self.is_processed(cell.setting):
+                return False
             task = describe(cell.schema, cell.method, kind, cell.protocol, self._where)
-        except (AttributeError, LookupError):  # the class lacks what its record has to name
+        except (AttributeError, LookupError, PluginError):  # no class, or one without name or paper
             return True
         return cell.is_finished(task)
 

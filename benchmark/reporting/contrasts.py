@@ -206,7 +206,8 @@ def _matched(tasks: Sequence[Task], params: Leaderboard, widened: Sequence[Task]
 
 def _best(tasks: Sequence[Task]) -> Task:
     """Return the one that is best on the validation splits of its replicates."""
-    means = [float(np.mean([fit.value for fit in task.replicates if fit.value])) for task in tasks]
+    values = [[fit.value for fit in task.replicates if fit.value is not None] for task in tasks]
+    means = [float(np.mean(own)) for own in values]
     known = tasks[0].provenance
     return tasks[criteria.best(known.protocol["selection_metric"], means)] if known else tasks[0]
 

@@ -182,13 +182,13 @@ def _rows(comparison: Comparison, metric: Metric) -> Iterator[dict[str, object]]
                 "mean": effect.mean.mean,
                 "mean_low": effect.mean.low,
                 "mean_high": effect.mean.high,
-                **_columns("matched_", effect.matched),
+                **_matched_columns(effect.matched),
             }
 
 
-def _columns(prefix: str, mean: Interval | None) -> dict[str, float | None]:
-    values = (mean.mean, mean.low, mean.high) if mean else (None, None, None)
-    return dict(zip((f"{prefix}{name}" for name in ("mean", "low", "high")), values, strict=True))
+def _matched_columns(mean: Interval | None) -> dict[str, float | None]:
+    names = ("mean", "low", "high")
+    return {f"matched_{name}": getattr(mean, name) if mean else None for name in names}
 
 
 def small_multiples(comparison: Comparison, metric: Metric) -> Figure:
