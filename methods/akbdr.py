@@ -28,13 +28,13 @@ class AKBDR(AdaptiveKernels):
     a ridge :math:`\lambda`, one thousandth of the mean diagonal of its matrix. What differs in KBDR
     differs here too.
 
-    Origin of the defaults: ``kernels``, :math:`J = 3`, is the code's. ``balance_weight``,
-    :math:`\gamma`, and ``tolerance``, :math:`C`, are not those of its runs: 1 is the function's own
-    default and 0.0001 that of our KBDR, while the runs on Coat have 10 and 0.001. ``candidates`` is
+    Origin of the defaults: ``kernels``, :math:`J = 3`, ``balance_weight``, :math:`\gamma = 10`,
+    and ``tolerance``, :math:`C = 0.001`, are those of the code's run on Coat. ``candidates`` is
     ours, and ``propensity_floor`` and ``propensity_epochs`` are those of our DR-JL.
     """
 
     name = "AKBDR"
     cite = "li2024debiased"
 
-    tolerance: float = tuned(1e-4, low=1e-5, high=0.1)
+    balance_weight: float = tuned(10.0, low=0.1, high=100)
+    tolerance: float = tuned(1e-3, low=1e-5, high=0.1)

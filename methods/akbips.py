@@ -26,14 +26,14 @@ class AKBIPS(WithoutImputation, AdaptiveKernels):
     candidates and with a ridge, where the code carries coefficients over to other impressions. What
     differs in KBIPS differs here too.
 
-    Origin of the defaults: ``kernels``, :math:`J = 3`, is the code's. ``balance_weight``,
-    :math:`\gamma`, and ``tolerance``, :math:`C`, are not those of its runs: 1 is the function's own
-    default and 0.01 that of our KBIPS, while the runs with Gaussian kernels have 10 and 0.001 on
-    Coat, 20 and 0.001 on Yahoo! R3, and 10 and 0.01 on KuaiRec. ``candidates`` is ours, and
+    Origin of the defaults: ``kernels``, :math:`J = 3`, ``balance_weight``, :math:`\gamma = 10`,
+    and ``tolerance``, :math:`C = 0.001`, are those of the code's run with Gaussian kernels on Coat;
+    that on Yahoo! R3 has 20 and 0.001, that on KuaiRec 10 and 0.01. ``candidates`` is ours, and
     ``propensity_floor`` and ``propensity_epochs`` are those of our DR-JL.
     """
 
     name = "AKBIPS"
     cite = "li2024debiased"
 
-    tolerance: float = tuned(0.01, low=1e-5, high=0.1)
+    balance_weight: float = tuned(10.0, low=0.1, high=100)
+    tolerance: float = tuned(1e-3, low=1e-5, high=0.1)

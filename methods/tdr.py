@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import torch
 
-from benchmark.method import Batch, Prediction, Tensor, losses
+from benchmark.method import Batch, Prediction, Tensor, losses, tuned
 from benchmark.training.modules.doubly_robust import DoublyRobust
 
 
@@ -28,12 +28,14 @@ class TDR(DoublyRobust):
     plain doubly robust learning. That code also squares the errors and swaps the arguments of
     :math:`\hat e` in its imputation. Neural networks replace matrix factorisation.
 
-    Origin of the defaults: ``propensity_floor``, ``propensity_epochs`` and ``calibrate`` are those
-    of our DR-JL. The runs of that code have the floor 0.1 on all data sets.
+    Origin of the defaults: ``propensity_floor`` is 0.1 in the runs of that code on all data sets.
+    ``propensity_epochs`` and ``calibrate`` are those of our DR-JL.
     """
 
     name = "TDR"
     cite = "li2023tdr"
+
+    propensity_floor: float = tuned(0.1, low=0.01, high=0.2)
 
     def targeted_errors(self, prediction: Prediction, batch: Batch) -> Tensor:
         """Return ê', (B,); ε is 0 where nothing was clicked."""
