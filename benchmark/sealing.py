@@ -19,7 +19,7 @@ def write_sealed(path: Path, record: dict[str, Any]) -> None:
 
 def read_sealed(path: Path) -> dict[str, Any] | None:
     """Return a record; None if there is none, or if it is broken or was edited: make it again."""
-    record = read_unsealed(path)
+    record = files.read_record(path)
     return record if is_sealed(record) else None
 
 
@@ -48,9 +48,3 @@ def is_sealed(record: Any) -> bool:
 def digest(record: dict[str, Any]) -> str:
     """Return the digest of a record as JSON."""
     return fingerprint([json.dumps(record, sort_keys=True)])
-
-
-def read_unsealed(path: Path) -> dict[str, Any] | None:
-    """Return a record without a digest; None if there is none or it is broken."""
-    record = files.read_record(path)
-    return record if isinstance(record, dict) else None

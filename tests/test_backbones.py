@@ -390,6 +390,13 @@ def test_hashes_differ_in_the_share_that_the_angle_says() -> None:
     torch.testing.assert_close(share, angle / torch.pi, rtol=0, atol=0.015)
 
 
+def test_what_is_not_known_is_farther_than_the_opposite_of_the_query() -> None:
+    query, opposite = torch.ones(1, 3), -torch.ones(1, 4, 3)
+    known = torch.tensor([[True, False, True, False]])
+    assert nearest(query, opposite, known, 2).tolist() == [[0, 2]]
+    assert nearest(query, opposite, known, 3).tolist() == [[0, 2, 3]]
+
+
 def test_taken_are_the_values_at_the_places() -> None:
     values, places = torch.arange(24).view(2, 3, 4), torch.tensor([[0, 2], [1, 1]])
     assert taken(values, places).tolist() == [
@@ -407,8 +414,8 @@ def test_attention_weighs_what_is_known_by_its_likeness_to_the_target() -> None:
     out = attention(target, behaviours, known)
     for row in range(3):
         kept = behaviours[row, known[row]]
-        scores = attention.key(kept) @ attention.query(target[row]) / 2
-        expected = scores.softmax(0) @ attention.value(kept)
+        keys, query = kept @ attention.key.weight.T, attention.query.weight @ target[row]
+        expected = (keys @ query / 2).softmax(0) @ kept @ attention.value.weight.T
         torch.testing.assert_close(out[row], expected)
 
 

@@ -35,14 +35,54 @@ def at_the_end(statement: str) -> Callable[[str], str]:
     return lambda text: f"{text}\n{statement}\n"
 
 
+def with_updates(statement: str) -> Callable[[str], str]:
+    """Return a change of a method's text: it yields something else than updates."""
+    return lambda text: f"{text}\n    def updates(self, batch):\n        {statement}\n"
+
+
+def with_log(value: str) -> Callable[[str], str]:
+    """Return a change of a method's text: it predicts by another logarithm of the CVR."""
+    lines = (
+        "    def forward(self, features):",
+        "        from dataclasses import replace",
+        "        given = super().forward(features)",
+        f"        return replace(given, cvr=replace(given.cvr, log={value}))  # no such log",
+    )
+    return lambda text: text + "\n" + "\n".join(lines) + "\n"
+
+
+MUST = "; it must be a tensor of one number that has a gradient"
 BROKEN = {
     "misspelt": (at_the_end("def broken(:"), r"SyntaxError: .+"),
     "lacking": (with_loss('return {}["no such key"]'), r"KeyError: 'no such key'"),
     "leaving": (with_loss("raise SystemExit(3)"), r"SystemExit: 3"),
     "gone": (at_the_end("raise SystemExit(4)"), r"SystemExit: 4"),
     "shapeless": (with_loss("return batch.labels"), r"AttributeError: .+"),
+    "silent": (with_loss("pass"), f"loss returned None{MUST}"),
+    "plain": (with_loss("return 0.5"), f"loss returned a float{MUST}"),
+    "wide": (
+        with_loss("return self(batch.features).cvr.log"),
+        rf"loss returned a tensor of shape \(\d+,\){MUST}",
+    ),
+    "constant": (
+        with_loss("return batch.conversion.mean()"),
+        f"loss returned a tensor without gradient{MUST}",
+    ),
+    "bare": (
+        with_updates("yield self.loss(batch)"),
+        "updates yielded a Tensor; it must yield an Update",
+    ),
+    "square": (
+        with_log("given.cvr.log[:, None]"),
+        r"forward returned a cvr of shape \(\d+, 1\); it must be \(\d+,\)",
+    ),
+    "certain": (
+        with_log("given.cvr.log + 9"),
+        r"the CVR of row 0 of the test split is \d+(\.\d+)?, no probability; make it by .+",
+    ),
 }
-LASTING = {"lacking", "leaving", "shapeless"}
+LASTING = BROKEN.keys() - {"misspelt", "gone"}
+COUNT = len(BROKEN) + 1
 
 
 @pytest.fixture
@@ -95,12 +135,14 @@ def test_a_method_that_fails_keeps_no_other_from_running_and_the_report_says_why
         lines = (project / "methods" / f"{name}.py").read_text(encoding="utf-8").splitlines()
         reason = re.fullmatch(rf"methods/{name}\.py, line (\d+): {says}", found[name])
         assert reason is not None, found[name]
-        assert re.search(r"broken|no such|SystemExit|labels", lines[int(reason[1]) - 1])
+        blamed = r"broken|no such|SystemExit|labels|def (loss|updates|forward)"
+        assert re.search(blamed, lines[int(reason[1]) - 1])
         assert f"warning: {name} on oracle_funnel failed: {found[name]}" in error
     assert "are not numbers" in found["endless"]
-    assert "warning: 6 of 7 tasks failed; the others are on record" in error
+    assert f"warning: {COUNT} of {COUNT + 1} tasks failed; the others are on record" in error
     assert main(["run", "--strict"]) == 1
-    assert "error: 6 of 7 tasks failed; the others are on record" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"error: {COUNT} of {COUNT + 1} tasks failed; the others are on record" in error
 
 
 def test_what_would_fail_again_is_not_trained_again_until_the_file_is_mended(

@@ -23,7 +23,7 @@ from benchmark.data.preprocess import preprocess
 from benchmark.execution.candidates import BOUNDS, TARGETS
 from benchmark.execution.run import run_tasks
 from benchmark.execution.tasks import Candidates
-from benchmark.files import read_json, write_json
+from benchmark.files import read_json
 from benchmark.metrics.criteria import CRITERIA, ESTIMATED
 from benchmark.registry import ROOT
 from benchmark.reporting.statistics import Interval
@@ -97,7 +97,7 @@ def test_without_a_truth_there_is_nothing_to_compare_with(
     assert "oracle_cvr" not in TinyFunnel().categorical
     assert not run_tasks([candidates(tmp_path / "run", processed, protocol)], nullcontext())
     reason = "tiny has no oracle, which comparing criteria needs"
-    assert read_json(tmp_path / "run" / "skipped.json") == {"reason": reason}
+    assert read_json(tmp_path / "run" / "skipped.json")["reason"] == reason
     assert not list(tmp_path.rglob("candidates"))
 
 
@@ -228,7 +228,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     protocol = Params.read().protocol.identity
     for setting, replicate in product(("base", "k-2"), range(2)):
         runs = tmp_path / "results/studies/s/runs" / setting / PLAIN
-        write_json(runs / "task.json", {"protocol": protocol})
+        write_sealed(runs / "task.json", {"protocol": protocol})
         for number, value in enumerate((0.6, 0.7)):
             epoch = {
                 "criteria": {AUC: value},
@@ -263,7 +263,7 @@ def test_what_is_missing_or_out_of_date_is_one_sentence(
     path = edited.relative_to(study.parents[2])
     assert f"error: {path} is not what was written; run" in capsys.readouterr().err
     edited.write_text(text, encoding="utf-8")
-    write_json(task, {"protocol": {}})
+    write_sealed(task, {"protocol": {}})
     assert main(["report", "--study", "s"]) == 1
     assert "is out of date: its protocol is not the study's" in capsys.readouterr().err
     (task.parent / "candidates/0-0001.json").unlink()

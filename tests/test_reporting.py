@@ -14,17 +14,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from helpers.fake_runs import CLICKS, METHODS, NEEDS, ORACLE, bibtex, edit, tables, write_project
+from helpers.fake_runs import (
+    CLICKS,
+    METHODS,
+    NEEDS,
+    ORACLE,
+    TITLES,
+    bibtex,
+    edit,
+    tables,
+    write_project,
+)
 from helpers.projects import pictures_of, without_pictures
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from benchmark import bibliography
+from benchmark import bibliography, registry
 from benchmark.cli import main
 from benchmark.config import Params
-from benchmark.files import read_json, write_json
+from benchmark.files import read_json
 from benchmark.registry import ROOT
-from benchmark.reporting import latex
+from benchmark.reporting import cards, latex, leaderboard, page
 from benchmark.reporting.metric import MEASURES, Metric
 from benchmark.reporting.table import duration
 from benchmark.sealing import read_sealed, write_sealed
@@ -275,7 +285,7 @@ def test_what_is_not_finished_is_named_not_ranked(project: Path) -> None:
     edit(runs / "m2/task.json", protocol=task["protocol"] | {"batch_size": 7})
     edit(runs / "m3/task.json", data="other")
     edit(runs / "m4/default/1.json", value=None, diverged="not a number", test={})
-    write_json(runs / "m5/failed.json", {"reason": "every trial diverged", "lasting": False})
+    write_sealed(runs / "m5/failed.json", {"reason": "every trial diverged", "lasting": False})
     edit(runs / "m6/default/1.json", data="other")
     found = excluded(project)
     assert found["m0"] == "not run yet"
@@ -365,6 +375,55 @@ def test_a_broken_record_is_named(
     message = capsys.readouterr().err
     assert message.startswith(f"error: {path} {says}")
     assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("m6/task.json", '"cpu', '"another cpu'),
+        ("m3/task.json", '"commit": "', '"commit": "f'),
+        ("m5/failed.json", "diverged", "was late"),
+    ],
+)
+def test_what_a_result_depends_on_cannot_be_edited(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str, before: str, after: str
+) -> None:
+    runs = Path("results/runs") / ORACLE
+    write_sealed(runs / "m5/failed.json", {"reason": "it diverged", "lasting": False})
+    assert main(["report"]) == 0
+    path = runs / name
+    text = path.read_text(encoding="utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after), encoding="utf-8")
+    assert main(["report"]) == 1
+    message = capsys.readouterr().err
+    assert message == f"error: {path} is not what was written; run it again\n"
+
+
+def test_methods_of_this_suite_are_told_from_those_of_the_papers_that_they_cite(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (leaderboard, latex, page):
+        monkeypatch.setattr(module, "is_ours", lambda method: method == METHODS[0])
+    assert main(["report"]) == 0
+    markdown, tex, html = (
+        (project / "results" / name).read_text(encoding="utf-8")
+        for name in ("leaderboard.md", "leaderboard.tex", "index.html")
+    )
+    assert f"{TITLES[0]} ({METHODS[0]}) (ours, after [@author2020m0])" in markdown
+    assert f"{TITLES[6]} ({METHODS[6]}) [@author2020m6]" in markdown
+    assert rf"{TITLES[0]} (ours, after~\cite{{author2020m0}})" in tex
+    assert rf"{TITLES[6]}~\cite{{author2020m6}}" in tex
+    assert f'"#method-m0">{TITLES[0]} ({METHODS[0]})</a> <span class="soft">ours</span>' in html
+    assert f'"#method-m6">{TITLES[6]} ({METHODS[6]})</a></th>' in html
+
+
+def test_a_method_is_ours_if_its_evidence_says_so() -> None:
+    ours = {name for name in registry.names("methods") if cards.is_ours(name)}
+    assert "hm3_joint" in ours
+    assert "hm3" not in ours
+    assert all("ours" in cards.read([name])[name].evidence for name in ours)
+    assert not cards.is_ours("no_such_method")
 
 
 @pytest.mark.parametrize(

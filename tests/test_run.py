@@ -297,6 +297,21 @@ def test_what_another_device_finished_is_kept_and_what_it_began_is_not(
     assert not records(one.folder)
 
 
+def test_a_task_whose_description_was_edited_is_made_again(
+    processed: Path, small: Protocol, tmp_path: Path
+) -> None:
+    one = task(tmp_path / "task", processed, METHOD, small)
+    assert not in_this_process(one)
+    path, before = one.folder / "task.json", records(one.folder)
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole.replace('"commit": ', '"commit": "mine", "was": '), encoding="utf-8")
+    assert one.prepare(environment("cpu"))
+    assert not records(one.folder)
+    assert not in_this_process(one)
+    assert path.read_text(encoding="utf-8") == whole
+    assert records(one.folder).keys() == before.keys()
+
+
 def test_a_worker_that_is_not_what_the_key_says_trains_nothing(
     processed: Path, small: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

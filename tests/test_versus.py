@@ -14,7 +14,6 @@ from scipy import stats
 
 from benchmark.cli import main
 from benchmark.execution.archive import pack
-from benchmark.files import read_json, write_json
 from benchmark.reporting import versus
 from benchmark.reporting.statistics import holm
 from benchmark.reporting.versus import Contest, Matchup
@@ -187,7 +186,7 @@ def test_trials_that_diverged_are_told(tmp_path: Path, monkeypatch: pytest.Monke
 def test_results_of_other_code_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(write_project(tmp_path, 2, 2))
     path = tmp_path / "results/runs" / ORACLE / METHODS[1] / "task.json"
-    write_json(path, read_json(path) | {"adopted": {"code": "0" * 64, "fits": 3}})
+    edit(path, adopted={"code": "0" * 64, "fits": 3})
     oracle, clicks = found = versus.compare(METHODS[0], Workspace())
     [note] = oracle.notes
     assert TITLES[1] in note

@@ -25,6 +25,7 @@ from benchmark import parquet
 from benchmark.data.dataset import DataError
 from benchmark.files import replacing_folder, write_text
 from benchmark.schema import POST_CLICK, SPLITS, Field, Schema
+from benchmark.splits import check_whole, schema_of
 
 ROWS_AFTER_CLICK = """\
 # To learn what follows a click instead:
@@ -40,8 +41,8 @@ def export_recbole(processed: Path, folder: Path) -> None:
         DataError: a field's name cannot head a column of an atomic file.
         FileNotFoundError: the dataset was not preprocessed.
     """
-    schema = Schema.read(processed)
-    schema.check_splits(processed)
+    check_whole(processed)
+    schema = schema_of(processed)
     features = [_column(field, schema) for field in schema.fields]
     with replacing_folder(folder) as temporary:
         for split in SPLITS:

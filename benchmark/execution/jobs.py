@@ -24,8 +24,9 @@ from benchmark.execution.executors.executor import Executor
 from benchmark.execution.executors.local import LocalExecutor, cores, visible
 from benchmark.execution.fitting import Job, Work, resolve_device
 from benchmark.execution.limits import time_limit
+from benchmark.execution.promises import check_scores, explained
 from benchmark.execution.provenance import describe, environment
-from benchmark.sealing import read_sealed, read_unsealed, write_sealed
+from benchmark.sealing import read_sealed, write_sealed
 from benchmark.splits import check_whole, schema_of
 from benchmark.training.method import Method
 
@@ -147,6 +148,7 @@ def perform(group: JobGroup) -> dict[Path, dict[str, Any]]:
     Raises:
         DamagedError: the splits are not what was written.
         ForeignError: this worker, its code or its data are not those of the task.
+        PluginError: the method's file raised an error, or returned something else than it must.
         TimeLimitError: the jobs took longer than they may.
     """
     try:
@@ -163,8 +165,11 @@ def _performed(group: JobGroup) -> dict[Path, dict[str, Any]]:
     key = _checked(group)
     for job in group.jobs.values():
         check_whole(job.processed)
-    with time_limit(group.allowed):
+    first = next(iter(group.jobs.values()))
+    with explained(first), time_limit(group.allowed):
         done = group.work(list(group.jobs.values()))
+    for record in done:
+        check_scores(first, record)
     fitted = dict(zip(group.jobs, done, strict=True))
     if _claimed(group).get("key") != key:
         raise ForeignError(f"{group}: its folder was given to other params or code meanwhile")
@@ -188,7 +193,7 @@ def workers(protocol: Protocol, count: int | None = None) -> LocalExecutor:
 
 
 def _claimed(group: JobGroup) -> dict[str, Any]:
-    return read_unsealed(group.folder / "task.json") or {}
+    return read_sealed(group.folder / "task.json") or {}
 
 
 def _checked(group: JobGroup) -> str:

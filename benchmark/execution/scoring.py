@@ -13,6 +13,7 @@ from benchmark.files import sha256
 from benchmark.metrics.evaluation import evaluate
 from benchmark.schema import Schema
 from benchmark.sealing import read_whole
+from benchmark.splits import check_whole, schema_of
 from benchmark.studies import STUDIES, Setting, Workspace
 from benchmark.training.trainer import read_labels
 
@@ -106,7 +107,8 @@ def prepared(folder: Path) -> Schema:
     """
     if not (folder / "schema.json").is_file():
         raise FileNotFoundError(f"{folder} is not prepared; run `python -m benchmark data`")
-    return Schema.read(folder)
+    check_whole(folder)
+    return schema_of(folder)
 
 
 def _faults(

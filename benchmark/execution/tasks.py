@@ -27,12 +27,11 @@ from benchmark.execution.candidates import train_and_record
 from benchmark.execution.fitting import Job, Work, train
 from benchmark.execution.jobs import Queue
 from benchmark.execution.provenance import commit, describe, is_elsewhere
-from benchmark.files import write_json
 from benchmark.metrics.criteria import check
 from benchmark.metrics.undefined import UndefinedError
 from benchmark.registry import PluginError
 from benchmark.schema import Schema
-from benchmark.sealing import read_sealed, read_unsealed, write_sealed
+from benchmark.sealing import read_sealed, write_sealed
 from benchmark.splits import schema_of
 from benchmark.studies import Setting
 from benchmark.training.method import Method
@@ -119,7 +118,7 @@ class Cell:
 
     @property
     def _failure(self) -> dict[str, Any]:
-        return read_unsealed(self.folder / "failed.json") or {}
+        return read_sealed(self.folder / "failed.json") or {}
 
     def check(self) -> None:
         """Make sure that the protocol fits the data.
@@ -132,7 +131,7 @@ class Cell:
 
     def is_finished(self, task: Mapping[str, Any]) -> bool:
         """Tell whether all that is described is on record, on whatever device."""
-        recorded = read_unsealed(self.folder / "task.json")
+        recorded = read_sealed(self.folder / "task.json")
         if recorded is None or not is_elsewhere(task, recorded):
             return False
         skipped = (self.folder / "skipped.json").is_file()
@@ -153,11 +152,12 @@ class Cell:
         """
         begun = (self.folder / "task.json").is_file()
         if isinstance(error, UndefinedError):
-            write_json(self.folder / "skipped.json", {"reason": self.unfit(error)})
+            write_sealed(self.folder / "skipped.json", {"reason": self.unfit(error)})
         elif not isinstance(error, FailedBeforeError) and (begun or isinstance(error, PluginError)):
             lasting = isinstance(error, PluginError) and not self._is_broken()
             lasting &= NO_MEMORY not in str(error)
-            write_json(self.folder / "failed.json", {"reason": sentence(error), "lasting": lasting})
+            reason = {"reason": sentence(error), "lasting": lasting}
+            write_sealed(self.folder / "failed.json", reason)
 
     def _is_broken(self) -> bool:
         """Tell whether the method's file cannot be imported, so that the task has no key."""
@@ -384,12 +384,12 @@ def prepare_folder(folder: Path, task: Mapping[str, Any], missing: str | None) -
             "protocol.device is cuda, which is not here; take `auto`, or a cluster that has it: "
             "`python -m benchmark run --on slurm`"
         )
-    recorded = read_unsealed(folder / "task.json")
+    recorded = read_sealed(folder / "task.json")
     if recorded is None or recorded.get("key") != task["key"]:
         shutil.rmtree(folder, ignore_errors=True)
-        write_json(folder / "task.json", dict(task) | {"commit": commit()})
+        write_sealed(folder / "task.json", dict(task) | {"commit": commit()})
     if missing:
-        write_json(folder / "skipped.json", {"reason": missing})
+        write_sealed(folder / "skipped.json", {"reason": missing})
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

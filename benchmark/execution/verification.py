@@ -29,8 +29,7 @@ from benchmark.execution.fitting import Job, Work
 from benchmark.execution.provenance import SHOWN, describe, environment
 from benchmark.execution.scoring import TOLERANCE, prepared
 from benchmark.execution.tasks import Cell
-from benchmark.files import write_json
-from benchmark.sealing import read_unsealed, read_whole
+from benchmark.sealing import read_sealed, read_whole, write_sealed
 from benchmark.training.search import defaults
 
 TRIALS = "trials"
@@ -95,14 +94,14 @@ def adopt(remade: Sequence[Remade]) -> Iterator[tuple[Cell, str | None]]:
         of.setdefault(one.task.folder, []).append(one)
     for folder, sample in of.items():
         task = sample[0].task
-        recorded, now = read_unsealed(folder / "task.json") or {}, _description(task)
+        recorded, now = read_sealed(folder / "task.json") or {}, _description(task)
         if recorded.get("key") != now["key"]:
             reason = _refusal(sample, recorded, now)
             if reason is None:
                 before = recorded.get("adopted", {}).get("code", recorded["code"])
                 adopted = {"code": before, "fits": len(sample)}
                 more = {"commit": recorded["commit"], "adopted": adopted}
-                write_json(folder / "task.json", now | more)
+                write_sealed(folder / "task.json", now | more)
             yield task, reason
 
 

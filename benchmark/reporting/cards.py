@@ -58,6 +58,18 @@ def _card(name: str) -> Card | None:
     )
 
 
+def is_ours(method: str) -> bool:
+    """Tell whether the evidence of a method says that it "is ours": its paper has another one."""
+    path = registry.path_of("methods", method)
+    return path.is_file() and _is_ours(method, path, path.stat().st_mtime_ns)
+
+
+@cache
+def _is_ours(method: str, _: Path, __: int) -> bool:
+    card = _card(method)
+    return card is not None and re.search(r"\bis ours\b", card.evidence) is not None
+
+
 def family(path: Path) -> str:
     """Return the family of a method's file, as the file of families beside it tells."""
     return _families(path.with_name(FAMILIES)).get(path.stem, OTHER)

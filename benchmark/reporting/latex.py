@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from benchmark.bibliography import keys
+from benchmark.reporting.cards import is_ours
 from benchmark.reporting.contrasts import Cell, Gain
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import Task
@@ -233,7 +234,8 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _name(task: Task) -> str:
-    return escape(task.title) + (_cite(task.provenance.citation) if task.provenance else "")
+    cited = _cite(task.provenance.citation) if task.provenance else ""
+    return escape(task.title) + (f" (ours, after{cited})" if is_ours(task.method) else cited)
 
 
 def _cell(row: Row) -> Cell | None:

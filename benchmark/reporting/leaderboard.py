@@ -14,6 +14,7 @@ from benchmark.bibliography import keys
 from benchmark.config import Leaderboard, Params
 from benchmark.files import write_text
 from benchmark.reporting import citations, latex
+from benchmark.reporting.cards import is_ours
 from benchmark.reporting.contrasts import Cell, Gain, column
 from benchmark.reporting.csv_files import csv_text
 from benchmark.reporting.metric import Metric
@@ -165,9 +166,10 @@ def _mark(cell: Cell | None, best: str) -> str:
 
 
 def _name(task: Task) -> str:
-    return named(task).replace("|", r"\|") + _cite(
-        task.provenance.citation if task.provenance else ""
-    )
+    cited = _cite(task.provenance.citation) if task.provenance else ""
+    if is_ours(task.method):
+        cited = f" (ours, after{cited})"
+    return named(task).replace("|", r"\|") + cited
 
 
 def _cite(citation: str) -> str:

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from benchmark.bibliography import keys
 from benchmark.files import write_text
+from benchmark.reporting.cards import is_ours
 from benchmark.reporting.contrasts import Cell
 from benchmark.reporting.leaderboard import UNVERIFIED, named, titled
 from benchmark.reporting.metric import Metric
@@ -163,8 +164,9 @@ def _cite(citation: str) -> Markup:
 
 
 def _named(task: Task) -> Markup:
-    """Return a method's title, linked to its card."""
-    return Markup('<a href="#method-{}">{}</a>').format(task.method, named(task))
+    """Return a method's title, linked to its card, and whether it is this suite's own."""
+    ours = Markup(' <span class="soft">ours</span>') if is_ours(task.method) else ""
+    return Markup('<a href="#method-{}">{}</a>{}').format(task.method, named(task), ours)
 
 
 def _value(cell: Cell | None) -> Markup:

@@ -400,7 +400,7 @@ def _read(path: Path, kind: type[R]) -> R:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON: {error}; run it again") from error
-    if kind in (Fit, _Best) and not is_sealed(content):
+    if not is_sealed(content):
         raise ValueError(f"{path} is not what was written; run it again")
     try:
         return kind.model_validate(content)

@@ -26,7 +26,7 @@ from benchmark.reporting.studies.sensitivity import comparison as sensitivity
 from benchmark.reporting.studies.sensitivity import page as sensitivity_page
 from benchmark.reporting.studies.sensitivity import plots as sensitivity_plots
 from benchmark.reporting.table import build
-from benchmark.schema import Schema
+from benchmark.splits import schema_of
 from benchmark.studies import Arms, Workspace
 
 
@@ -123,7 +123,7 @@ def _arms(workspace: Workspace, section: Arms, datasets: Sequence[DatasetResults
         first = setting.replicate(0)
         study = arms.Study(
             title=results.title,
-            claims=Schema.read(first).claims,
+            claims=schema_of(first).claims,
             arms=section,
             rows=arm_rows.read(first, section),
             test=arm_rows.read(first, section, ("test",)),

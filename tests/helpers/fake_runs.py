@@ -143,9 +143,9 @@ def write_task(
 ) -> None:
     method = METHODS[rank]
     folder = root / "results" / "runs" / dataset / method
-    write_json(folder / "task.json", task(dataset, method, protocol))
+    write_sealed(folder / "task.json", task(dataset, method, protocol))
     if dataset == CLICKS and rank in (2, 5):
-        write_json(folder / "skipped.json", {"reason": NEEDS})
+        write_sealed(folder / "skipped.json", {"reason": NEEDS})
         return
     rng = np.random.default_rng([rank, dataset == ORACLE])
     for number in range(4):

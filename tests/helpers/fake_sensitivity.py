@@ -63,16 +63,16 @@ def _write_setting(
     for method in METHODS:
         folder = root / workspace.runs / setting / method
         task = fake_runs.task(setting, method, protocol) | {"data": schema.fingerprint}
-        write_json(folder / "task.json", task)
+        write_sealed(folder / "task.json", task)
         if method == LATE and "rain" not in changed:
-            write_json(folder / "skipped.json", {"reason": "needs rain, which this log lacks"})
+            write_sealed(folder / "skipped.json", {"reason": "needs rain, which this log lacks"})
             continue
         for seed in SEEDS:
             record = _record(method, changed, seed) | {"data": schema.fingerprint}
             write_sealed(folder / "default" / f"{seed}.json", record)
         if method == FRAIL and changed.get("wind") == 2:
             reason = {"reason": f"replicate 0: {DIVERGED}", "lasting": True}
-            write_json(folder / "failed.json", reason)
+            write_sealed(folder / "failed.json", reason)
         else:
             fake_runs.write_best(folder)
 

@@ -11,7 +11,8 @@ from benchmark.data.fetching.raw import origins
 from benchmark.documentation.cards.overlap import overlap
 from benchmark.documentation.cards.records import Facts, Feature, Population
 from benchmark.files import read_json
-from benchmark.schema import LABELS, SPLITS, TIMES, Field, Schema
+from benchmark.schema import LABELS, SPLITS, TIMES, Field
+from benchmark.splits import schema_of
 
 
 def measure(processed: Path, raw: Path) -> Facts:
@@ -20,7 +21,7 @@ def measure(processed: Path, raw: Path) -> Facts:
     Raises:
         FileNotFoundError: the dataset was not preprocessed.
     """
-    schema = Schema.read(processed)
+    schema = schema_of(processed)
     report = read_json(processed / "report.json")
     tables = {split: parquet.scan(processed / f"{split}.parquet") for split in SPLITS}
     return Facts(

@@ -13,7 +13,8 @@ from benchmark.data.fetching.raw import manifest
 from benchmark.data.fetching.tokens import token_variable
 from benchmark.documentation.cards.records import Facts
 from benchmark.documentation.cards.records import read as read_facts
-from benchmark.schema import Schema, funnel
+from benchmark.schema import funnel
+from benchmark.splits import schema_of
 from benchmark.studies import first_splits
 
 NOTHING = "–"
@@ -61,7 +62,7 @@ class Item:
     def rows(self) -> str:
         """How many rows are ready here, or were counted elsewhere."""
         if self.here == "ready":
-            return f"{sum(Schema.read(self.processed).rows.values()):,}"
+            return f"{sum(schema_of(self.processed).rows.values()):,}"
         return self.counted
 
     @property
@@ -102,7 +103,7 @@ class Item:
             unsure = "first use" if pins == {"first use"} else "no"
             return "yes" if record["verified"] else unsure
         if self.here == "ready":
-            return "yes" if Schema.read(self.processed).verified else "no"
+            return "yes" if schema_of(self.processed).verified else "no"
         return NOTHING
 
 

@@ -15,6 +15,7 @@ from benchmark.execution import predictions
 from benchmark.reporting.records import DatasetResults, Task
 from benchmark.reporting.studies.arms.measure import Array, Counts, Integers
 from benchmark.schema import SPLITS, Schema
+from benchmark.splits import schema_of
 from benchmark.studies import Arms, Setting
 
 
@@ -51,7 +52,7 @@ def read(folder: Path, arms: Arms, splits: tuple[str, ...] = SPLITS) -> Rows:
     Raises:
         LookupError: the section does not fit the dataset.
     """
-    schema = Schema.read(folder)
+    schema = schema_of(folder)
     _check(schema, arms)
     names = [arms.field, *arms.strata, "click", "conversion"]
     frame = pl.concat(
@@ -97,7 +98,7 @@ def predicted(setting: Setting, results: DatasetResults) -> Iterator[tuple[Task,
 
 
 def _scores(path: Path, splits: Path) -> Predicted | None:
-    scores = predictions.read(path, Schema.read(splits).rows["test"])
+    scores = predictions.read(path, schema_of(splits).rows["test"])
     if scores.ctr is None:
         return None
     policy = parquet.scan(splits / "test.parquet").select("policy").collect()["policy"]

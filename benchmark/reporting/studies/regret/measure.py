@@ -15,10 +15,9 @@ import numpy as np
 import pandas as pd
 
 from benchmark.config import Protocol
-from benchmark.files import read_json
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.statistics import Interval, interval
-from benchmark.sealing import read_sealed
+from benchmark.sealing import read_sealed, read_whole
 from benchmark.studies import Workspace
 
 CRITERION, BOUND, REFERENCE = "criterion", "bound", "reference"
@@ -90,7 +89,7 @@ def _candidate_set(
     again = "run `python -m benchmark run` with the name of the study"
     if len(paths) != count:
         raise FileNotFoundError(f"{folder} holds {len(paths)} of {count} candidates; {again}")
-    if read_json(folder / "task.json")["protocol"] != protocol.of(folder.name).identity:
+    if read_whole(folder / "task.json")["protocol"] != protocol.of(folder.name).identity:
         raise ValueError(f"{folder} is out of date: its protocol is not the study's; {again}")
     rows = {
         (candidate, epoch): metrics
