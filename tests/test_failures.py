@@ -182,7 +182,7 @@ def test_a_file_that_is_no_method_fails_with_its_reason(project: Path) -> None:
     write_small_params(project, [GOOD, *files])
     assert main(["run"]) == main(["report"]) == 0
     text = Path("results/leaderboard.md").read_text(encoding="utf-8")
-    assert "failed: methods/numbered.py: name is 3; it must be text" in text
+    assert "failed: methods/numbered.py: name is 3; it must be the method's name, as text" in text
     assert "failed: methods/double.py must define exactly one Method, found 2" in text
     assert "failed: methods/uncited.py cites 'no" in text
     assert "failed: methods/cut.py: SyntaxError: source code string cannot contain null" in text

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 from benchmark import registry
 from benchmark.configuration.documents import Node, shortened
 from benchmark.configuration.mistakes import Path, mistake, validated, wrong
+from benchmark.declarations import method_of, undeclared
 from benchmark.errors import ConfigError, did_you_mean, sentence
 from benchmark.metrics.criteria import CRITERIA
 from benchmark.metrics.measures import MEASURES
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
     from benchmark.studies import StudyParams, Workspace
-    from benchmark.training.method import Method
 
 
 def check_names(params: StudyParams) -> None:
@@ -73,7 +73,7 @@ def broken(params: StudyParams) -> Iterator[str]:
     for name in used_datasets(params):
         yield from _import_error("datasets", name, Dataset)
     for name in params.methods:
-        yield from _import_error("methods", name, Method) or _undeclared(name, Method)
+        yield from _import_error("methods", name, Method) or undeclared(name, method_of(name))
 
 
 def used_datasets(params: StudyParams) -> list[str]:
@@ -92,23 +92,6 @@ def _import_error(folder: str, name: str, base: type) -> list[str]:
         path = registry.shown(registry.path_of(folder, name))
         return [f"{path} cannot be imported: {sentence(error)}"]
     return []
-
-
-def _undeclared(name: str, base: type[Method]) -> Iterator[str]:
-    """Yield what a method's class does not declare as its record needs it."""
-    kind = registry.load("methods", name, base)
-    path = registry.shown(registry.path_of("methods", name))
-    texts = {"name": "the method's name", "cite": "the key of its paper in references.bib"}
-    for attribute, what in texts.items():
-        value = getattr(kind, attribute, None)
-        if not isinstance(value, str) or not value.strip():
-            shown = "is missing" if value is None else f"is {shortened(repr(value))}"
-            yield f"{path}: {attribute} {shown}; it must be {what}, as text"
-    if isinstance(getattr(kind, "cite", None), str) and kind.cite.strip():
-        try:
-            _ = kind.citation
-        except (LookupError, ValueError) as error:
-            yield sentence(error)
 
 
 def _files(params: StudyParams) -> Iterator[str]:
@@ -275,12 +258,10 @@ def _default(
 
 def _spaces() -> dict[str, Mapping[str, BaseDistribution]]:
     """Return the search space of each method that can be imported."""
-    from benchmark.training.method import Method  # noqa: PLC0415 (seconds)
-
     spaces = {}
     for name in registry.names("methods"):
         with suppress(PluginError, LookupError):
-            spaces[name] = registry.load("methods", name, Method).search_space
+            spaces[name] = method_of(name).search_space
     return spaces
 
 

@@ -16,6 +16,7 @@ from optuna.distributions import (
 
 from benchmark import registry
 from benchmark.bibliography import field
+from benchmark.declarations import method_of
 from benchmark.documentation.docstrings import needs, paragraph
 from benchmark.training.method import Method
 
@@ -41,7 +42,7 @@ def markdown() -> str:
         ValueError: a docstring lacks a part, or an entry a link.
         LookupError: a citation is unknown.
     """
-    methods = {name: registry.load("methods", name, Method) for name in registry.names("methods")}
+    methods = {name: method_of(name) for name in registry.names("methods")}
     rows = [_row(name, method) for name, method in methods.items()]
     sections = [_section(name, method) for name, method in methods.items()]
     return HEAD + "".join(rows) + "".join(sections)

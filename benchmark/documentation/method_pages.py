@@ -11,9 +11,9 @@ from statistics import mean
 from typing import Any
 
 from benchmark import registry
+from benchmark.declarations import method_of
 from benchmark.documentation.catalogue import paper, tuned
 from benchmark.documentation.docstrings import needs
-from benchmark.training.method import Method
 
 PAGE = """\
 {title}
@@ -78,7 +78,7 @@ def _published(results: Path) -> Iterator[Published]:
 
 
 def _page(name: str, tables: Iterable[Published]) -> str:
-    method = registry.load("methods", name, Method)
+    method = method_of(name)
     paper_title, link, venue = paper(name, method)
     rows = [row for table in tables for row in _rows(name, table)]
     return PAGE.format(

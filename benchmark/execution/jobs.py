@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from benchmark import registry
 from benchmark.config import Protocol
+from benchmark.declarations import method_of
 from benchmark.errors import BenchmarkError, locate
 from benchmark.execution import predictions
 from benchmark.execution.executors.executor import Executor
@@ -28,7 +28,6 @@ from benchmark.execution.promises import check_scores, explained
 from benchmark.execution.provenance import describe, environment
 from benchmark.sealing import read_sealed, write_sealed
 from benchmark.splits import check_whole, schema_of
-from benchmark.training.method import Method
 
 
 class ForeignError(BenchmarkError):
@@ -199,7 +198,7 @@ def _claimed(group: JobGroup) -> dict[str, Any]:
 def _checked(group: JobGroup) -> str:
     """Return the key of what this worker would train, which must be that of the task."""
     job, claimed = next(iter(group.jobs.values())), _claimed(group)
-    kind, here = registry.load("methods", job.method, Method), environment(job.protocol.device)
+    kind, here = method_of(job.method), environment(job.protocol.device)
     mine = describe(schema_of(job.first), job.method, kind, job.protocol, here)
     if claimed.get("key") == (key := str(mine["key"])):
         return key

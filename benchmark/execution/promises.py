@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from benchmark import registry
+from benchmark.declarations import method_of
 from benchmark.errors import BenchmarkError
 from benchmark.execution.fitting import UNCHANGED, Job, prepare
 from benchmark.metrics.populations import Scores
@@ -53,7 +54,7 @@ def check_scores(job: Job, record: Mapping[str, Any]) -> None:
     for name, values in () if scores is None else vars(scores).items():
         if values is not None and (beyond := (values < 0) | (values > 1 + ROUNDING)).any():
             row = int(beyond.argmax())
-            kind = registry.load("methods", job.method, Method)
+            kind = method_of(job.method)
             raise PluginError(
                 f"{_place(job, kind.forward)}: the {name.upper()} of row {row} of the test split "
                 f"is {values[row]:.4g}, no probability; make it by Probability.from_logit, or so "

@@ -15,7 +15,7 @@ import torch
 
 from benchmark import registry
 from benchmark.config import Protocol
-from benchmark.errors import sentence
+from benchmark.declarations import undeclared
 from benchmark.execution.code import code_of
 from benchmark.execution.fitting import resolve_device
 from benchmark.files import fingerprint
@@ -42,18 +42,13 @@ def describe(
     Raises:
         PluginError: the method's name is no text, or its paper is unknown.
     """
-    if not isinstance(method.name, str):
-        place = registry.shown(registry.path_of("methods", method_name))
-        raise registry.PluginError(f"{place}: name is {method.name!r}; it must be text")
-    try:
-        citation = method.citation
-    except LookupError as error:
-        raise registry.PluginError(sentence(error)) from error
+    if fault := next(undeclared(method_name, method), None):
+        raise registry.PluginError(fault)
     task: dict[str, Any] = {
         "dataset": schema.dataset,
         "method": method_name,
         "title": method.name,
-        "citation": citation,
+        "citation": method.citation,
         "protocol": protocol.identity,
         "data": schema.fingerprint,
         "code": code_of(method_name),

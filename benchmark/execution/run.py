@@ -11,10 +11,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmark import registry
 from benchmark.config import BackboneParams, Launch
 from benchmark.configuration.documents import Location, Node, parse
 from benchmark.configuration.mistakes import validated
+from benchmark.declarations import method_of
 from benchmark.errors import sentence
 from benchmark.execution.capacity import matched, parameters
 from benchmark.execution.executors import connect
@@ -26,7 +26,6 @@ from benchmark.metrics.criteria import check_name
 from benchmark.references import widened
 from benchmark.schema import Schema
 from benchmark.studies import Setting, Workspace
-from benchmark.training.method import Method
 
 Failure = tuple[Cell, BaseException]
 
@@ -119,7 +118,7 @@ def _references(tasks: Sequence[Task], workspace: Workspace) -> Iterator[Referen
     """Yield the reference with as many parameters as the tasks' methods have, by setting."""
     params = workspace.params
     reference = str(params.leaderboard.reference)
-    kind = registry.load("methods", reference, Method)
+    kind = method_of(reference)
     backbones = dict[Any, dict[int, BackboneParams]]()  # settings mostly have the same fields
     for setting in {task.setting.name: task.setting for task in tasks}.values():
         if (schema := setting.schema) is None:

@@ -10,11 +10,10 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from benchmark import registry
+from benchmark.declarations import method_of
 from benchmark.metrics.criteria import is_maximised
 from benchmark.reporting.records import Trial, read
 from benchmark.studies import Workspace
-from benchmark.training.method import Method
 from benchmark.training.search import search_space
 
 FILE = "searches.db"
@@ -35,7 +34,7 @@ def export(workspace: Workspace) -> tuple[Path, int]:
         protocol = workspace.params_of(setting).protocol
         maximised = is_maximised(protocol.selection_metric)
         for task in (task for task in results.tasks if task.trials):
-            space = search_space(registry.load("methods", task.method, Method), protocol)
+            space = search_space(method_of(task.method), protocol)
             study = optuna.create_study(
                 storage=address(target),
                 study_name=f"{task.method} on {results.dataset}",

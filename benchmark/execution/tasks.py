@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 from benchmark import registry
 from benchmark.config import Protocol
+from benchmark.declarations import method_of
 from benchmark.errors import BenchmarkError, sentence
 from benchmark.execution.candidates import train_and_record
 from benchmark.execution.fitting import Job, Work, train
@@ -64,15 +65,7 @@ class Cell:
             LookupError: there is no such method.
             PluginError: the file cannot be imported, or has not exactly one method.
         """
-        path = registry.path_of("methods", self.method)
-        try:
-            return registry.load("methods", self.method, Method)
-        except SyntaxError as error:  # that names no line, as that of a NUL byte
-            raise PluginError(f"{registry.shown(path)}: SyntaxError: {error.msg}") from error
-        except LookupError as error:
-            if path.is_file():
-                raise PluginError(sentence(error)) from error
-            raise
+        return method_of(self.method)
 
     @cached_property
     def schema(self) -> Schema:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmark import registry
 from benchmark.configuration import documents
+from benchmark.declarations import method_of
 from benchmark.documentation.docstrings import needs, paragraph
 
 FAMILIES = "families.yaml"
@@ -40,10 +41,9 @@ def _card(name: str) -> Card | None:
     path = registry.path_of("methods", name)
     if not path.is_file():
         return None
-    from benchmark.training.method import Method  # noqa: PLC0415 (seconds)
 
     try:
-        kind = registry.load("methods", name, Method)
+        kind = method_of(name)
     except Exception:  # noqa: BLE001 (whatever an author's file raises; its run says so)
         return None
     text = inspect.getdoc(kind) or ""
