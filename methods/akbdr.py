@@ -28,9 +28,11 @@ class AKBDR(AdaptiveKernels):
     a ridge :math:`\lambda`, one thousandth of the mean diagonal of its matrix. What differs in KBDR
     differs here too.
 
-    Origin of the defaults: ``kernels``, :math:`J = 3`, ``balance_weight``, :math:`\gamma = 10`,
-    and ``tolerance``, :math:`C = 0.001`, are those of the code's run on Coat. ``candidates`` is
-    ours, and ``propensity_floor`` and ``propensity_epochs`` are those of our DR-JL.
+    Origin of the defaults: ``kernels``, :math:`J = 3`, ``balance_weight``, :math:`\gamma = 10`, and
+    ``tolerance``, :math:`C = 0.001`, are those of the code's run on Coat. That on Yahoo! R3 has 10
+    and 0.1 with :math:`J = 5`, or 0.5 with :math:`J = 3`, and that on KuaiRec 10 and
+    :math:`10^{-6}`, which is below our range. ``candidates`` is ours, and ``propensity_floor`` and
+    ``propensity_epochs`` are those of our DR-JL.
     """
 
     name = "AKBDR"

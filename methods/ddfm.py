@@ -28,11 +28,12 @@ class DDFM(AfterWait):
     :math:`\bar r - d`, with :math:`\bar r = \hat r` without gradient. Its gradient is that of ours,
     as the part against :math:`\bar r` has none. In the code, negatives return one day after the
     click of 30, when some will still convert; the gradient is right where none does, hence here.
-    That code does not cut :math:`d` at :math:`\hat r`.
-    The wait is a share of the attribution window and tuned. The CVR starts untrained. The stream
-    begins one attribution window after the data and is replayed once per epoch.
+    That code does not cut :math:`d` at :math:`\hat r`. The wait is a share of the attribution
+    window and tuned. The CVR starts untrained. The stream begins one attribution window after the
+    data and is replayed once per epoch.
 
-    Origin of the defaults: ``wait`` and ``head_epochs`` are those of our ES-DFM.
+    Origin of the defaults: ``wait`` and ``head_epochs`` are those of our ES-DFM; the code has 5
+    epochs.
     """
 
     name = "DDFM"

@@ -31,10 +31,10 @@ class DEFER(DelayedFeedback):
     epoch.
 
     Origin of the defaults: ``wait`` is ours. The paper waits 15 minutes of 30 days, or 0.00035 of
-    the attribution window. We keep our share for all data: where conversions take hours,
-    as in the built-in world, in whose window so short a wait would see hardly any of them, nothing
-    but negatives would arrive. On Criteo's log, set ``wait`` to the published share.
-    ``head_epochs`` is ours.
+    the attribution window. We keep our share for all data: where conversions take hours, as in the
+    built-in world, in whose window so short a wait would see hardly any of them, nothing but
+    negatives would arrive. On Criteo's log, set ``wait`` to the published share. ``head_epochs`` is
+    ours; the code has 5.
     """
 
     name = "DEFER"

@@ -18,9 +18,11 @@ class DRBias(DoublyRobust):
 
     Evidence: we read both losses in code of the paper's authors for a later paper.
 
-    Differs from the paper: neural networks replace matrix factorisation, and propensities have a
-    floor and may be calibrated. The imputation of that code swaps the arguments of
-    :math:`\hat e`; here both losses use the same.
+    Differs from the paper: neural networks replace matrix factorisation, and propensities are
+    learned, have a floor and may be calibrated, where that code counts them with the help of random
+    ratings. It does not weigh :math:`\hat e` of clicks by :math:`1 / p`, so that its risk is not
+    doubly robust, and its imputation swaps the arguments of :math:`\hat e`; here both losses use
+    the same.
 
     Origin of the defaults: ``propensity_floor`` and ``propensity_epochs`` are those of our DR-JL.
     ``calibrate`` is off, as in the paper.

@@ -17,13 +17,15 @@ class DRJL(DoublyRobust):
 
     Evidence: we read both losses in public code of later authors.
 
-    Differs from the paper: impressions play the part of all user-item pairs, cross entropy
-    replaces the squared error, and neural networks replace matrix factorisation. Steps alternate
-    by batch. That code imputes by :math:`e` with its arguments swapped, which is not the error
-    that the risk uses; here both losses use the same. Propensities may be calibrated.
+    Differs from the paper: impressions play the part of all user-item pairs, cross entropy replaces
+    the squared error, and neural networks replace matrix factorisation. Steps alternate by batch.
+    That code does not weigh :math:`\hat e` of clicks by :math:`1 / p`, so that its risk is not
+    doubly robust, and imputes by :math:`e` with its arguments swapped, which is not the error that
+    the risk uses; here both losses use the same. Propensities may be calibrated.
 
-    Origin of the defaults: ``propensity_floor``, 0.05, lies within the 0.05 to 0.1 of the public
-    code. ``propensity_epochs`` is ours. ``calibrate`` is off, as in the paper.
+    Origin of the defaults: ``propensity_floor``, 0.05, is that of the public code's three runs; 0.1
+    is its function's own default. ``propensity_epochs`` is ours. ``calibrate`` is off, as in the
+    paper.
     """
 
     name = "DR-JL"

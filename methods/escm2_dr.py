@@ -34,7 +34,8 @@ class ESCM2DR(ImputingTowers):
     Origin of the defaults: ``propensity_floor`` is the paper's 0.1. Sources disagree on
     ``cvr_weight``, :math:`\lambda_c`, and ``ctcvr_weight``, :math:`\lambda_g`: we take the 0.1 and
     1 of MMLRec's implementation, while PaddleRec's configurations use 0.01 and 1, or 0.5 and 0.5,
-    and the code that imputes labels uses 1 and 1. ``imputes`` is that code's.
+    and the code that imputes labels uses 1 and 1. A later comparison, in the code of DT-DR, has a
+    floor of 0.01 or 0.05. ``imputes`` is that of the code that imputes labels.
     """
 
     name = "ESCM²-DR"

@@ -15,15 +15,16 @@ class ESCM2IPS(CtrCvr):
     The middle term is unbiased for the CVR loss over all impressions if :math:`\hat o` is the
     true propensity and lies above the floor everywhere.
 
-    Evidence: several secondary sources agree on the three losses, the floor of 0.1 and the
-    stopped gradient.
+    Evidence: several secondary sources agree on the three losses, the floor of 0.1 and the stopped
+    gradient.
 
     Differs from the paper: two parallel towers on the shared embedding replace its mixture of
     experts, and the floor and both weights are tuned.
 
     Origin of the defaults: ``propensity_floor`` is the paper's 0.1. Sources disagree on
     ``cvr_weight`` and ``ctcvr_weight``: we take the 0.1 and 1 of MMLRec's implementation, while
-    PaddleRec's configurations use 0.01 and 1, or 0.5 and 0.5.
+    PaddleRec's configurations use 0.01 and 1, or 0.5 and 0.5, and a later comparison, in the code
+    of DT-DR, a floor of 0.05 with 0.13 or 0.41 and 1.
     """
 
     name = "ESCM²-IPS"

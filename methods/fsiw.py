@@ -26,7 +26,7 @@ class FSIW(DelayedFeedback):
     one window. Later implementations add :math:`10^{-8}` to the divisor of a weight; ours is the
     formula.
 
-    Origin of the defaults: ``head_epochs`` is ours.
+    Origin of the defaults: ``head_epochs`` is ours; the code has 5.
     """
 
     name = "FSIW"

@@ -27,8 +27,8 @@ class GMCM(Method):
     them. The last term is unbiased for the CVR loss over all impressions if :math:`\hat o` is the
     true propensity and lies above the floor.
 
-    Evidence: the method is a re-creation from the abstract with equations of our own. No code was
-    found.
+    Evidence: the method is a re-creation from the abstract; its realisation, with equations of our
+    own, is ours. No code was found.
 
     Differs from the paper: its nodes are many micro behaviours. Ours are the two labels of a
     dataset, so the graph has one edge, counted on training clicks, and a convolution is a fixed

@@ -18,16 +18,16 @@ class KBIPS(WithoutImputation):
     that the weights balance.
 
     Evidence: we read the losses, their order and weights in the authors' code of KBIPS, and the
-    abstract of the paper. Its adaptive choice of kernels is our AKBIPS, its worst-case
-    one our WKBIPS.
+    abstract of the paper. Its adaptive choice of kernels is our AKBIPS, its worst-case one our
+    WKBIPS.
 
     Differs from the paper: as in our KBDR, the weights learn, which that code prevents by detaching
     them, the kernels are of the propensity's encodings, propensities are learned from clicks alone,
     and neural networks replace matrix factorisations.
 
     Origin of the defaults: ``kernels``, :math:`J = 3`, ``balance_weight``, :math:`\gamma = 1`, and
-    ``tolerance``, :math:`C = 0.01`, are the code's on Coat. ``propensity_floor`` and
-    ``propensity_epochs`` are those of our DR-JL.
+    ``tolerance``, :math:`C = 0.01`, are the code's on Coat; elsewhere it has :math:`C = 0.0001`.
+    ``propensity_floor`` and ``propensity_epochs`` are those of our DR-JL.
     """
 
     name = "KBIPS"

@@ -15,13 +15,13 @@ class MultiSNIPS(CtrCvr):
     one over the clicks of a batch, and its variance is below that of Multi-IPW. Constant
     propensities give the naive loss.
 
-    Evidence: we verified the estimator in the cited paper and in public code. Its use beside a
-    CTR task is ours and has no published counterpart.
+    Evidence: we verified the estimator in the cited paper and in public code. Its use beside a CTR
+    task is ours and has no published counterpart.
 
     Differs from the paper: the paper is about learning from logged bandit feedback. The tasks are
     those of Multi-IPW, and the sums run over a batch instead of the whole data.
 
-    Origin of the defaults: ``cvr_weight`` is that of Multi-IPW. ``propensity_floor`` is ours.
+    Origin of the defaults: ``cvr_weight`` and ``propensity_floor`` are those of Multi-IPW.
     """
 
     name = "Multi-SNIPS"

@@ -22,13 +22,15 @@ class WKBIPS(WithoutImputation, WorstKernels):
 
     Differs from the paper: that code takes three gradient steps in :math:`\epsilon` on some
     batches, carries the coefficients over to other impressions, and divides by the squared sum of
-    :math:`\phi` over clicks, which vanishes where the ratio is largest. Here, each batch has its
-    own coefficients, in closed form, of fewer candidates, and :math:`\lambda` is one thousandth of
-    the mean square of a kernel. What differs in KBIPS differs here too.
+    :math:`\phi` over clicks, which vanishes where the ratio is largest. It compares sums over
+    unlike numbers of rows, not means. Here, each batch has its own coefficients, in closed form, of
+    fewer candidates, and :math:`\lambda` is one thousandth of the mean square of a kernel. What
+    differs in KBIPS differs here too.
 
     Origin of the defaults: ``kernels``, :math:`J = 3`, ``balance_weight``, :math:`\gamma = 1`, and
-    ``tolerance``, :math:`C = 0.001`, are those of the code's run on Coat. ``candidates`` is ours,
-    and ``propensity_floor`` and ``propensity_epochs`` are those of our DR-JL.
+    ``tolerance``, :math:`C = 0.001`, are those of the code's run on Coat; that on Yahoo! R3 has
+    :math:`\gamma = 10`. ``candidates`` is ours, and ``propensity_floor`` and ``propensity_epochs``
+    are those of our DR-JL.
     """
 
     name = "WKBIPS"

@@ -59,7 +59,10 @@ def _card(name: str) -> Card | None:
 
 
 def is_ours(method: str) -> bool:
-    """Tell whether the evidence of a method says that it "is ours": its paper has another one."""
+    """Tell whether a method is this suite's own, after the paper that it cites.
+
+    Its evidence says so: "the method is ours", or its realisation, a combination or a use.
+    """
     path = registry.path_of("methods", method)
     return path.is_file() and _is_ours(method, path, path.stat().st_mtime_ns)
 
@@ -67,7 +70,7 @@ def is_ours(method: str) -> bool:
 @cache
 def _is_ours(method: str, _: Path, __: int) -> bool:
     card = _card(method)
-    return card is not None and re.search(r"\bis ours\b", card.evidence) is not None
+    return card is not None and _OURS.search(card.evidence) is not None
 
 
 def family(path: Path) -> str:
@@ -82,6 +85,7 @@ def _families(path: Path) -> dict[str, str]:
     return {name: title for title, names in content.items() for name in names}
 
 
+_OURS = re.compile(r"\b(?:method|realisation|combination|use)\b[^.;]*\bis ours\b")
 _FORMULA = re.compile(r"^ *\.\. math::(.+?)(?:\n\n(?! )|\Z)", re.DOTALL | re.MULTILINE)
 
 
