@@ -49,3 +49,7 @@ def undeclared(name: str, kind: type[Method]) -> Iterator[str]:
             _ = kind.citation
         except (LookupError, ValueError) as error:
             yield sentence(error)
+    for parameter, value in kind.defaults.items():
+        if type(value) not in (bool, int, float, str):
+            shown = f"{type(value).__name__} {shortened(str(value))}"
+            yield f"{path}: the default of {parameter} is {shown}; it must be a number or a text"

@@ -13,8 +13,9 @@ DIGEST = "digest"
 
 
 def write_sealed(path: Path, record: dict[str, Any]) -> None:
-    """Write a record with the digest of its content."""
-    write_json(path, record | {DIGEST: digest(record)})
+    """Write a record with the digest of its content, as it will be read."""
+    content = json.loads(json.dumps(record))
+    write_json(path, content | {DIGEST: digest(content)})
 
 
 def read_sealed(path: Path) -> dict[str, Any] | None:

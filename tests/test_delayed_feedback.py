@@ -116,6 +116,13 @@ def test_weights_recover_the_rate_of_final_labels(name: str, truth: Truth) -> No
     assert learned(name, truth) == pytest.approx(truth.cvr, abs=error)
 
 
+def test_weights_of_what_arrives_again_are_those_of_the_paper() -> None:
+    cvr = Probability.from_logit(torch.linspace(-3, 3, 5))
+    positive, negative = build("fnw", TRUTHS[0], torch.zeros(())).weights(cvr, None)
+    torch.testing.assert_close(positive, 1 + cvr.value())
+    torch.testing.assert_close(negative, (1 - cvr.value()) * (1 + cvr.value()))
+
+
 @pytest.mark.parametrize("truth", TRUTHS, ids=str)
 def test_without_weights_late_conversions_are_missed(truth: Truth) -> None:
     seen = truth.cvr * truth.by(torch.tensor(WAIT)).item()

@@ -40,7 +40,7 @@ def test_it_says_where_data_come_from_and_how_long_it_takes(
     assert "oracle_funnel: will be simulated" in said
     assert "time: unknown for 4 fits" in said
     (project / "data/processed/oracle_funnel").mkdir(parents=True)
-    record = {"seconds": 90.0}
+    record = {"method": "naive", "seconds": 90.0}
     write_sealed(project / "results/runs/oracle_funnel/naive/default/0.json", record)
     code, said = checked(capsys, "launch.workers=1")
     assert code == 0

@@ -334,6 +334,24 @@ def test_scores_start_as_the_odds_of_one_true_value_among_the_drawn() -> None:
     assert task_module(features).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_true_and_drawn_values_are_told_apart_by_vectors_of_their_own_field() -> None:
+    torch.manual_seed(0)
+    task_module, features = taught(MaskedFeatures, 0.3)
+    scores = torch.randn(500, dtype=torch.float64)  # of each value, ten fields of 50
+    nn.init.zeros_(task_module.project.weight)
+    nn.init.ones_(task_module.project.bias)
+    task_module.values.weight.data = (scores.float() / 32).unsqueeze(1).expand(-1, 32)
+    torch.manual_seed(1)
+    loss = task_module(features)
+    torch.manual_seed(1)
+    fields = task_module.corrupted_fields(features.sparse)
+    drawn = task_module.drawn_values(fields.unsqueeze(2).expand(-1, -1, 25))
+    true = scores[50 * fields + features.sparse.gather(1, fields)] - math.log(25)
+    false = scores[50 * fields.unsqueeze(2) + drawn] - math.log(25)
+    expected = (-true).exp().log1p() + false.exp().log1p().sum(2)
+    torch.testing.assert_close(loss.double(), expected.mean(), rtol=1e-5, atol=0)
+
+
 class OneHot(Backbone):
     """The first field as it is seen."""
 

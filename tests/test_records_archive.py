@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from benchmark.execution.archive import FILE, outcomes, pack, restore
 from benchmark.files import DamagedError, read_json, write_json
 from benchmark.registry import ROOT
-from benchmark.sealing import write_sealed
+from benchmark.sealing import DIGEST, digest, write_sealed
 from benchmark.studies import Workspace
 
 
@@ -22,8 +23,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     (tmp_path / "studies/study").mkdir(parents=True)
     (tmp_path / "studies/study/params.yaml").write_text("replicates: 2\n", encoding="utf-8")
     found = Workspace("study")
-    write_json(found.runs / "base" / "plain" / "task.json", {"key": "1"})
-    write_json(found.runs / "base" / "plain" / "default" / "0.json", {"test": {"auc": 0.1 + 0.2}})
+    write_sealed(found.runs / "base/plain/task.json", {"key": "1"})
+    write_sealed(found.runs / "base/plain/default/0.json", {"test": {"auc": 0.1 + 0.2}})
     return found
 
 
@@ -40,16 +41,55 @@ def test_records_come_back_as_they_were(workspace: Workspace) -> None:
 def test_what_is_there_is_not_replaced(workspace: Workspace) -> None:
     pack(workspace)
     newer = workspace.runs / "base" / "plain" / "task.json"
-    write_json(newer, {"key": "2"})
+    write_sealed(newer, {"key": "2"})
     assert restore(workspace) == 0
-    assert read_json(newer) == {"key": "2"}
+    assert read_json(newer)["key"] == "2"
 
 
-def test_a_path_that_leads_out_is_refused(workspace: Workspace) -> None:
+def test_what_is_there_and_broken_is_replaced(workspace: Workspace) -> None:
     pack(workspace)
-    bad = pl.DataFrame({"path": ["../../../../outside.json"], "record": ["{}"]})
-    bad.write_parquet(workspace.results / FILE)
-    with pytest.raises(ValueError, match="leads out of"):
+    fit = workspace.runs / "base" / "plain" / "default" / "0.json"
+    whole = fit.read_text(encoding="utf-8")
+    for text in (whole[:30], whole.replace("0.3", "0.9"), ""):
+        fit.write_text(text, encoding="utf-8")
+        assert restore(workspace) == 1
+        assert fit.read_text(encoding="utf-8") == whole
+
+
+SEALED = json.dumps({"a": 1} | {DIGEST: digest({"a": 1})})
+ARCHIVES = {
+    "path '.*outside.json' leads out": {"path": ["../../../../outside.json"], "record": [SEALED]},
+    "record base/task.json is not what was written; take": {
+        "path": ["base/plain/task.json", "base/task.json"], "record": [SEALED, '{"a": 1}'],
+    },
+    "record base/fit.json is not what was written; take": {
+        "path": ["base/fit.json"], "record": ["{"],
+    },
+    "is no archive of records, with a path and a text each; take": {
+        "path": ["base/fit.json"], "record": [None],
+    },
+    "is no archive of records": {"path": ["fit.json"], "record": [SEALED], "more": ["x"]},
+    "no archive of records": {"record": [SEALED], "path": ["fit.json"]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("says", ARCHIVES)
+def test_an_archive_that_is_none_is_named_and_nothing_is_written(
+    workspace: Workspace, says: str
+) -> None:
+    schema = dict.fromkeys(ARCHIVES[says], pl.String)
+    shutil.rmtree(workspace.runs)
+    pl.DataFrame(ARCHIVES[says], schema=schema).write_parquet(workspace.results / FILE)
+    with pytest.raises(DamagedError, match=rf"^results/studies/study/records\.parquet.* {says}"):
+        restore(workspace)
+    assert not workspace.runs.exists()
+
+
+def test_a_cut_archive_is_named(workspace: Workspace) -> None:
+    pack(workspace)
+    path = workspace.results / FILE
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(DamagedError, match=r"records\.parquet is no whole Parquet file; take it"):
         restore(workspace)
 
 
@@ -68,6 +108,8 @@ def test_outcomes_leave_out_the_time_and_refuse_what_was_edited(workspace: Works
         "base/plain/default/0.json": {"test": {"auc": 0.3}},
     }
     assert found == [expected, expected]
+    write_json(workspace.runs / "base/schema.json", {"a": 1})
+    assert outcomes(workspace.runs) == expected | {"base/schema.json": {"a": 1}}
     write_json(fit, read_json(fit) | {"test": {"auc": 0.9}})
     with pytest.raises(DamagedError, match=r"0\.json is not what was written; delete it"):
         outcomes(workspace.runs)

@@ -236,7 +236,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 "targets": {TRUE: 1 - value},
             }
             path = runs / f"candidates/{replicate}-{number:04d}.json"
-            write_sealed(path, {"epochs": [epoch, epoch]})
+            write_sealed(path, {"method": PLAIN, "epochs": [epoch, epoch]})
     return tmp_path / "results/studies/s"
 
 

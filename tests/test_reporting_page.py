@@ -16,13 +16,14 @@ from helpers.fake_runs import CLICKS, METHODS, NEEDS, ORACLE, edit, tables, writ
 from helpers.projects import pictures_of, without_pictures
 
 from benchmark.cli import main
-from benchmark.files import write_json, write_text
+from benchmark.files import write_text
 from benchmark.reporting import documents, plots, site, svg
 from benchmark.reporting.contrasts import Cell
 from benchmark.reporting.limits import around
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.scatter import spread
 from benchmark.reporting.statistics import Interval, interval
+from benchmark.sealing import write_sealed
 from benchmark.studies import Workspace
 
 
@@ -192,7 +193,7 @@ def test_a_dataset_whose_methods_were_all_skipped_is_reported(
     for method in METHODS[:7]:
         folder = project / "results/runs" / CLICKS / method
         shutil.rmtree(folder / "default", ignore_errors=True)
-        write_json(folder / "skipped.json", {"reason": NEEDS})
+        write_sealed(folder / "skipped.json", {"reason": NEEDS})
     stale = project / "results/plots" / CLICKS / "headline.svg"
     stale.parent.mkdir(parents=True)
     stale.write_text("<svg/>", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -95,6 +96,16 @@ def test_an_interaction_without_main_effects_is_learned(name: str) -> None:
     for _ in range(3):
         method.fit(train, 0)
     assert (cvr(method, features) - truth).abs().max() < 0.1
+
+
+@every_table_method
+def test_an_epoch_is_as_many_trees_as_its_docstring_says(name: str) -> None:
+    method: Any = METHODS[name](blueprint(schema()))
+    said = re.search(r"An epoch is (\d+) trees", " ".join(str(method.__doc__).split()))
+    assert said is not None
+    for epochs in (1, 2):
+        method.fit(make_batch(schema(), 512), 0)
+        assert method.trees.booster.num_trees() == epochs * int(said[1])
 
 
 @every_table_method

@@ -118,6 +118,6 @@ def _inline(text: str) -> str:
 def _range(distribution: BaseDistribution) -> str:
     if isinstance(distribution, FloatDistribution | IntDistribution):
         scale = " (log)" if distribution.log else ""
-        return f"{distribution.low:g} to {distribution.high:g}{scale}"
+        return f"{distribution.low:.12g} to {distribution.high:.12g}{scale}"
     assert isinstance(distribution, CategoricalDistribution)
     return " or ".join(map(str, distribution.choices))

@@ -7,6 +7,8 @@ whether they are what was written.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ import polars as pl
 
 from benchmark import parquet
 from benchmark.files import DamagedError, read_json, replacing, write_text
-from benchmark.sealing import DIGEST, is_sealed
+from benchmark.sealing import DIGEST, is_sealed, read_sealed
 from benchmark.studies import Workspace, first_splits
 
 FILE, SCHEMA = "records.parquet", "schema.json"
+COLUMNS = {"path": pl.String(), "record": pl.String()}
+AGAIN = "take it from the repository or the release again"
 # Of a record: they say nothing about its numbers.
 INCIDENTAL = frozenset({"seconds", "clock", DIGEST})
 
@@ -38,47 +42,80 @@ def pack(workspace: Workspace) -> Path:
     }
     target = workspace.results / FILE
     with replacing(target) as temporary:
-        pl.DataFrame(rows, schema={"path": pl.String, "record": pl.String}).write_parquet(
-            temporary, compression="zstd", compression_level=19
-        )
+        frame = pl.DataFrame(rows, schema=COLUMNS)
+        frame.write_parquet(temporary, compression="zstd", compression_level=19)
     return target
 
 
 def restore(workspace: Workspace) -> int:
-    """Write the records of the file that are not there into the folder of runs; return how many.
+    """Write the records of the file that are not there whole into the folder of runs.
+
+    Returns how many.
 
     Raises:
+        DamagedError: it is no whole archive of records, or a record was edited; nothing is written.
         FileNotFoundError: there is no such file.
-        ValueError: a path in it leads out of the folder.
     """
     source = workspace.results / FILE
     if not source.is_file():
         raise FileNotFoundError(f"{source} is not there: no records were published")
-    rows = parquet.read(source)
-    written = 0
-    for name, record in rows.iter_rows():
-        target = (workspace.runs / name).resolve()
-        if not target.is_relative_to(workspace.runs.resolve()):
-            raise ValueError(f"{source}: the path {name!r} leads out of {workspace.runs}")
-        if not target.is_file():
-            write_text(target, record)
-            written += 1
-    return written
+    records = {workspace.runs / name: text for name, text in _records(source)}
+    runs = workspace.runs.resolve()
+    for target, text in records.items():
+        if not target.resolve().is_relative_to(runs):
+            raise DamagedError(f"{source}: the path {str(target)!r} leads out of {workspace.runs}")
+        if target.name != SCHEMA and not _is_sealed(text):
+            name = target.relative_to(workspace.runs)
+            raise DamagedError(f"{source}: the record {name} is not what was written; {AGAIN}")
+    missing = [target for target in records if not _is_there(target)]
+    for target in missing:
+        write_text(target, records[target])
+    return len(missing)
+
+
+def _records(source: Path) -> Iterable[tuple[str, str]]:
+    """Return the paths in an archive, and the records."""
+    try:
+        rows = parquet.read(source)
+    except pl.exceptions.PolarsError as error:
+        raise DamagedError(f"{source} is no whole Parquet file; {AGAIN}") from error
+    if (
+        list(rows.schema.items()) != list(COLUMNS.items())
+        or rows.null_count().sum_horizontal().item()
+    ):
+        raise DamagedError(
+            f"{source} is no archive of records, with a path and a text each; {AGAIN}"
+        )
+    return rows.iter_rows()
+
+
+def _is_sealed(text: str) -> bool:
+    try:
+        return is_sealed(json.loads(text))
+    except ValueError:
+        return False
+
+
+def _is_there(target: Path) -> bool:
+    """Tell whether a file is there, whole if it is a record."""
+    if target.name == SCHEMA:
+        return target.is_file()
+    return read_sealed(target) is not None
 
 
 def outcomes(runs: Path) -> dict[str, Any]:
     """Return what a folder of runs has on record, by path, but for how long the fits took.
 
-    Two runs found the same if their outcomes are equal. The digest of a fit is left out with its
-    seconds, which it depends on.
+    Two runs found the same if their outcomes are equal. Digests are left out with the seconds,
+    which they depend on.
 
     Raises:
-        DamagedError: a file is no whole JSON, or the record of a fit is not what was written.
+        DamagedError: a file is no whole JSON, or a record is not what was written.
     """
     records = {}
     for path in sorted(runs.rglob("*.json")):
         record = read_json(path)
-        if "seconds" in record:
+        if path.name != SCHEMA:
             if not is_sealed(record):
                 raise DamagedError(f"{path} is not what was written; delete it")
             record = {name: record[name] for name in record if name not in INCIDENTAL}

@@ -24,7 +24,7 @@ from benchmark.execution.executors.executor import Executor
 from benchmark.execution.executors.local import LocalExecutor, cores, visible
 from benchmark.execution.fitting import Job, Work, resolve_device
 from benchmark.execution.limits import time_limit
-from benchmark.execution.promises import check_scores, explained
+from benchmark.execution.promises import check_record, explained
 from benchmark.execution.provenance import describe, environment
 from benchmark.sealing import read_sealed, write_sealed
 from benchmark.splits import check_whole, schema_of
@@ -73,11 +73,12 @@ class JobGroup:
         """Tell whether a record is of the job, and of the data as they are now."""
         job = self.jobs[path]
         own = {
+            "method": job.method,
             "hyperparameters": dict(job.hyperparameters),
             "seed": job.seed,
             "data": schema_of(job.processed).fingerprint,
         }
-        return {name: record[name] for name in own} == own
+        return {name: record.get(name) for name in own} == own
 
 
 @dataclass(frozen=True)
@@ -165,14 +166,18 @@ def _performed(group: JobGroup) -> dict[Path, dict[str, Any]]:
     for job in group.jobs.values():
         check_whole(job.processed)
     first = next(iter(group.jobs.values()))
-    with explained(first), time_limit(group.allowed):
+    with time_limit(group.allowed), explained(first):
         done = group.work(list(group.jobs.values()))
     for record in done:
-        check_scores(first, record)
+        check_record(first, record)
     fitted = dict(zip(group.jobs, done, strict=True))
     if _claimed(group).get("key") != key:
         raise ForeignError(f"{group}: its folder was given to other params or code meanwhile")
-    fitted = {path: _kept(path, record) for path, record in fitted.items() if path not in records}
+    fitted = {
+        path: _kept(path, record | {"method": first.method})
+        for path, record in fitted.items()
+        if path not in records
+    }
     return fitted | records
 
 

@@ -17,6 +17,7 @@ from benchmark.files import replacing, sha256
 from benchmark.metrics.populations import Array, Scores
 
 SUFFIX = ".parquet"
+ROUNDING = 1e-6  # of a probability in single precision, which may lie so far above 1
 COLUMNS = {"row": pl.UInt32, "cvr": pl.Float32, "ctr": pl.Float32}
 
 
@@ -73,7 +74,7 @@ def _opened(path: Path) -> pl.DataFrame:
 
 def _probabilities(path: Path, frame: pl.DataFrame, name: str) -> Array:
     values = frame[name].cast(pl.Float64).fill_null(float("nan"))
-    wrong = frame["row"].filter(~values.is_between(0, 1) | values.is_nan())
+    wrong = frame["row"].filter(~values.is_between(0, 1 + ROUNDING) | values.is_nan())
     if len(wrong):
         raise PredictionsError(f"{path}: {name} of row {wrong[0]} is no probability in [0, 1]")
     return values.to_numpy()

@@ -1,4 +1,4 @@
-"""What a method's file returns, where its fit failed or predicted what is no probability.
+"""What a method's file returns, where its fit failed, trained nothing or predicts no probability.
 
 The trainer does not check it: that would wait for the device in each step. No number depends on
 this module, hence it is no part of a fit's key.
@@ -7,54 +7,84 @@ this module, hence it is no part of a fit's key.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark import registry
 from benchmark.declarations import method_of
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, sentence
 from benchmark.execution.fitting import UNCHANGED, Job, prepare
+from benchmark.execution.predictions import ROUNDING
+from benchmark.metrics.criteria import ESTIMATED
 from benchmark.metrics.populations import Scores
 from benchmark.registry import PluginError
 from benchmark.training.batch import Batch, Prediction, Probability
 from benchmark.training.delays.replay import arrange
-from benchmark.training.method import Method, Update
-from benchmark.training.trainer import batches
+from benchmark.training.method import Method, Phase, Update
+from benchmark.training.trainer import Data, batches
 
-ROUNDING = 1e-6  # of a probability in single precision, which may lie so far above 1
+Function = Callable[..., Any]
+
+
+class _BrokenError(Exception):
+    """A function of the method returned something else than it must, or failed."""
+
+    def __init__(self, function: Function, what: str) -> None:
+        super().__init__(what)
+        self.function, self.what = function, what
 
 
 @contextmanager
 def explained(job: Job) -> Iterator[None]:
-    """Say which of the method's functions returned something else than it must, if one did.
+    """Add to an error which of the method's functions returned something else than it must.
 
     Raises:
         PluginError: one did; the error of the block otherwise.
     """
     try:
         yield
-    except (BenchmarkError, *UNCHANGED):
+    except BenchmarkError:
+        raise
+    except UNCHANGED as error:
+        _add_line(job, error)
         raise
     except Exception as error:
         if (broken := _broken(job)) is None:
             raise
-        raise PluginError(broken) from error
+        seen = "" if str(error) in broken else f" ({sentence(error)})"
+        raise PluginError(broken + seen) from error
 
 
-def check_scores(job: Job, record: Mapping[str, Any]) -> None:
-    """Make sure that the test predictions of a record are probabilities.
+def _add_line(job: Job, error: BaseException) -> None:
+    """Note the line of the method's file with an error that comes from it, but is none of it."""
+    try:
+        with registry.located("methods", job.method):
+            raise error
+    except PluginError as told:
+        error.add_note(str(told))
+    except type(error):
+        return
+
+
+def check_record(job: Job, record: Mapping[str, Any]) -> None:
+    """Make sure that a model was trained, and that its test predictions are probabilities.
 
     Raises:
-        PluginError: one is not.
+        PluginError: it was not, or one is not.
     """
+    kind = method_of(job.method)
+    work = record.get("sample_gradients", 1)
+    if kind.fit is not None and type(work) is not int:
+        raise PluginError(f"{_place(job, kind.fit)}: fit returned {work!r}; it must {FIT}")
+    if kind.fit is None and work < 1:
+        raise PluginError(f"{_place(job, kind.updates)}: updates yielded no step: nothing learned")
     scores: Scores | None = record.get("scores")
     for name, values in () if scores is None else vars(scores).items():
         if values is not None and (beyond := (values < 0) | (values > 1 + ROUNDING)).any():
             row = int(beyond.argmax())
-            kind = method_of(job.method)
             raise PluginError(
                 f"{_place(job, kind.forward)}: the {name.upper()} of row {row} of the test split "
                 f"is {values[row]:.4g}, no probability; make it by Probability.from_logit, or so "
@@ -62,47 +92,102 @@ def check_scores(job: Job, record: Mapping[str, Any]) -> None:
             )
 
 
-def _broken(job: Job) -> str | None:
-    """Return in a sentence what is wrong with what the method returns for a batch, None if nothing.
+FIT = "return its work, a whole number"
 
-    Errors of its file are not looked at: they have their line.
-    """
-    with suppress(Exception):
-        method, data = prepare(job, estimates=False)
-        table = arrange(data.train, method.schedule())
-        batch = next(batches(table, min(job.protocol.batch_size, len(table)), job.seed, 0))
-        method.train()
-        method.start_epoch()
-        for function, what in _faults(method, batch):
-            return f"{_place(job, function)}: {function.__name__} {what}"
+
+def _broken(job: Job) -> str | None:
+    """Return in a sentence what is wrong with what the method returns, None if nothing is."""
+    method, data = prepare(job, estimates=job.protocol.selection_metric in ESTIMATED)
+    try:
+        _check(method, data, job)
+    except _BrokenError as error:
+        name = getattr(error.function, "__name__", "a function")
+        return f"{_place(job, error.function)}: {name} {error.what}"
     return None
 
 
-def _faults(method: Method, batch: Batch) -> Iterator[tuple[Any, str]]:
-    """Yield functions of the method, and what is wrong with what they return."""
-    rows = len(batch.conversion)
-    prediction = method(batch.features)
-    if not isinstance(prediction, Prediction):
-        yield method.forward, f"returned {_described(prediction)}; it must return a Prediction"
-        return
-    for name, value in vars(prediction).items():
-        if isinstance(value, Probability) and value.log.shape != (rows,):
-            shape = tuple(value.log.shape)
-            yield method.forward, f"returned a {name} of shape {shape}; it must be ({rows},)"
+def _check(method: Method, data: Data, job: Job) -> None:
+    """Ask the functions of a method in the order of a training, but for one batch and no step."""
+    schedule = _answer(method.schedule)
+    if schedule is not None and not callable(schedule):
+        raise _BrokenError(method.schedule, _unlike(schedule, "a function of clicks, or None"))
+    table = arrange(data.train, schedule)
+    batch = next(batches(table, min(job.protocol.batch_size, len(table)), job.seed, 0))
+    _answer(method.start_epoch)
+    for training in (True, False):
+        _check_prediction(method.train(training), batch)
+    method.train()
     if method.fit is None:
-        yield from _faults_of_steps(method, batch)
+        for updates in (*_phases(method), method.updates):
+            _check_step(method, updates, batch)
+    elif type(work := _answer(method.fit, batch, job.seed)) is not int:
+        raise _BrokenError(method.fit, f"returned {work!r}; it must {FIT}")
 
 
-def _faults_of_steps(method: Method, batch: Batch) -> Iterator[tuple[Any, str]]:
-    if type(method).updates is Method.updates and (what := _unfit(method.loss(batch))) is not None:
-        yield method.loss, f"returned {what}"
+def _check_prediction(method: Method, batch: Batch) -> None:
+    rows = len(batch.conversion)
+    prediction = _answer(method.forward, batch.features)
+    if not isinstance(prediction, Prediction):
+        raise _BrokenError(method.forward, _unlike(prediction, "a Prediction"))
+    for name in ("cvr", "ctr"):
+        value = getattr(prediction, name)
+        if value is None and name == "ctr":
+            continue
+        if not isinstance(value, Probability):
+            raise _BrokenError(method.forward, _unlike(value, f"a Probability as {name}"))
+        if (shape := tuple(value.log.shape)) != (rows,):
+            what = f"returned a {name} of shape {shape}; it must be ({rows},)"
+            raise _BrokenError(method.forward, what)
+
+
+def _phases(method: Method) -> Iterator[Function]:
+    """Yield what the phases before the selected training call."""
+    phases = _answer(method.warm_up)
+    if not isinstance(phases, Sequence):
+        raise _BrokenError(method.warm_up, _unlike(phases, "a list of Phases"))
+    for phase in phases:
+        if not isinstance(phase, Phase):
+            raise _BrokenError(method.warm_up, _unlike(phase, "a Phase in its list"))
+        if type(phase.epochs) is not int or phase.epochs < 0:
+            what = f"returned a Phase of {phase.epochs!r} epochs; it must be a whole number"
+            raise _BrokenError(method.warm_up, what)
+        if not callable(phase.updates):
+            raise _BrokenError(method.warm_up, _unlike(phase.updates, "a function as updates"))
+        yield phase.updates
+
+
+def _check_step(method: Method, updates: Function, batch: Batch) -> None:
+    """Look at the first step alone: others are computed when it was taken."""
+    if updates == method.updates and type(method).updates is Method.updates:
+        loss = _answer(method.loss, batch)
+        if (what := _unfit(loss)) is not None:
+            raise _BrokenError(method.loss, f"returned {what}")
         return
-    for updates in (*(phase.updates for phase in method.warm_up()), method.updates):
-        for update in updates(batch):
-            if not isinstance(update, Update):
-                yield updates, f"yielded {_described(update)}; it must yield an Update"
-            elif (what := _unfit(update.loss)) is not None:
-                yield updates, f"yielded an Update whose loss is {what}"
+    steps = _answer(updates, batch)
+    if not hasattr(steps, "__iter__"):
+        raise _BrokenError(updates, _unlike(steps, "Updates, one after the other"))
+    update = _answer(next, iter(steps), None, blamed=updates)
+    if update is None:
+        return
+    if not isinstance(update, Update):
+        what = f"yielded {_described(update)}; it must yield an Update"
+        raise _BrokenError(updates, what)
+    if not isinstance(update.module, nn.Module) or not list(update.module.parameters()):
+        what = f"yielded an Update of {_described(update.module)}; it must be of a module to train"
+        raise _BrokenError(updates, what)
+    if (what_of := _unfit(update.loss)) is not None:
+        raise _BrokenError(updates, f"yielded an Update whose loss is {what_of}")
+
+
+def _answer(function: Function, *arguments: Any, blamed: Function | None = None) -> Any:
+    """Return what a function of the method returns."""
+    try:
+        return function(*arguments)
+    except BenchmarkError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise _BrokenError(blamed or function, f"fails: {type(error).__name__}: {text}") from error
 
 
 def _unfit(loss: object) -> str | None:
@@ -115,11 +200,18 @@ def _unfit(loss: object) -> str | None:
     return None if loss.requires_grad else f"a tensor without gradient{must}"
 
 
+def _unlike(value: object, must: str) -> str:
+    return f"returned {_described(value)}; it must return {must}"
+
+
 def _described(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"an {name}" if name[0].lower() in "aeiou" else f"a {name}"
 
 
-def _place(job: Job, function: Any) -> str:
+def _place(job: Job, function: Function) -> str:
     """Return the file of the method, and the line of the function if it is written there."""
     path = registry.path_of("methods", job.method)
     code = getattr(inspect.unwrap(function), "__code__", None)

@@ -181,11 +181,7 @@ def run_tasks(
         failures += [(task, error) for task, error in ended if error is not None]
     for task, error in failures:
         task.fail(error)
-    return [(task, error) for task, error in _first_of_each(failures) if not _is_skip(task)]
-
-
-def _is_skip(task: Cell) -> bool:
-    return (task.folder / "skipped.json").is_file()
+    return [(task, error) for task, error in _first_of_each(failures) if not task.is_skipped]
 
 
 def _first_of_each(failures: Sequence[Failure]) -> list[Failure]:

@@ -107,7 +107,12 @@ class Cell:
         if self._failure.get("lasting"):
             raise FailedBeforeError(self._failure["reason"])
         (self.folder / "failed.json").unlink(missing_ok=True)
-        return not (self.folder / "skipped.json").is_file()
+        return not self.is_skipped
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether it is on record that the task cannot be run."""
+        return read_sealed(self.folder / "skipped.json") is not None
 
     @property
     def _failure(self) -> dict[str, Any]:
@@ -127,8 +132,8 @@ class Cell:
         recorded = read_sealed(self.folder / "task.json")
         if recorded is None or not is_elsewhere(task, recorded):
             return False
-        skipped = (self.folder / "skipped.json").is_file()
-        return skipped or bool(self._failure.get("lasting")) or self.is_complete()
+        lasting = bool(self._failure.get("lasting"))
+        return self.is_skipped or lasting or self.is_complete()
 
     def is_complete(self) -> bool:
         """Tell whether every record is there."""
@@ -381,6 +386,7 @@ def prepare_folder(folder: Path, task: Mapping[str, Any], missing: str | None) -
     if recorded is None or recorded.get("key") != task["key"]:
         shutil.rmtree(folder, ignore_errors=True)
         write_sealed(folder / "task.json", dict(task) | {"commit": commit()})
+    (folder / "skipped.json").unlink(missing_ok=True)
     if missing:
         write_sealed(folder / "skipped.json", {"reason": missing})
 

@@ -29,7 +29,7 @@ from benchmark.execution.fitting import Job, Work
 from benchmark.execution.provenance import SHOWN, describe, environment
 from benchmark.execution.scoring import TOLERANCE, prepared
 from benchmark.execution.tasks import Cell
-from benchmark.sealing import read_sealed, read_whole, write_sealed
+from benchmark.sealing import read_whole, write_sealed
 from benchmark.training.search import defaults
 
 TRIALS = "trials"
@@ -94,7 +94,7 @@ def adopt(remade: Sequence[Remade]) -> Iterator[tuple[Cell, str | None]]:
         of.setdefault(one.task.folder, []).append(one)
     for folder, sample in of.items():
         task = sample[0].task
-        recorded, now = read_sealed(folder / "task.json") or {}, _description(task)
+        recorded, now = read_whole(folder / "task.json"), _description(task)
         if recorded.get("key") != now["key"]:
             reason = _refusal(sample, recorded, now)
             if reason is None:
@@ -156,7 +156,7 @@ def _fitted(work: Work, job: Job) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             record["predictions"] = predictions.write(Path(folder) / "record.json", scores)
     content: dict[str, Any] = json.loads(json.dumps(record))
-    return content
+    return content | {"method": job.method}
 
 
 def _differences(

@@ -33,6 +33,7 @@ class _Record(BaseModel):
 class Fit(_Record):
     """One fit, of a trial or of a replicate. Only the latter has ``test``, unless it diverged."""
 
+    method: str
     hyperparameters: dict[str, Any]
     seed: int
     data: str = ""
@@ -61,6 +62,7 @@ class Adopted(_Record):
 class Provenance(_Record):
     """``task.json``: what the results depend on."""
 
+    method: str
     title: str
     citation: str
     protocol: dict[str, Any]
@@ -309,6 +311,7 @@ def read_task(
         or _reason(folder)
         or _incomplete(best, final, needed, params.replicates)
         or _of_another_search(best, trials, params.protocol.tuning.trials)
+        or _of_another_method(folder.name, provenance, trials, default, final)
         or _misplaced(best, final, default)
         or _diverged((*default, *final))
         or _changed((*default, *final), data)
@@ -366,6 +369,16 @@ def _of_another_search(best: _Best | None, trials: Sequence[Trial], budget: int)
     if best and best.part == "tuned" and best.hyperparameters not in tried:
         return "out of date: its best hyper-parameters are those of a longer search; run it again"
     return None
+
+
+def _of_another_method(
+    name: str, provenance: Provenance, trials: Iterable[Trial], *finals: Sequence[Fit]
+) -> str | None:
+    """Return which records are of another method than their folder is, as copied ones are."""
+    fits = chain.from_iterable([*(trial.fits for trial in trials), *finals])
+    found = {provenance.method, *(fit.method for fit in fits)}
+    others = found - {name.partition(MARK)[0]}
+    return f"its records are of {', '.join(sorted(others))}; run it again" if others else None
 
 
 def _misplaced(best: _Best | None, final: Sequence[Fit], default: Sequence[Fit]) -> str | None:

@@ -91,8 +91,9 @@ def task(dataset: str, method: str, protocol: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def fit(rng: np.random.Generator, seed: int, data: str = "") -> dict[str, Any]:
+def fit(method: str, rng: np.random.Generator, seed: int, data: str = "") -> dict[str, Any]:
     return {
+        "method": method,
         "hyperparameters": TRIED,
         "seed": seed,
         "data": data,
@@ -149,10 +150,10 @@ def write_task(
         return
     rng = np.random.default_rng([rank, dataset == ORACLE])
     for number in range(4):
-        write_sealed(folder / "trials" / f"{number:04d}-0.json", fit(rng, 2021))
+        write_sealed(folder / "trials" / f"{number:04d}-0.json", fit(method, rng, 2021))
     write_best(folder)
     for number in range(replicates):
-        record = fit(rng, number, f"data-of-{dataset}") | outcome(rng, dataset, rank)
+        record = fit(method, rng, number, f"data-of-{dataset}") | outcome(rng, dataset, rank)
         write_sealed(folder / "default" / f"{number}.json", record)
 
 

@@ -86,7 +86,7 @@ def _schema(setting: str, changed: Mapping[str, float]) -> Schema:
 
 
 def _record(method: str, changed: Mapping[str, float], seed: int) -> dict[str, Any]:
-    record = fake_runs.fit(np.random.default_rng(seed), seed)
+    record = fake_runs.fit(method, np.random.default_rng(seed), seed)
     if method == FRAIL and changed.get("wind") == 2:
         return record | {"value": None, "diverged": DIVERGED}
     auc = AUCS[method] + 0.001 * (seed - 1)
