@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import shutil
 import sys
@@ -15,6 +16,7 @@ from sphinx.writers.html5 import HTML5Translator
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+gc.set_threshold(100_000)  # what is read stays until the end: looking for garbage takes a fifth
 
 from benchmark.documentation.method_pages import pages  # noqa: E402 (found by the path above)
 

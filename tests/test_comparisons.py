@@ -42,6 +42,7 @@ def fits(
     own = np.random.default_rng([*name.encode()]).normal(GAINS[name] + lift, SPREADS[name], draws)
     return tuple(
         Fit(
+            method=name,
             hyperparameters={"lift": lift},
             seed=place,
             value=VALID.get(name, 0.5),
@@ -79,7 +80,8 @@ def table(
 
 def provenance(name: str) -> Provenance:
     return Provenance(
-        title=name.title(), citation="", protocol={"selection_metric": CLICKED}, data="", code="",
+        method=name, title=name.title(), citation="", protocol={"selection_metric": CLICKED},
+        data="", code="",
         versions={}, python="", device="cpu", key="", commit=None,
     )  # fmt: skip
 

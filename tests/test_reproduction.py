@@ -30,11 +30,18 @@ FILES = sorted(registry.ROOT.glob("studies/*/published.yaml"))
 
 def task(method: str, by_seed: dict[int, tuple[float, float]]) -> Task:
     origin = Provenance(
-        title=method.title(), citation="", protocol={}, data="", code="", versions={},
+        method=method, title=method.title(), citation="", protocol={}, data="", code="",
+        versions={},
         python="", device="", key="", commit=None,
     )  # fmt: skip
     seeds = tuple(
-        Fit(hyperparameters={}, seed=seed, value=0.5, test=dict(zip(METRICS, both, strict=True)))
+        Fit(
+            method=method,
+            hyperparameters={},
+            seed=seed,
+            value=0.5,
+            test=dict(zip(METRICS, both, strict=True)),
+        )
         for seed, both in by_seed.items()
     )
     return Task(method, origin, (), seeds, None)

@@ -136,11 +136,18 @@ def scores(levels: dict[str, float], method: str) -> np.ndarray:
 def setting(levels: dict[str, float], variant: str) -> DatasetResults:
     def task(method: str) -> Task:
         origin = Provenance(
-            title=method.title(), citation="", protocol={}, data="", code="", versions={},
+            method=method, title=method.title(), citation="", protocol={}, data="", code="", versions={},
             python="", device="cpu", key="", commit=None,
         )  # fmt: skip
         fits = tuple(
-            Fit(hyperparameters={}, seed=seed, value=0.5, data=f"draw-{seed}", test={AUC: value})
+            Fit(
+                method=method,
+                hyperparameters={},
+                seed=seed,
+                value=0.5,
+                data=f"draw-{seed}",
+                test={AUC: value},
+            )
             for seed, value in enumerate(scores(levels, method).tolist())
         )
         return Task(method, origin, (), fits, None)
