@@ -136,7 +136,8 @@ def scores(levels: dict[str, float], method: str) -> np.ndarray:
 def setting(levels: dict[str, float], variant: str) -> DatasetResults:
     def task(method: str) -> Task:
         origin = Provenance(
-            method=method, title=method.title(), citation="", protocol={}, data="", code="", versions={},
+            method=method, title=method.title(), citation="", protocol={}, data="", code="",
+            versions={},
             python="", device="cpu", key="", commit=None,
         )  # fmt: skip
         fits = tuple(
