@@ -377,6 +377,13 @@ def test_a_broken_record_is_named(
     assert message.count("\n") == 1
 
 
+@pytest.mark.parametrize("part", [".", "default", "trials"])
+def test_what_was_copied_from_another_method_is_not_in_the_table(project: Path, part: str) -> None:
+    runs = project / "results/runs" / ORACLE
+    shutil.copytree(runs / "m1" / part, runs / "m2" / part, dirs_exist_ok=True)
+    assert excluded(project)["m2"] == "its records are of m1; run it again"
+
+
 @pytest.mark.parametrize(
     ("name", "before", "after"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -201,6 +202,7 @@ def hidden_until(late: float, has_result: Callable[[Any], bool]) -> Callable[[An
 
 
 LAUNCHER = """
+import shutil
 import sys
 from pathlib import Path
 from helpers import errands
@@ -295,6 +297,33 @@ def test_what_another_device_finished_is_kept_and_what_it_began_is_not(
     assert one.prepare(elsewhere)
     assert read_json(one.folder / "task.json")["device"] == "another"
     assert not records(one.folder)
+
+
+def test_fits_of_another_method_are_made_again(
+    processed: Path, small: Protocol, tmp_path: Path
+) -> None:
+    one, other = (
+        task(tmp_path / name, processed, name, small) for name in registry.names("methods")[:2]
+    )
+    assert not in_this_process(one, other)
+    before = records(one.folder)
+    shutil.copytree(other.folder / "default", one.folder / "default", dirs_exist_ok=True)
+    assert not in_this_process(one)
+    assert records(one.folder) == before
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"reason": "mine"}'])
+def test_a_broken_reason_to_skip_is_written_again(
+    processed: Path, small: Protocol, tmp_path: Path, text: str
+) -> None:
+    one = task(tmp_path / "task", processed, "fsiw", small)
+    assert not in_this_process(one)
+    path = one.folder / "skipped.json"
+    whole = path.read_text(encoding="utf-8")
+    assert "delay" in whole
+    path.write_text(text, encoding="utf-8")
+    assert not in_this_process(one)
+    assert path.read_text(encoding="utf-8") == whole
 
 
 def test_a_task_whose_description_was_edited_is_made_again(

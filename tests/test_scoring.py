@@ -83,6 +83,11 @@ def test_somebodys_predictions_are_scored_on_the_setting_that_is_named(
 def test_a_folder_without_predictions_leads_to_verify(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "task.json").write_text("{}")
+    assert main(["score", "nowhere"]) == main(["score", str(tmp_path / "task.json")]) == 1
+    error = capsys.readouterr().err
+    assert "error: nowhere is not there\n" in error
+    assert "task.json holds no predictions, which a file *.parquet does\n" in error
     assert main(["score", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert "holds no predictions" in error

@@ -47,6 +47,10 @@ def score(
         PredictionsError: a file does not have a prediction of every row.
         ValueError: the setting is not named, or the record was edited.
     """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there")
+    if path.is_file() and path.suffix != predictions.SUFFIX:
+        raise ValueError(f"{path} holds no predictions, which a file *{predictions.SUFFIX} does")
     files = sorted(path.rglob(f"*{predictions.SUFFIX}")) if path.is_dir() else [path]
     if not files:
         raise FileNotFoundError(
