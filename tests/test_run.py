@@ -314,13 +314,14 @@ def test_fits_of_another_method_are_made_again(
 
 @pytest.mark.parametrize("text", ["", "{}", '{"reason": "mine"}'])
 def test_a_broken_reason_to_skip_is_written_again(
-    processed: Path, small: Protocol, tmp_path: Path, text: str
+    processed: Path, small: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    one = task(tmp_path / "task", processed, "fsiw", small)
+    one = task(tmp_path / "task", processed, METHOD, small)
+    monkeypatch.setattr(one.kind, "missing", lambda _: "needs rain")
     assert not in_this_process(one)
     path = one.folder / "skipped.json"
     whole = path.read_text(encoding="utf-8")
-    assert "delay" in whole
+    assert "needs rain" in whole
     path.write_text(text, encoding="utf-8")
     assert not in_this_process(one)
     assert path.read_text(encoding="utf-8") == whole
