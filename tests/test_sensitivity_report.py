@@ -24,6 +24,7 @@ from helpers.fake_sensitivity import (
 )
 from scipy import stats
 
+from benchmark import registry
 from benchmark.cli import main
 from benchmark.files import read_json, write_json
 from benchmark.references import widened
@@ -207,6 +208,22 @@ def test_the_text_claims_no_more_than_the_records_say(found: Comparison) -> None
     said = " ".join(findings(found))
     assert "averaged over the 5 settings" in said
     assert "in 1 of 5 settings by CVR AUC, in 5 of 5 settings by absolute CVR bias" in said
+
+
+def test_results_of_other_code_are_named_once(
+    found: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def notes() -> list[str]:
+        lines = conditions(found, Workspace(STUDY).params)
+        return [line for line in lines if line.startswith("Fitted by other code")]
+
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    assert notes() == []
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / f"{PLAIN}.py").write_text("VALUE = 1\n", encoding="utf-8")
+    [table, *_] = found.tables.values()
+    [title] = [task.title for task in table.results.tasks if task.method == PLAIN]
+    assert notes() == [f"Fitted by other code than that of this checkout: {title}."]
 
 
 def test_methods_that_stand_out_are_found_in_the_data(found: Comparison) -> None:

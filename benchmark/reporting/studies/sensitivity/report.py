@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.config import Params
-from benchmark.reporting.facts import LATE
+from benchmark.reporting.facts import LATE, code_notes
 from benchmark.reporting.metric import Array, Metric
 from benchmark.reporting.statistics import interval
 from benchmark.reporting.studies.sensitivity import effects
@@ -38,7 +38,8 @@ def conditions(comparison: Comparison, params: Params) -> list[str]:
         else f"Each setting is one draw of data, and the {replicates} replicates repeat the "
         "training only: intervals and tests leave out how another draw would differ."
     )
-    late = [LATE] if any(_timed(table) for table in comparison.tables.values()) else []
+    tables = comparison.tables.values()
+    late = [LATE] if any(_timed(table) for table in tables) else []
     return [
         "Each setting changes one factor of the simulation. " + tuned,
         drawn,
@@ -50,6 +51,7 @@ def conditions(comparison: Comparison, params: Params) -> list[str]:
         "The mean over all settings is tested over the settings' means instead, as if they were a "
         "sample of the settings that could be.",
         *late,
+        *dict.fromkeys(note for table in tables for note in code_notes(table.results)),
         "The settings are simulated. What may be claimed is how methods react to a factor here, "
         "not their order on a real dataset.",
     ]
