@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmark import registry
 from benchmark.config import Launch
-from benchmark.configuration.names import check_names
+from benchmark.configuration.names import check_names, check_options
 from benchmark.errors import did_you_mean
 from benchmark.studies import Workspace
 
@@ -63,6 +63,7 @@ def small(method: str | None, changes: tuple[str, ...], folder: Path) -> Workspa
         names = dict.fromkeys((*workspace.params.methods, method))
         workspace = Workspace(STUDY, (*changes, f"methods=[{', '.join(names)}]"), folder)
     check_names(workspace.params)
+    check_options(workspace)
     return workspace
 
 

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from markdown_it import MarkdownIt
 
+from benchmark import registry
 from benchmark.cli import COMMANDS
 from benchmark.documentation.reference.markdown import slug
 from benchmark.documentation.reference.pages import FOLDER, pages
@@ -128,6 +129,19 @@ def test_the_site_builds_without_a_warning_and_no_link_in_it_is_dead(tmp_path: P
         assert not re.findall(r"<(?:script|link)[^>]+(?:src|href)=\"https?://", page)
     assert re.search(r"\b(\d+) of \1 fits were kept, 2 are new", notebook), "not executed as told"
     assert len(re.findall(r"<img[^>]+src=\"_images/", notebook)) == 2
+
+
+@pytest.mark.parametrize("folder", ["methods", "datasets"])
+def test_what_the_template_leaves_to_be_said_is_said(folder: str) -> None:
+    paths = [path for place in registry.places(folder) for path in place.glob("*.[pb][yi]*")]
+    left = [
+        f"{registry.shown(path)}, line {number}: replace the TODO"
+        for path in paths
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if "TODO" in line
+    ]
+    assert paths
+    assert not left
 
 
 def test_the_notebook_is_stored_without_outputs_which_could_contradict_the_code() -> None:

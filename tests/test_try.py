@@ -13,6 +13,7 @@ from helpers.projects import copy_project, name_in_params, without_pictures
 from benchmark import tryout
 from benchmark.cli import main
 from benchmark.data.prepare import prepare
+from benchmark.errors import ConfigError
 from benchmark.registry import ROOT
 from benchmark.schema import Schema
 
@@ -113,6 +114,21 @@ def test_an_unknown_method_is_refused_before_anything_runs(
     assert capsys.readouterr().err == (
         "error: 'escm2_isp' is not in methods/; did you mean 'escm2_ips'?\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("escm2_ips.cvr_wait=2", "cvr_wait"),
+        ("escm2_ips.cvr_weight=-5", "cvr_weight"),
+    ],
+)
+def test_a_hyperparameter_that_there_is_not_is_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, says: str
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ConfigError, match=says):
+        tryout.small("escm2_ips", (f"protocol.defaults.{change}",), tmp_path)
 
 
 def test_a_broken_contract_is_told_in_sentences_and_nothing_is_fitted(
