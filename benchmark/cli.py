@@ -135,7 +135,14 @@ def restore(workspace: Workspace) -> None:
     """Bring back the published records, so that `run` makes only what is missing."""
     from benchmark.execution.archive import restore as restore_records
 
-    print(f"{restore_records(workspace)} records restored to {workspace.runs}")
+    written, left = restore_records(workspace)
+    print(f"{written} records restored to {workspace.runs}")
+    for folder in left:
+        print(
+            f"warning: {folder} was left as it is: its records are of other code, data or protocol "
+            "than the published ones; delete it to bring those back",
+            file=sys.stderr,
+        )
 
 
 def score(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,19 @@ def undeclared(name: str, kind: type[Method]) -> Iterator[str]:
             _ = kind.citation
         except (LookupError, ValueError) as error:
             yield sentence(error)
-    for parameter, value in kind.defaults.items():
-        if type(value) not in (bool, int, float, str):
-            shown = f"{type(value).__name__} {shortened(str(value))}"
-            yield f"{path}: the default of {parameter} is {shown}; it must be a number or a text"
+    for parameter, distribution in kind.search_space.items():
+        for value in (kind.defaults[parameter], *getattr(distribution, "choices", ())):
+            if not _is_plain(value):
+                shown = f"the {type(value).__name__} {shortened(str(value))}"
+                yield (
+                    f"{path}: {parameter} may be {shown}; it must be a finite number or a text, as "
+                    "Python has them"
+                )
+                break
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether a record can hold a value, and give it back as it was."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int | str)

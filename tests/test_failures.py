@@ -12,9 +12,13 @@ from helpers.projects import work_here, write_small_params
 
 from benchmark import registry
 from benchmark.cli import main
+from benchmark.declarations import method_of
 from benchmark.execution.fitting import Job
+from benchmark.execution.promises import explained
 from benchmark.files import read_json
 from benchmark.registry import ROOT
+from benchmark.studies import Workspace
+from benchmark.training.search import defaults
 
 GOOD = "naive"
 LOSS = re.compile(r"(    def loss\(.*?\n)(        return .*\n)", re.DOTALL)
@@ -210,6 +214,37 @@ def test_what_would_fail_again_is_not_trained_again_until_the_file_is_mended(
     assert reasons() == {}
     for name in (*BROKEN, "endless"):
         assert len(list((RUNS / name / "default").glob("*.json"))) == 2
+
+
+def test_a_failure_of_another_state_of_the_file_does_not_last(project: Path) -> None:
+    path, fits = project / "methods" / f"{GOOD}.py", RUNS / GOOD / "default"
+    text = path.read_text(encoding="utf-8")
+    assert main(["run", "oracle_funnel", GOOD]) == 0
+    before = {fit: fit.stat().st_mtime_ns for fit in fits.glob("*.json")}
+    broken = "    @classmethod\n    def missing(cls, schema):\n        return schema.nothing\n"
+    for change in (text.replace('"ma2018entire"', '"nobody2099"'), f"{text}\n{broken}"):
+        path.write_text(change, encoding="utf-8")
+        assert main(["run", "oracle_funnel", GOOD]) == 0
+        assert (RUNS / GOOD / "failed.json").is_file()
+        path.write_text(text, encoding="utf-8")
+        assert main(["run", "oracle_funnel", GOOD]) == 0
+        assert not (RUNS / GOOD / "failed.json").is_file()
+        assert {fit: fit.stat().st_mtime_ns for fit in fits.glob("*.json")} == before
+
+
+def test_what_fails_in_a_probe_alone_is_not_blamed(project: Path) -> None:
+    naive = (ROOT / "methods" / f"{GOOD}.py").read_text(encoding="utf-8")
+    late = with_function("forward(self, features): return super().forward(features) + self.late")
+    path = project / "methods" / "late.py"
+    path.write_text(late(naive), encoding="utf-8")
+    schema = project / "data/processed/oracle_funnel/0"
+    protocol = Workspace().params.protocol
+    values = tuple(sorted(defaults(method_of(GOOD), protocol).items()))
+    job = Job(schema, schema, "late", protocol, values, 0, final=True)
+    for error in (RuntimeError("transient"), MemoryError(), OSError(28, "full")):
+        with pytest.raises(type(error)) as caught, explained(job):
+            raise error
+        assert caught.value is error
 
 
 def test_a_file_that_is_no_method_fails_with_its_reason(project: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from helpers.worlds import schema
 
+from benchmark.cli import main
 from benchmark.execution.archive import FILE, outcomes, pack, restore
-from benchmark.files import DamagedError, read_json, write_json
+from benchmark.files import DamagedError, read_json, write_json, write_text
 from benchmark.registry import ROOT
 from benchmark.sealing import DIGEST, digest, write_sealed
 from benchmark.studies import Workspace
@@ -34,16 +36,35 @@ def test_records_come_back_as_they_were(workspace: Workspace) -> None:
     pack(workspace)
     for path in paths:
         path.unlink()
-    assert restore(workspace) == 2
+    assert restore(workspace) == (2, [])
     assert [path.read_text() for path in paths] == texts
 
 
 def test_what_is_there_is_not_replaced(workspace: Workspace) -> None:
     pack(workspace)
     newer = workspace.runs / "base" / "plain" / "task.json"
-    write_sealed(newer, {"key": "2"})
-    assert restore(workspace) == 0
-    assert read_json(newer)["key"] == "2"
+    write_sealed(newer, {"key": "1", "commit": "later"})
+    assert restore(workspace) == (0, [])
+    assert read_json(newer)["commit"] == "later"
+
+
+def test_records_of_other_code_are_not_mixed(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = workspace.runs / "base/plain"
+    write_sealed(folder / "default/1.json", {"test": {"auc": 0.2}})
+    pack(workspace)
+    (folder / "default/1.json").unlink()
+    write_sealed(folder / "task.json", {"key": "2"})
+    assert restore(workspace) == (0, [folder])
+    assert not (folder / "default/1.json").exists()
+    assert main(["restore", "study"]) == 0
+    assert f"warning: {folder} was left as it is" in capsys.readouterr().err
+
+    write_sealed(folder / "default/2.json", {"test": {"auc": 0.1}})
+    (folder / "task.json").unlink()
+    assert restore(workspace) == (3, [])
+    assert not (folder / "default/2.json").exists(), "whose it was is not known"
 
 
 def test_what_is_there_and_broken_is_replaced(workspace: Workspace) -> None:
@@ -52,8 +73,17 @@ def test_what_is_there_and_broken_is_replaced(workspace: Workspace) -> None:
     whole = fit.read_text(encoding="utf-8")
     for text in (whole[:30], whole.replace("0.3", "0.9"), ""):
         fit.write_text(text, encoding="utf-8")
-        assert restore(workspace) == 1
+        assert restore(workspace) == (1, [])
         assert fit.read_text(encoding="utf-8") == whole
+
+
+def test_a_broken_schema_is_replaced(workspace: Workspace) -> None:
+    path, text = workspace.runs / "base/schema.json", schema().model_dump_json()
+    write_text(path, text)
+    pack(workspace)
+    path.write_text("{cut", encoding="utf-8")
+    assert restore(workspace) == (1, [])
+    assert path.read_text(encoding="utf-8") == text
 
 
 SEALED = json.dumps({"a": 1} | {DIGEST: digest({"a": 1})})
@@ -68,6 +98,13 @@ ARCHIVES = {
     "is no archive of records, with a path and a text each; take": {
         "path": ["base/fit.json"], "record": [None],
     },
+    "record base/schema.json is not what was written": {
+        "path": ["base/schema.json"], "record": ["{cut"],
+    },
+    "base/a.json/b.json is the path of no record": {
+        "path": ["base/a.json", "base/a.json/b.json"], "record": [SEALED, SEALED],
+    },
+    "base/a.txt is the path of no record": {"path": ["base/a.txt"], "record": [SEALED]},
     "is no archive of records": {"path": ["fit.json"], "record": [SEALED], "more": ["x"]},
     "no archive of records": {"record": [SEALED], "path": ["fit.json"]},
 }  # fmt: skip

@@ -34,7 +34,7 @@ from benchmark.cli import main
 from benchmark.config import Params
 from benchmark.files import read_json
 from benchmark.registry import ROOT
-from benchmark.reporting import cards, latex, leaderboard, page
+from benchmark.reporting import cards, latex, page
 from benchmark.reporting.metric import MEASURES, Metric
 from benchmark.reporting.table import duration
 from benchmark.sealing import read_sealed, write_sealed
@@ -410,7 +410,7 @@ def test_what_a_result_depends_on_cannot_be_edited(
 def test_methods_of_this_suite_are_told_from_those_of_the_papers_that_they_cite(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (leaderboard, latex, page):
+    for module in (cards, page):
         monkeypatch.setattr(module, "is_ours", lambda method: method == METHODS[0])
     assert main(["report"]) == 0
     markdown, tex, html = (

@@ -8,7 +8,8 @@ whether they are what was written.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ import polars as pl
 
 from benchmark import parquet
 from benchmark.files import DamagedError, read_json, replacing, write_text
+from benchmark.schema import Schema
 from benchmark.sealing import DIGEST, is_sealed, read_sealed
 from benchmark.studies import Workspace, first_splits
 
-FILE, SCHEMA = "records.parquet", "schema.json"
+FILE, SCHEMA, TASK = "records.parquet", "schema.json", "task.json"
 COLUMNS = {"path": pl.String(), "record": pl.String()}
 AGAIN = "take it from the repository or the release again"
 # Of a record: they say nothing about its numbers.
@@ -47,10 +49,11 @@ def pack(workspace: Workspace) -> Path:
     return target
 
 
-def restore(workspace: Workspace) -> int:
+def restore(workspace: Workspace) -> tuple[int, list[Path]]:
     """Write the records of the file that are not there whole into the folder of runs.
 
-    Returns how many.
+    A task's folder that belongs to other code, data or protocol is left as it is. Returns how many
+    records were written, and which folders were left.
 
     Raises:
         DamagedError: it is no whole archive of records, or a record was edited; nothing is written.
@@ -59,18 +62,21 @@ def restore(workspace: Workspace) -> int:
     source = workspace.results / FILE
     if not source.is_file():
         raise FileNotFoundError(f"{source} is not there: no records were published")
-    records = {workspace.runs / name: text for name, text in _records(source)}
-    runs = workspace.runs.resolve()
-    for target, text in records.items():
-        if not target.resolve().is_relative_to(runs):
-            raise DamagedError(f"{source}: the path {str(target)!r} leads out of {workspace.runs}")
-        if target.name != SCHEMA and not _is_sealed(text):
-            name = target.relative_to(workspace.runs)
-            raise DamagedError(f"{source}: the record {name} is not what was written; {AGAIN}")
-    missing = [target for target in records if not _is_there(target)]
-    for target in missing:
-        write_text(target, records[target])
-    return len(missing)
+    tasks = dict[Path, dict[Path, str]]()
+    for name, text in _records(source):
+        target = workspace.runs / name
+        _check(source, target, text, workspace.runs)
+        tasks.setdefault(_task_of(target, workspace.runs), {})[target] = text
+    left = [folder for folder, records in tasks.items() if _is_of_another(folder, records)]
+    written = 0
+    for folder in tasks.keys() - left:
+        if folder != workspace.runs and not _is_there(folder / TASK):
+            shutil.rmtree(folder, ignore_errors=True)  # whose fits these are is not known
+        missing = [target for target in tasks[folder] if not _is_there(target)]
+        for target in sorted(missing, key=lambda target: target.name != TASK):
+            write_text(target, tasks[folder][target])
+        written += len(missing)
+    return written, sorted(left)
 
 
 def _records(source: Path) -> Iterable[tuple[str, str]]:
@@ -79,28 +85,47 @@ def _records(source: Path) -> Iterable[tuple[str, str]]:
         rows = parquet.read(source)
     except pl.exceptions.PolarsError as error:
         raise DamagedError(f"{source} is no whole Parquet file; {AGAIN}") from error
-    if (
-        list(rows.schema.items()) != list(COLUMNS.items())
-        or rows.null_count().sum_horizontal().item()
-    ):
-        raise DamagedError(
-            f"{source} is no archive of records, with a path and a text each; {AGAIN}"
-        )
+    named = list(rows.schema.items()) == list(COLUMNS.items())
+    if not named or rows.null_count().sum_horizontal().item():
+        what = "no archive of records, with a path and a text each"
+        raise DamagedError(f"{source} is {what}; {AGAIN}")
     return rows.iter_rows()
 
 
-def _is_sealed(text: str) -> bool:
+def _check(source: Path, target: Path, text: str, runs: Path) -> None:
+    """Make sure that a record belongs below the folder of runs, and is what was written."""
+    if not target.resolve().is_relative_to(runs.resolve()):
+        raise DamagedError(f"{source}: the path {str(target)!r} leads out of {runs}")
+    name = target.relative_to(runs)
+    if target.suffix != ".json" or any(part.endswith(".json") for part in name.parts[:-1]):
+        raise DamagedError(f"{source}: {name} is the path of no record; {AGAIN}")
+    if not _is_whole(target, text):
+        raise DamagedError(f"{source}: the record {name} is not what was written; {AGAIN}")
+
+
+def _task_of(target: Path, runs: Path) -> Path:
+    """Return the folder of a record's task; of a schema, that of all runs."""
+    parts = target.relative_to(runs).parts
+    return runs.joinpath(*parts[:2]) if len(parts) > 2 else runs
+
+
+def _is_of_another(folder: Path, records: Mapping[Path, str]) -> bool:
+    """Tell whether there is a task in a folder, and another one in the archive."""
+    here, text = read_sealed(folder / TASK), records.get(folder / TASK)
+    return here is not None and text is not None and here["key"] != json.loads(text)["key"]
+
+
+def _is_whole(target: Path, text: str) -> bool:
     try:
+        if target.name == SCHEMA:
+            return bool(Schema.model_validate_json(text))
         return is_sealed(json.loads(text))
     except ValueError:
         return False
 
 
 def _is_there(target: Path) -> bool:
-    """Tell whether a file is there, whole if it is a record."""
-    if target.name == SCHEMA:
-        return target.is_file()
-    return read_sealed(target) is not None
+    return target.is_file() and _is_whole(target, target.read_text(encoding="utf-8"))
 
 
 def outcomes(runs: Path) -> dict[str, Any]:

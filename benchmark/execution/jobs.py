@@ -24,7 +24,7 @@ from benchmark.execution.executors.executor import Executor
 from benchmark.execution.executors.local import LocalExecutor, cores, visible
 from benchmark.execution.fitting import Job, Work, resolve_device
 from benchmark.execution.limits import time_limit
-from benchmark.execution.promises import check_record, explained
+from benchmark.execution.promises import check_records, explained
 from benchmark.execution.provenance import describe, environment
 from benchmark.sealing import read_sealed, write_sealed
 from benchmark.splits import check_whole, schema_of
@@ -168,8 +168,7 @@ def _performed(group: JobGroup) -> dict[Path, dict[str, Any]]:
     first = next(iter(group.jobs.values()))
     with time_limit(group.allowed), explained(first):
         done = group.work(list(group.jobs.values()))
-    for record in done:
-        check_record(first, record)
+    check_records(first, done)
     fitted = dict(zip(group.jobs, done, strict=True))
     if _claimed(group).get("key") != key:
         raise ForeignError(f"{group}: its folder was given to other params or code meanwhile")

@@ -7,8 +7,9 @@ this module, hence it is no part of a fit's key.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from benchmark.metrics.populations import Scores
 from benchmark.registry import PluginError
 from benchmark.training.batch import Batch, Prediction, Probability
 from benchmark.training.delays.replay import arrange
+from benchmark.training.delays.schedule import Schedule
 from benchmark.training.method import Method, Phase, Update
 from benchmark.training.trainer import Data, batches
 
@@ -30,11 +32,14 @@ Function = Callable[..., Any]
 
 
 class _BrokenError(Exception):
-    """A function of the method returned something else than it must, or failed."""
+    """A function of the method returned something else than it must, or failed with an ``error``.
 
-    def __init__(self, function: Function, what: str) -> None:
+    What fails in a probe need not be what failed in the training, unless the error is the same.
+    """
+
+    def __init__(self, function: Function, what: str, error: Exception | None = None) -> None:
         super().__init__(what)
-        self.function, self.what = function, what
+        self.function, self.what, self.error = function, what, error
 
 
 @contextmanager
@@ -52,7 +57,7 @@ def explained(job: Job) -> Iterator[None]:
         _add_line(job, error)
         raise
     except Exception as error:
-        if (broken := _broken(job)) is None:
+        if (broken := _broken(job, error)) is None:
             raise
         seen = "" if str(error) in broken else f" ({sentence(error)})"
         raise PluginError(broken + seen) from error
@@ -69,16 +74,22 @@ def _add_line(job: Job, error: BaseException) -> None:
         return
 
 
-def check_record(job: Job, record: Mapping[str, Any]) -> None:
-    """Make sure that a model was trained, and that its test predictions are probabilities.
+def check_records(job: Job, records: Iterable[Mapping[str, Any]]) -> None:
+    """Make sure that models were trained, and that their test predictions are probabilities.
 
     Raises:
-        PluginError: it was not, or one is not.
+        PluginError: one was not, or one is not.
     """
     kind = method_of(job.method)
+    for record in records:
+        _check_record(job, kind, record)
+
+
+def _check_record(job: Job, kind: type[Method], record: Mapping[str, Any]) -> None:
     work = record.get("sample_gradients", 1)
     if kind.fit is not None and type(work) is not int:
-        raise PluginError(f"{_place(job, kind.fit)}: fit returned {work!r}; it must {FIT}")
+        place = _place(job, kind.fit)
+        raise PluginError(f"{place}: fit returned work of {work!r} in all; it must {FIT}")
     if kind.fit is None and work < 1:
         raise PluginError(f"{_place(job, kind.updates)}: updates yielded no step: nothing learned")
     scores: Scores | None = record.get("scores")
@@ -95,32 +106,63 @@ def check_record(job: Job, record: Mapping[str, Any]) -> None:
 FIT = "return its work, a whole number"
 
 
-def _broken(job: Job) -> str | None:
-    """Return in a sentence what is wrong with what the method returns, None if nothing is."""
+def _broken(job: Job, error: Exception) -> str | None:
+    """Return in a sentence what a function of the method returns and must not, None if none does.
+
+    They are asked in the order of a training, but for one batch and without a step. Where that
+    leads nowhere, the error itself is told.
+    """
     method, data = prepare(job, estimates=job.protocol.selection_metric in ESTIMATED)
     try:
-        _check(method, data, job)
-    except _BrokenError as error:
-        name = getattr(error.function, "__name__", "a function")
-        return f"{_place(job, error.function)}: {name} {error.what}"
+        faults = (_fault(check, error) for check in _checks(method, data, job))
+        fault = next(filter(None, faults), None)
+    except BenchmarkError:
+        raise
+    except Exception:  # noqa: BLE001 (of a method that does what nobody thought of)
+        return None
+    if fault is None:
+        return None
+    name = getattr(fault.function, "__name__", "a function")
+    return f"{_place(job, fault.function)}: {name} {fault.what}"
+
+
+def _fault(check: Callable[[], object], error: Exception) -> _BrokenError | None:
+    try:
+        check()
+    except _BrokenError as broken:
+        return broken if broken.error is None or str(broken.error) == str(error) else None
     return None
 
 
-def _check(method: Method, data: Data, job: Job) -> None:
-    """Ask the functions of a method in the order of a training, but for one batch and no step."""
+def _checks(method: Method, data: Data, job: Job) -> Iterator[Callable[[], object]]:
+    def batch(schedule: Schedule | None) -> Batch:
+        table = arrange(data.train, schedule)
+        return next(batches(table, min(job.protocol.batch_size, len(table)), job.seed, 0))
+
+    yield partial(_check_schedule, method)
+    yield partial(_answer, method.start_epoch)
+    if method.fit is not None:
+        yield partial(_check_fit, method, data, job)
+    first = batch(method.schedule())
+    for training in (True, False):
+        yield partial(_check_prediction, method.train(training), first)
+    method.train()
+    if method.fit is None:
+        yield partial(_check_phases, method)
+        for phase in method.warm_up():
+            yield partial(_check_step, method, phase.updates, batch(phase.schedule))
+        yield partial(_check_step, method, method.updates, first)
+
+
+def _check_schedule(method: Method) -> None:
     schedule = _answer(method.schedule)
     if schedule is not None and not callable(schedule):
         raise _BrokenError(method.schedule, _unlike(schedule, "a function of clicks, or None"))
-    table = arrange(data.train, schedule)
-    batch = next(batches(table, min(job.protocol.batch_size, len(table)), job.seed, 0))
-    _answer(method.start_epoch)
-    for training in (True, False):
-        _check_prediction(method.train(training), batch)
-    method.train()
-    if method.fit is None:
-        for updates in (*_phases(method), method.updates):
-            _check_step(method, updates, batch)
-    elif type(work := _answer(method.fit, batch, job.seed)) is not int:
+
+
+def _check_fit(method: Method, data: Data, job: Job) -> None:
+    assert method.fit is not None
+    if type(work := _answer(method.fit, data.train.whole(), job.seed)) is not int:
         raise _BrokenError(method.fit, f"returned {work!r}; it must {FIT}")
 
 
@@ -140,8 +182,7 @@ def _check_prediction(method: Method, batch: Batch) -> None:
             raise _BrokenError(method.forward, what)
 
 
-def _phases(method: Method) -> Iterator[Function]:
-    """Yield what the phases before the selected training call."""
+def _check_phases(method: Method) -> None:
     phases = _answer(method.warm_up)
     if not isinstance(phases, Sequence):
         raise _BrokenError(method.warm_up, _unlike(phases, "a list of Phases"))
@@ -153,7 +194,6 @@ def _phases(method: Method) -> Iterator[Function]:
             raise _BrokenError(method.warm_up, what)
         if not callable(phase.updates):
             raise _BrokenError(method.warm_up, _unlike(phase.updates, "a function as updates"))
-        yield phase.updates
 
 
 def _check_step(method: Method, updates: Function, batch: Batch) -> None:
@@ -183,11 +223,11 @@ def _answer(function: Function, *arguments: Any, blamed: Function | None = None)
     """Return what a function of the method returns."""
     try:
         return function(*arguments)
-    except BenchmarkError:
+    except (BenchmarkError, *UNCHANGED):
         raise
     except Exception as error:
-        text = " ".join(str(error).split())
-        raise _BrokenError(blamed or function, f"fails: {type(error).__name__}: {text}") from error
+        what = f"fails: {type(error).__name__}: {' '.join(str(error).split())}"
+        raise _BrokenError(blamed or function, what, error) from error
 
 
 def _unfit(loss: object) -> str | None:

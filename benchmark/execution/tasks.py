@@ -22,9 +22,10 @@ from typing import Any, ClassVar
 
 from benchmark import registry
 from benchmark.config import Protocol
-from benchmark.declarations import method_of
+from benchmark.declarations import method_of, undeclared
 from benchmark.errors import BenchmarkError, sentence
 from benchmark.execution.candidates import train_and_record
+from benchmark.execution.code import code_of
 from benchmark.execution.fitting import Job, Work, train
 from benchmark.execution.jobs import Queue
 from benchmark.execution.provenance import commit, describe, is_elsewhere
@@ -104,8 +105,8 @@ class Cell:
             missing = self.kind.missing(self.schema)
         if not self.is_finished(task):
             prepare_folder(self.folder, task, missing)
-        if self._failure.get("lasting"):
-            raise FailedBeforeError(self._failure["reason"])
+        if (reason := self._lasting) is not None:
+            raise FailedBeforeError(reason)
         (self.folder / "failed.json").unlink(missing_ok=True)
         return not self.is_skipped
 
@@ -115,8 +116,11 @@ class Cell:
         return read_sealed(self.folder / "skipped.json") is not None
 
     @property
-    def _failure(self) -> dict[str, Any]:
-        return read_sealed(self.folder / "failed.json") or {}
+    def _lasting(self) -> str | None:
+        """Why the task failed and would fail again; None if it would not, or of other code."""
+        failure = read_sealed(self.folder / "failed.json") or {}
+        again = failure.get("lasting") and failure.get("code") == code_of(self.method)
+        return failure["reason"] if again else None
 
     def check(self) -> None:
         """Make sure that the protocol fits the data.
@@ -132,8 +136,7 @@ class Cell:
         recorded = read_sealed(self.folder / "task.json")
         if recorded is None or not is_elsewhere(task, recorded):
             return False
-        lasting = bool(self._failure.get("lasting"))
-        return self.is_skipped or lasting or self.is_complete()
+        return self.is_skipped or self._lasting is not None or self.is_complete()
 
     def is_complete(self) -> bool:
         """Tell whether every record is there."""
@@ -152,17 +155,18 @@ class Cell:
         if isinstance(error, UndefinedError):
             write_sealed(self.folder / "skipped.json", {"reason": self.unfit(error)})
         elif not isinstance(error, FailedBeforeError) and (begun or isinstance(error, PluginError)):
-            lasting = isinstance(error, PluginError) and not self._is_broken()
-            lasting &= NO_MEMORY not in str(error)
-            reason = {"reason": sentence(error), "lasting": lasting}
+            lasting = isinstance(error, PluginError) and NO_MEMORY not in str(error)
+            code = self._code()
+            reason = {"reason": sentence(error), "lasting": lasting and bool(code), "code": code}
             write_sealed(self.folder / "failed.json", reason)
 
-    def _is_broken(self) -> bool:
-        """Tell whether the method's file cannot be imported, so that the task has no key."""
+    def _code(self) -> str | None:
+        """Return the hash of the code that failed; None of a file that declares no method."""
         try:
-            return not self.kind
+            declared = next(undeclared(self.method, self.kind), None) is None
         except (PluginError, LookupError):
-            return True
+            return None
+        return code_of(self.method) if declared else None
 
     def job(
         self, processed: Path, hyperparameters: Mapping[str, Any], seed: int, *, final: bool

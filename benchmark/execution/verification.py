@@ -100,7 +100,8 @@ def adopt(remade: Sequence[Remade]) -> Iterator[tuple[Cell, str | None]]:
             if reason is None:
                 before = recorded.get("adopted", {}).get("code", recorded["code"])
                 adopted = {"code": before, "fits": len(sample)}
-                more = {"commit": recorded["commit"], "adopted": adopted}
+                more: dict[str, Any] = {"commit": recorded["commit"]}
+                more |= {"adopted": adopted} if before != now["code"] else {}
                 write_sealed(folder / "task.json", now | more)
             yield task, reason
 

@@ -73,6 +73,13 @@ def _is_ours(method: str, _: Path, __: int) -> bool:
     return card is not None and _OURS.search(card.evidence) is not None
 
 
+def origin(method: str, cited: str) -> str:
+    """Return what stands behind a method's title: what it cites, and whether it is ours."""
+    if not is_ours(method):
+        return cited
+    return f" (ours, after{cited})" if cited else " (ours)"
+
+
 def family(path: Path) -> str:
     """Return the family of a method's file, as the file of families beside it tells."""
     return _families(path.with_name(FAMILIES)).get(path.stem, OTHER)

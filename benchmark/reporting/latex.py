@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from benchmark.bibliography import keys
-from benchmark.reporting.cards import is_ours
+from benchmark.reporting.cards import origin
 from benchmark.reporting.contrasts import Cell, Gain
 from benchmark.reporting.metric import Metric
 from benchmark.reporting.records import Task
@@ -235,7 +235,7 @@ def _line(cells: Iterable[str]) -> str:
 
 def _name(task: Task) -> str:
     cited = _cite(task.provenance.citation) if task.provenance else ""
-    return escape(task.title) + (f" (ours, after{cited})" if is_ours(task.method) else cited)
+    return escape(task.title) + origin(task.method, cited)
 
 
 def _cell(row: Row) -> Cell | None:

@@ -14,7 +14,7 @@ from benchmark.bibliography import keys
 from benchmark.config import Leaderboard, Params
 from benchmark.files import write_text
 from benchmark.reporting import citations, latex
-from benchmark.reporting.cards import is_ours
+from benchmark.reporting.cards import origin
 from benchmark.reporting.contrasts import Cell, Gain, column
 from benchmark.reporting.csv_files import csv_text
 from benchmark.reporting.metric import Metric
@@ -167,9 +167,7 @@ def _mark(cell: Cell | None, best: str) -> str:
 
 def _name(task: Task) -> str:
     cited = _cite(task.provenance.citation) if task.provenance else ""
-    if is_ours(task.method):
-        cited = f" (ours, after{cited})"
-    return named(task).replace("|", r"\|") + cited
+    return named(task).replace("|", r"\|") + origin(task.method, cited)
 
 
 def _cite(citation: str) -> str:

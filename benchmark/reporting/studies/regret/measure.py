@@ -107,8 +107,8 @@ def _candidate_set(
 def _epochs(path: Path, again: str) -> list[dict[str, dict[str, float]]]:
     if (record := read_sealed(path)) is None:
         raise ValueError(f"{path} is not what was written; {again}")
-    if record["method"] != (method := path.parents[1].name):
-        raise ValueError(f"{path} is a record of {record['method']}, not of {method}; {again}")
+    if (of := record.get("method")) != (method := path.parents[1].name):
+        raise ValueError(f"{path} is a record of {of or 'no method'}, not of {method}; {again}")
     epochs: list[dict[str, dict[str, float]]] = record["epochs"]
     return epochs
 
