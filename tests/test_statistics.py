@@ -292,6 +292,7 @@ def test_friedman_rejects_equal_methods_as_often_as_it_says() -> None:
     p_values = [friedman(world(rng, np.zeros(10), 30)) for _ in range(REPETITIONS)]
     assert close(float(np.mean(np.array(p_values) < 0.05)), 0.05)
     assert friedman(world(rng, np.arange(10) * 0.01, 30)) < 1e-6
+    assert friedman(np.ones((3, 4)) * [1, 2, 3, 4]) == 1, "equal in every block"
 
 
 def test_mean_ranks_of_equal_methods_differ_by_the_critical_difference_in_at_most_5_of_100() -> (

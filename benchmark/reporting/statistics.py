@@ -373,8 +373,12 @@ def _limits(gains: Array, weights: Array, confidence: float, data: Resampled | N
 
 
 def friedman(costs: Array) -> float:
-    """Return the p-value of equal ranks of all methods within blocks, (methods, blocks)."""
-    return float(stats.friedmanchisquare(*costs).pvalue)
+    """Return the p-value of equal ranks of all methods within blocks, (methods, blocks).
+
+    It is 1 where all are equal in every block.
+    """
+    tied = bool((costs == costs[0]).all())
+    return 1.0 if tied else float(stats.friedmanchisquare(*costs).pvalue)
 
 
 def mean_ranks(costs: Array) -> Array:
