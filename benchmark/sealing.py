@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import files
-from benchmark.files import fingerprint, write_json
+from benchmark.files import DamagedError, fingerprint, write_json
 
 DIGEST = "digest"
 
@@ -28,12 +28,12 @@ def read_whole(path: Path) -> dict[str, Any]:
     """Return a record that must be there as it was written.
 
     Raises:
-        DamagedError: it is no JSON.
-        ValueError: it is not what was written.
+        DamagedError: it is no JSON, or not what was written.
+        FileNotFoundError: it does not exist.
     """
     record = files.read_json(path)
     if not is_sealed(record):
-        raise ValueError(f"{path} is not what was written; delete it and run it again")
+        raise DamagedError(f"{path} is not what was written; delete it and run it again")
     content: dict[str, Any] = record
     return content
 

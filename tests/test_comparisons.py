@@ -81,8 +81,7 @@ def table(
 def provenance(name: str) -> Provenance:
     return Provenance(
         method=name, title=name.title(), citation="", protocol={"selection_metric": CLICKED},
-        data="", code="",
-        versions={}, python="", device="cpu", key="", commit=None,
+        data="", code="", versions={}, python="", device="cpu", key="", commit=None,
     )  # fmt: skip
 
 

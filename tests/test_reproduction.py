@@ -31,8 +31,7 @@ FILES = sorted(registry.ROOT.glob("studies/*/published.yaml"))
 def task(method: str, by_seed: dict[int, tuple[float, float]]) -> Task:
     origin = Provenance(
         method=method, title=method.title(), citation="", protocol={}, data="", code="",
-        versions={},
-        python="", device="", key="", commit=None,
+        versions={}, python="", device="", key="", commit=None,
     )  # fmt: skip
     seeds = tuple(
         Fit(

@@ -202,7 +202,6 @@ def hidden_until(late: float, has_result: Callable[[Any], bool]) -> Callable[[An
 
 
 LAUNCHER = """
-import shutil
 import sys
 from pathlib import Path
 from helpers import errands

@@ -137,8 +137,7 @@ def setting(levels: dict[str, float], variant: str) -> DatasetResults:
     def task(method: str) -> Task:
         origin = Provenance(
             method=method, title=method.title(), citation="", protocol={}, data="", code="",
-            versions={},
-            python="", device="cpu", key="", commit=None,
+            versions={}, python="", device="cpu", key="", commit=None,
         )  # fmt: skip
         fits = tuple(
             Fit(

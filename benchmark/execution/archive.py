@@ -18,7 +18,7 @@ import polars as pl
 from benchmark import parquet
 from benchmark.files import DamagedError, read_json, replacing, write_text
 from benchmark.schema import Schema
-from benchmark.sealing import DIGEST, is_sealed, read_sealed
+from benchmark.sealing import DIGEST, is_sealed, read_sealed, read_whole
 from benchmark.studies import Workspace, first_splits
 
 FILE, SCHEMA, TASK = "records.parquet", "schema.json", "task.json"
@@ -139,10 +139,10 @@ def outcomes(runs: Path) -> dict[str, Any]:
     """
     records = {}
     for path in sorted(runs.rglob("*.json")):
-        record = read_json(path)
-        if path.name != SCHEMA:
-            if not is_sealed(record):
-                raise DamagedError(f"{path} is not what was written; delete it")
-            record = {name: record[name] for name in record if name not in INCIDENTAL}
+        record = read_json(path) if path.name == SCHEMA else _without_incidentals(read_whole(path))
         records[path.relative_to(runs).as_posix()] = record
     return records
+
+
+def _without_incidentals(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: record[name] for name in record if name not in INCIDENTAL}

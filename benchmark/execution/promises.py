@@ -80,24 +80,31 @@ def check_records(job: Job, records: Iterable[Mapping[str, Any]]) -> None:
     Raises:
         PluginError: one was not, or one is not.
     """
-    kind = method_of(job.method)
     for record in records:
-        _check_record(job, kind, record)
+        work = record.get("sample_gradients", 1)
+        if type(work) is not int or work < 1:
+            _check_work(job, work)
+        if (scores := record.get("scores")) is not None:
+            _check_scores(job, scores)
 
 
-def _check_record(job: Job, kind: type[Method], record: Mapping[str, Any]) -> None:
-    work = record.get("sample_gradients", 1)
-    if kind.fit is not None and type(work) is not int:
+def _check_work(job: Job, work: Any) -> None:
+    """Refuse work that is no number, and none of a method that takes steps."""
+    kind = method_of(job.method)
+    if kind.fit is None:
+        raise PluginError(f"{_place(job, kind.updates)}: updates yielded no step: nothing learned")
+    if type(work) is not int:
         place = _place(job, kind.fit)
         raise PluginError(f"{place}: fit returned work of {work!r} in all; it must {FIT}")
-    if kind.fit is None and work < 1:
-        raise PluginError(f"{_place(job, kind.updates)}: updates yielded no step: nothing learned")
-    scores: Scores | None = record.get("scores")
-    for name, values in () if scores is None else vars(scores).items():
+
+
+def _check_scores(job: Job, scores: Scores) -> None:
+    for name, values in vars(scores).items():
         if values is not None and (beyond := (values < 0) | (values > 1 + ROUNDING)).any():
             row = int(beyond.argmax())
+            forward = method_of(job.method).forward
             raise PluginError(
-                f"{_place(job, kind.forward)}: the {name.upper()} of row {row} of the test split "
+                f"{_place(job, forward)}: the {name.upper()} of row {row} of the test split "
                 f"is {values[row]:.4g}, no probability; make it by Probability.from_logit, or so "
                 "that log and log_not are not above 0"
             )

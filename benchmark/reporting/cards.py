@@ -39,9 +39,11 @@ def read(methods: Iterable[str]) -> dict[str, Card]:
 
 def _card(name: str) -> Card | None:
     path = registry.path_of("methods", name)
-    if not path.is_file():
-        return None
+    return _read(name, path, path.stat().st_mtime_ns) if path.is_file() else None
 
+
+@cache
+def _read(name: str, path: Path, _: int) -> Card | None:
     try:
         kind = method_of(name)
     except Exception:  # noqa: BLE001 (whatever an author's file raises; its run says so)
@@ -63,12 +65,6 @@ def is_ours(method: str) -> bool:
 
     Its evidence says so: "the method is ours", or its realisation, a combination or a use.
     """
-    path = registry.path_of("methods", method)
-    return path.is_file() and _is_ours(method, path, path.stat().st_mtime_ns)
-
-
-@cache
-def _is_ours(method: str, _: Path, __: int) -> bool:
     card = _card(method)
     return card is not None and _OURS.search(card.evidence) is not None
 

@@ -23,6 +23,7 @@ NAMES = 3  # methods that a cell lists
 def conditions(comparison: Comparison, params: Params) -> list[str]:
     """Return what the numbers rest on and what they cannot say."""
     trials, replicates = params.protocol.tuning.trials, params.replicates
+    tables = comparison.tables.values()
     tuned = (
         f"Every method was tuned with {trials} trials in each setting."
         if trials
@@ -34,11 +35,10 @@ def conditions(comparison: Comparison, params: Params) -> list[str]:
     drawn = (
         f"Each of the {replicates} replicates of a setting is a fresh draw of its data and of the "
         "initial weights, with the same data for all methods."
-        if any(table.results.redrawn for table in comparison.tables.values())
+        if any(table.results.redrawn for table in tables)
         else f"Each setting is one draw of data, and the {replicates} replicates repeat the "
         "training only: intervals and tests leave out how another draw would differ."
     )
-    tables = comparison.tables.values()
     late = [LATE] if any(_timed(table) for table in tables) else []
     return [
         "Each setting changes one factor of the simulation. " + tuned,
